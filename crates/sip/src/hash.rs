@@ -1,0 +1,82 @@
+//! Keyed hashing for tables whose keys a peer chooses.
+//!
+//! Keys are 128-bit SipHash values under a secret of the endpoint, so a peer cannot aim at a bucket, two different
+//! keys meet with a chance of 2^-128, and no table stores a peer's strings.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// The secret under which an endpoint hashes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keyed([u8; 16]);
+
+impl Keyed {
+    /// Hashes under `secret`.
+    pub fn new(secret: [u8; 16]) -> Self {
+        Self(secret)
+    }
+
+    /// The key of these parts. Lengths are hashed too: ("ab", "c") and ("a", "bc") differ.
+    pub fn key(&self, parts: &[&[u8]]) -> Key {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        Key(hasher.finish128().as_u128())
+    }
+}
+
+/// A table key: see [`Keyed::key`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Key(u128);
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl std::hash::Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.0);
+    }
+}
+
+/// Passes the low half of a [`Key`] on: it is a keyed hash already.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Already(u64);
+
+impl Hasher for Already {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+}
+
+/// A table by [`Key`]. Its order is never looked at.
+pub type Table<V> = HashMap<Key, V, BuildHasherDefault<Already>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_apart_by_their_lengths_and_by_the_secret() {
+        let keyed = Keyed::new([1; 16]);
+        assert_ne!(keyed.key(&[b"ab", b"c"]), keyed.key(&[b"a", b"bc"]));
+        assert_eq!(keyed.key(&[b"ab", b"c"]), keyed.key(&[b"ab", b"c"]));
+        assert_ne!(keyed.key(&[b"ab"]), Keyed::new([2; 16]).key(&[b"ab"]));
+    }
+}

@@ -1,0 +1,21 @@
+//! SIP without I/O.
+#![warn(missing_docs)]
+
+pub mod dialog;
+mod endpoint;
+pub mod hash;
+pub mod identifier;
+pub mod message;
+mod time;
+pub mod transaction;
+pub mod transport;
+pub mod usage;
+mod wheel;
+
+pub use endpoint::{
+    Canonical, Command, Config, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record,
+    SessionId,
+};
+pub use identifier::{Identifier, Identifiers, Owner};
+pub use message::Message;
+pub use time::{Duration, Instant};
