@@ -1,0 +1,157 @@
+//! The gate between the parser and a user: RFC 3261 §7, §8.2 and the grammar of every header field relied on.
+
+use super::scan::{self, Cursor, is_call_id};
+use super::{Fault, Message, Method, Name, NameAddr, Parameters, Start, Valued};
+
+/// Header fields that may stand once only and have one value.
+const SINGLE: [Name; 14] = [
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::MaxForwards,
+    Name::ContentLength,
+    Name::ContentType,
+    Name::Date,
+    Name::Expires,
+    Name::Event,
+    Name::ReferTo,
+    Name::SessionExpires,
+    Name::PAnswerState,
+    Name::Timestamp,
+];
+
+impl Message {
+    /// Whether a user may see this message. Linear in the length of the message.
+    ///
+    /// # Errors
+    /// The first [`Fault`] found: what [`Message::parse`] met, then the start line, then the mandatory header fields,
+    /// then the optional ones.
+    pub fn validate(&self) -> Result<(), Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if let Start::Request { .. } = self.start {
+            self.uri()?;
+        }
+        let mut seen = 0u128;
+        for line in &self.lines {
+            let bit = 1u128 << (line.id as u8);
+            if seen & bit != 0 && SINGLE.contains(&line.id) {
+                return Err(Fault::Repeated(line.id));
+            }
+            seen |= bit;
+        }
+        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+            if seen & 1u128 << (name as u8) == 0 {
+                return Err(Fault::Missing(name));
+            }
+        }
+        self.validate_cseq()?;
+        for header in self.headers() {
+            check(header.name, header.value)?;
+        }
+        Ok(())
+    }
+
+    fn validate_cseq(&self) -> Result<(), Fault> {
+        let cseq = self.cseq()?;
+        let matches = match self.start {
+            Start::Request { .. } => cseq.method == self.method_text(),
+            Start::Response { .. } => true,
+        };
+        if matches { Ok(()) } else { Err(Fault::CSeqMethod) }
+    }
+
+    /// Whether this is a request of `method`.
+    pub fn is(&self, method: Method) -> bool {
+        self.method() == Some(method)
+    }
+}
+
+/// Reads one header value for its grammar alone.
+fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
+    let each = |well_formed: &dyn Fn(&[u8]) -> bool| scan::split(value, b',').all(well_formed);
+    let is_address = |item: &[u8]| NameAddr::parse(item).is_ok();
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other header field is read by those who use it"
+    )]
+    let well_formed = match name {
+        Name::Via => each(&|item| super::Via::parse(item).is_some()),
+        Name::From | Name::To | Name::ReferTo | Name::ReferredBy => is_address(value),
+        // A malformed expires parameter counts as 3600 (RFC 3261 §20.10), which is up to whoever reads it.
+        Name::Contact => value == b"*" || each(&is_address),
+        Name::Route | Name::RecordRoute | Name::Path | Name::ServiceRoute => {
+            each(&|item| is_address(item) && item.contains(&b'<'))
+        }
+        Name::CallId => is_call_id(value),
+        Name::MaxForwards => scan::number(value).is_some_and(|hops| hops <= 255), // RFC 3261 §20.22
+        Name::Expires | Name::MinExpires | Name::RSeq => scan::number(value).is_some(),
+        Name::SessionExpires | Name::MinSe => {
+            Valued::parse(value).is_some_and(|valued| valued.number().is_some())
+        }
+        Name::RetryAfter => is_retry_after(value),
+        Name::ContentType => is_media_type(value),
+        Name::Require | Name::ProxyRequire | Name::Supported | Name::Unsupported | Name::Allow => {
+            each(&|item| item.is_empty() || scan::is_token(item))
+        }
+        Name::Reason => each(&|item| Valued::parse(item).is_some_and(|reason| scan::is_token(reason.value))),
+        Name::Warning => {
+            each(&|item| item.len() > 4 && item[..3].iter().all(u8::is_ascii_digit) && item[3] == b' ')
+        }
+        _ => true,
+    };
+    if well_formed { Ok(()) } else { Err(Fault::Header(name)) }
+}
+
+/// `type "/" subtype *( ";" parameter )`.
+fn is_media_type(value: &[u8]) -> bool {
+    Valued::parse(value).is_some_and(|valued| {
+        let mut halves = valued.value.splitn(2, |byte| *byte == b'/').map(scan::trim);
+        halves.next().is_some_and(scan::is_token) && halves.next().is_some_and(scan::is_token)
+    })
+}
+
+/// `delta-seconds [ comment ] *( ";" parameter )`: RFC 3261 §20.33.
+fn is_retry_after(value: &[u8]) -> bool {
+    let mut cursor = Cursor::new(value);
+    if scan::number(cursor.take_while(|byte| byte.is_ascii_digit())).is_none() {
+        return false;
+    }
+    cursor.skip_space();
+    let commented = cursor.peek() != Some(b'(') || cursor.comment().is_some();
+    commented && Parameters::after(&mut cursor).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_well_formed(name: Name, value: &str) -> bool {
+        check(name, value.as_bytes()).is_ok()
+    }
+
+    #[test]
+    fn a_malformed_expires_parameter_does_not_spoil_a_contact() {
+        assert!(is_well_formed(Name::Contact, "<sip:a@b>;expires=280297596632815"));
+        assert!(!is_well_formed(Name::Contact, "<sip:a@b>;expires="));
+    }
+
+    #[test]
+    fn a_malformed_date_is_ignored() {
+        assert!(is_well_formed(Name::Date, "Fri, 01 Jan 2010 16:00:00 EST"));
+    }
+
+    #[test]
+    fn retry_after_may_have_a_comment_with_semicolons() {
+        for value in
+            ["120", "120 (I'm in a (short; \\)) meeting)", "18000;duration=3600", "5 (x) ; duration = 1"]
+        {
+            assert!(is_well_formed(Name::RetryAfter, value), "{value}");
+        }
+        for value in ["", "soon", "4294967296", "120 (open", "120 x", "120 (a) b", "120;"] {
+            assert!(!is_well_formed(Name::RetryAfter, value), "{value}");
+        }
+    }
+}

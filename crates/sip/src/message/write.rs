@@ -1,0 +1,167 @@
+//! Writing messages into a caller's buffer.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Header, Message, Method, Name, Start};
+
+/// A body and its type.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Body {
+    /// The Content-Type value.
+    pub content_type: Bytes,
+    /// The octets.
+    pub bytes: Bytes,
+}
+
+/// Writes one message: the start line first, then header lines, then [`Writer::finish`].
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a request. `out` is cleared.
+    pub fn request(out: &'a mut Vec<u8>, method: Method, uri: &[u8]) -> Self {
+        out.clear();
+        let mut writer = Self { out };
+        writer.raw(&[method.as_str().as_bytes(), b" ", uri, b" SIP/2.0\r\n"]);
+        writer
+    }
+
+    /// Begins a response. `out` is cleared.
+    pub fn response(out: &'a mut Vec<u8>, status: u16) -> Self {
+        out.clear();
+        let mut writer = Self { out };
+        let code = status.to_string();
+        writer.raw(&[b"SIP/2.0 ", code.as_bytes(), b" ", reason_phrase(status).as_bytes(), b"\r\n"]);
+        writer
+    }
+
+    /// Writes a header line.
+    pub fn line(&mut self, name: Name, value: &[u8]) -> &mut Self {
+        self.parts(name, &[value])
+    }
+
+    /// Writes a header line whose value is put together from `parts`.
+    pub fn parts(&mut self, name: Name, parts: &[&[u8]]) -> &mut Self {
+        self.raw(&[name.as_str().as_bytes(), b": "]).raw(parts).raw(&[b"\r\n"])
+    }
+
+    /// Writes a header line as another message has it.
+    pub fn copy(&mut self, header: &Header<'_>) -> &mut Self {
+        let name = if header.name == Name::Other { header.text } else { header.name.as_str().as_bytes() };
+        self.raw(&[name, b": ", header.value, b"\r\n"])
+    }
+
+    /// Writes every line of `names` that `message` has, in the order of the message.
+    pub fn copy_all(&mut self, message: &Message, names: &[Name]) -> &mut Self {
+        for header in message.headers().filter(|header| names.contains(&header.name)) {
+            self.copy(&header);
+        }
+        self
+    }
+
+    fn raw(&mut self, parts: &[&[u8]]) -> &mut Self {
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+        self
+    }
+
+    /// Writes Content-Length, the empty line and the body.
+    pub fn finish(&mut self, body: Option<&Body>) {
+        if let Some(body) = body {
+            self.line(Name::ContentType, &body.content_type);
+        }
+        let octets = body.map_or(&b""[..], |body| &body.bytes);
+        self.line(Name::ContentLength, octets.len().to_string().as_bytes()).raw(&[b"\r\n", octets]);
+    }
+
+    /// Writes the empty line and the body: Content-Length and Content-Type have been copied.
+    pub(crate) fn finish_copied(&mut self, body: &[u8]) {
+        self.raw(&[b"\r\n", body]);
+    }
+}
+
+impl Message {
+    /// Writes the message again: the same start line, header fields in order with their full names, and body.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.clear();
+        let mut writer = Writer { out };
+        match self.start {
+            Start::Request { method_text, uri, version, .. } => {
+                let (method, uri, version) = (self.slice(method_text), self.slice(uri), self.slice(version));
+                writer.raw(&[method, b" ", uri, b" ", version, b"\r\n"]);
+            }
+            Start::Response { status, version, reason } => {
+                let (version, status, reason) = (self.slice(version), status.to_string(), self.slice(reason));
+                writer.raw(&[version, b" ", status.as_bytes(), b" ", reason, b"\r\n"]);
+            }
+        }
+        for header in self.headers() {
+            writer.copy(&header);
+        }
+        writer.finish_copied(self.body());
+    }
+
+    /// A right-sized copy that has the start line and the header lines of `names`, and no body.
+    #[must_use]
+    pub(crate) fn reduced_to(&self, names: &[Name]) -> Self {
+        let mut out = Vec::with_capacity(self.bytes().len());
+        let mut writer = Writer { out: &mut out };
+        let method = self.method_text();
+        writer
+            .raw(&[method, b" ", self.uri_text(), b" SIP/2.0\r\n"])
+            .copy_all(self, names)
+            .finish_copied(b"");
+        Self::parse(Bytes::copy_from_slice(&out)).expect("a part of a message that was parsed")
+    }
+}
+
+/// RFC 3261 §21 and the extensions named in `docs/conformance.md`: the phrase of a status code.
+pub const fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Trying",
+        180 => "Ringing",
+        181 => "Call Is Being Forwarded",
+        182 => "Queued",
+        183 => "Session Progress",
+        200 => "OK",
+        202 => "Accepted",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Moved Temporarily",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        413 => "Request Entity Too Large",
+        415 => "Unsupported Media Type",
+        416 => "Unsupported URI Scheme",
+        420 => "Bad Extension",
+        421 => "Extension Required",
+        422 => "Session Interval Too Small",
+        433 => "Anonymity Disallowed",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        483 => "Too Many Hops",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "Version Not Supported",
+        513 => "Message Too Large",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        _ => "Unnamed",
+    }
+}
