@@ -1,0 +1,214 @@
+//! Dialogs: identity, route set, remote target and sequence numbers. RFC 3261 §12.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::hash::{Key, Keyed};
+use crate::message::{Fault, Message, Method, Name, NameAddr, Uri, Writer};
+use crate::transport::{Target, Transport};
+
+/// A dialog, early or confirmed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dialog {
+    call_id: Bytes,
+    /// The address, with its tag, that stands in From of our requests.
+    local: Bytes,
+    local_tag: Bytes,
+    /// The address, with its tag, that stands in To of our requests.
+    remote: Bytes,
+    remote_tag: Bytes,
+    /// The Contact URI of the peer.
+    target: Bytes,
+    /// Route values in the order in which our requests pass them.
+    routes: Vec<Bytes>,
+    local_cseq: u32,
+    remote_cseq: Option<u32>,
+}
+
+impl Dialog {
+    /// The dialog that `response` creates for the sender of `request` (§12.1.2).
+    ///
+    /// # Errors
+    /// The fault of a header field that the dialog is made of.
+    pub fn of_client(request: &Message, response: &Message) -> Result<Self, Fault> {
+        let routes = record_routes(response)?.rev().collect();
+        let (local, remote) = (response.value(Name::From), response.value(Name::To));
+        let (local_tag, remote_tag) = (response.from()?.tag(), response.to()?.tag());
+        // A 1xx need not have a Contact, and some peers forget it in a 2xx: then the peer is where the INVITE went.
+        let target = contact(response)?.unwrap_or_else(|| request.uri_text());
+        Ok(Self::new(
+            request,
+            [local, local_tag, remote, remote_tag],
+            target,
+            routes,
+            Some(request.cseq()?.number),
+            None,
+        ))
+    }
+
+    /// The dialog that the receiver of `request` creates with `local_tag` (§12.1.1).
+    ///
+    /// # Errors
+    /// The fault of a header field that the dialog is made of.
+    pub fn of_server(request: &Message, local_tag: &[u8]) -> Result<Self, Fault> {
+        let routes = record_routes(request)?.collect();
+        let to = request.value(Name::To).unwrap_or_default();
+        let local = [to, b";tag=", local_tag].concat();
+        let (remote, remote_tag) = (request.value(Name::From), request.from()?.tag());
+        // A peer that predates RFC 3261 need not have a Contact: it is reached at its From.
+        let target = contact(request)?.unwrap_or(request.from()?.uri);
+        let parts = [Some(&local[..]), Some(local_tag), remote, remote_tag];
+        Ok(Self::new(request, parts, target, routes, None, Some(request.cseq()?.number)))
+    }
+
+    fn new(
+        message: &Message,
+        [local, local_tag, remote, remote_tag]: [Option<&[u8]>; 4],
+        target: &[u8],
+        routes: Vec<Bytes>,
+        local_cseq: Option<u32>,
+        remote_cseq: Option<u32>,
+    ) -> Self {
+        let part = Option::unwrap_or_default;
+        let [call_id, local, local_tag, remote, remote_tag, target] =
+            block([message.call_id(), part(local), part(local_tag), part(remote), part(remote_tag), target]);
+        let local_cseq = local_cseq.unwrap_or(0);
+        Self { call_id, local, local_tag, remote, remote_tag, target, routes, local_cseq, remote_cseq }
+    }
+
+    /// The key under which in-dialog requests find it.
+    pub fn key(&self, keyed: &Keyed) -> Key {
+        Self::key_of(keyed, &self.call_id, &self.local_tag, &self.remote_tag)
+    }
+
+    /// The key of the dialog with this identity (§12).
+    pub fn key_of(keyed: &Keyed, call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) -> Key {
+        keyed.key(&[b"dialog", call_id, local_tag, remote_tag])
+    }
+
+    /// The tag of the peer.
+    pub fn remote_tag(&self) -> &[u8] {
+        &self.remote_tag
+    }
+
+    /// The Contact URI of the peer.
+    pub fn target(&self) -> &[u8] {
+        &self.target
+    }
+
+    /// §12.2.1.2: a target refresh.
+    pub fn refresh_target(&mut self, message: &Message) {
+        if let Ok(Some(target)) = contact(message) {
+            self.target = Bytes::copy_from_slice(target);
+        }
+    }
+
+    /// The remote target, from a request of the peer.
+    pub fn set_target(&mut self, target: Bytes) {
+        self.target = target;
+    }
+
+    /// Takes the route set and target of the response that confirms an early dialog (§13.2.2.4: recomputed on 2xx).
+    pub fn confirm(&mut self, response: &Message) {
+        if let Ok(routes) = record_routes(response) {
+            self.routes = routes.rev().collect();
+        }
+        self.refresh_target(response);
+    }
+
+    /// §12.2.2: whether the number of `request` is in order; remembers it.
+    pub fn accept_cseq(&mut self, number: u32) -> bool {
+        let in_order = self.remote_cseq.is_none_or(|last| number > last);
+        if in_order {
+            self.remote_cseq = Some(number);
+        }
+        in_order
+    }
+
+    /// The number of the last request of ours.
+    pub fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
+    /// Takes the next number for a request of ours (§12.2.1.1).
+    pub fn next_cseq(&mut self) -> u32 {
+        self.local_cseq += 1;
+        self.local_cseq
+    }
+
+    /// Where the next request goes, if its host is an address: the first route, or the remote target.
+    pub fn next_hop(&self) -> Option<Target> {
+        let uri = match self.routes.first() {
+            Some(route) => NameAddr::parse(route).ok()?.uri,
+            None => &self.target,
+        };
+        target_of(&Uri::parse(uri).ok()?)
+    }
+
+    /// Begins a request of `method` with number `cseq`; `via` is the Via value. §12.2.1.1.
+    pub fn write_request<'a>(
+        &self,
+        out: &'a mut Vec<u8>,
+        method: Method,
+        cseq: u32,
+        via: &[u8],
+    ) -> Writer<'a> {
+        let strict = self.routes.first().and_then(|route| strict_router(route));
+        let mut writer = Writer::request(out, method, strict.unwrap_or(&self.target));
+        writer.line(Name::Via, via).line(Name::MaxForwards, b"70");
+        for route in self.routes.iter().skip(usize::from(strict.is_some())) {
+            writer.line(Name::Route, route);
+        }
+        if strict.is_some() {
+            writer.parts(Name::Route, &[b"<", &self.target, b">"]);
+        }
+        writer
+            .line(Name::From, &self.local)
+            .line(Name::To, &self.remote)
+            .line(Name::CallId, &self.call_id)
+            .parts(Name::CSeq, &[cseq.to_string().as_bytes(), b" ", method.as_str().as_bytes()]);
+        writer
+    }
+}
+
+/// The URI of a route without `lr`: it wants to be the Request-URI (§12.2.1.1).
+fn strict_router(route: &[u8]) -> Option<&[u8]> {
+    let uri = NameAddr::parse(route).ok()?.uri;
+    let is_loose = Uri::parse(uri).is_ok_and(|uri| uri.parameters.has(b"lr"));
+    (!is_loose).then_some(uri)
+}
+
+/// The address and transport that a URI with a numeric host names (RFC 3263 §4.1 without look-ups).
+pub fn target_of(uri: &Uri<'_>) -> Option<Target> {
+    let transport = match uri.parameters.value(b"transport").map(<[u8]>::to_ascii_lowercase).as_deref() {
+        _ if uri.is_sips() => Transport::Tls,
+        None | Some(b"udp") => Transport::Udp,
+        Some(b"tcp") => Transport::Tcp,
+        Some(b"tls") => Transport::Tls,
+        Some(b"ws") => Transport::Ws,
+        Some(b"wss") => Transport::Wss,
+        Some(_) => return None,
+    };
+    Some(Target { transport, remote: uri.socket_address()? })
+}
+
+fn contact(message: &Message) -> Result<Option<&[u8]>, Fault> {
+    message.addresses(Name::Contact).next().transpose().map(|contact| contact.map(|contact| contact.uri))
+}
+
+fn record_routes(message: &Message) -> Result<impl DoubleEndedIterator<Item = Bytes> + use<>, Fault> {
+    let mut routes = Vec::new();
+    for item in message.items(Name::RecordRoute) {
+        NameAddr::parse(item).map_err(|_| Fault::Header(Name::RecordRoute))?;
+        routes.push(Bytes::copy_from_slice(item));
+    }
+    Ok(routes.into_iter())
+}
+
+/// Copies the parts into one allocation of the right size.
+fn block<const N: usize>(parts: [&[u8]; N]) -> [Bytes; N] {
+    let mut buffer = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.map(|part| {
+        buffer.extend_from_slice(part);
+        buffer.split().freeze()
+    })
+}

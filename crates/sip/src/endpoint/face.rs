@@ -1,0 +1,378 @@
+//! What goes into an endpoint and what comes out of it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::identifier::Owner;
+use crate::message::{Body, Message, Name, scan};
+use crate::time::{Duration, Instant};
+use crate::transaction::timer::Timers;
+use crate::transport::{ConnectionId, Listener, Path, Target};
+use crate::usage::{End, Party};
+
+/// The version of [`Record`]. A journal of another version is not replayed.
+pub const JOURNAL_VERSION: u16 = 1;
+
+/// What an endpoint is told once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// Node and shard: the beginning of every identifier.
+    pub owner: Owner,
+    /// What identifiers and table keys are drawn from. Unpredictable in production, fixed in a simulation.
+    pub seed: [u8; 32],
+    /// T1, T2 and T4.
+    pub timers: Timers,
+    /// Where the endpoint can be reached. A request leaves by the first listener of its transport and address family.
+    pub listeners: Vec<Listener>,
+    /// The value of User-Agent in requests and of Server in responses.
+    pub product: Bytes,
+    /// Parameters of our Contact, each with its semicolon: `;+g.poc.talkburst`.
+    pub contact_parameters: Bytes,
+    /// Option tags that a peer may require.
+    pub supported: Vec<Bytes>,
+    /// The types of body that an INVITE may have.
+    pub body_types: Vec<Bytes>,
+    /// Octets of the longest request that leaves by UDP: 1300, or the path MTU less 200 (RFC 3261 §18.1.1).
+    pub datagram_max: usize,
+    /// Transactions that may be open at once. Beyond it a new request is answered 503 and nothing is kept of it.
+    pub transactions_max: usize,
+    /// Dialogs that one INVITE of ours may create by forking. What comes in further ones is ignored.
+    pub forks_max: usize,
+    /// Whether a CANCEL over UDP must come from the port of its INVITE, not only from its address.
+    pub strict_flow: bool,
+}
+
+impl Config {
+    /// The defaults for an endpoint that is reached at `listeners`.
+    pub fn new(listeners: Vec<Listener>, seed: [u8; 32]) -> Self {
+        Self {
+            owner: Owner::default(),
+            seed,
+            timers: Timers::default(),
+            listeners,
+            product: Bytes::from_static(b"talkburst"),
+            contact_parameters: Bytes::new(),
+            supported: Vec::new(),
+            body_types: vec![Bytes::from_static(b"application/sdp")],
+            datagram_max: 1300,
+            transactions_max: 100_000,
+            forks_max: 32,
+            strict_flow: false,
+        }
+    }
+}
+
+/// One line of a journal: enough, in order, to bring another endpoint to the same octets.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Record {
+    /// The first line.
+    Start {
+        /// [`JOURNAL_VERSION`].
+        version: u16,
+        /// The settings, the seed among them.
+        config: Config,
+    },
+    /// Every further line.
+    Input {
+        /// When.
+        at: Instant,
+        /// What.
+        input: Input,
+    },
+}
+
+/// Everything that can happen to an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// A datagram arrived.
+    Datagram {
+        /// Its way.
+        path: Path,
+        /// Its octets.
+        bytes: Bytes,
+    },
+    /// Octets of a stream arrived.
+    Stream {
+        /// Their way; the connection is given.
+        path: Path,
+        /// The octets.
+        bytes: Bytes,
+    },
+    /// A connection could not be opened, or was closed.
+    ConnectionLost {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A datagram could not be delivered: the network said so (ICMP).
+    Unreachable {
+        /// The way it was to go.
+        path: Path,
+    },
+    /// The time is such that something may be due.
+    Timeout,
+    /// The user wants something.
+    Command(Command),
+}
+
+/// What a user can ask for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Begin a session.
+    Invite(Box<Invite>),
+    /// Give up a session, or a modification of it, before its final response is known (PoC CP 6.1.X.1).
+    Cancel {
+        /// Which.
+        session: SessionId,
+        /// Reason, for instance.
+        headers: Headers,
+    },
+    /// Answer an INVITE with 180 or another 1xx.
+    Progress {
+        /// Which.
+        session: SessionId,
+        /// 101 to 199.
+        status: u16,
+        /// P-Answer-State, for instance.
+        headers: Headers,
+    },
+    /// Answer an INVITE with 200.
+    Accept {
+        /// Which.
+        session: SessionId,
+        /// Further header fields.
+        headers: Headers,
+        /// The answer.
+        body: Option<Body>,
+    },
+    /// Answer an INVITE with 300 to 699.
+    Refuse {
+        /// Which.
+        session: SessionId,
+        /// The status code.
+        status: u16,
+        /// Retry-After, for instance.
+        headers: Headers,
+    },
+    /// Leave an established session with BYE.
+    Leave {
+        /// Which.
+        session: SessionId,
+        /// Reason, for instance.
+        headers: Headers,
+    },
+    /// Offer other media in an established session (re-INVITE).
+    Modify {
+        /// Which.
+        session: SessionId,
+        /// The offer.
+        body: Option<Body>,
+    },
+}
+
+/// Header lines that a user adds to a message.
+pub type Headers = Vec<(Name, Bytes)>;
+
+/// An invitation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Invite {
+    /// The next hop. CANCEL and the ACK of a failure go the same way.
+    pub target: Target,
+    /// The Request-URI.
+    pub uri: Bytes,
+    /// The address that stands in From, without tag.
+    pub from: Bytes,
+    /// The address that stands in To.
+    pub to: Bytes,
+    /// Route values.
+    pub routes: Vec<Bytes>,
+    /// Further header lines.
+    pub headers: Headers,
+    /// The offer.
+    pub body: Option<Body>,
+    /// After this span the invitation is cancelled; it is told to the peer in Expires.
+    pub expires: Option<Duration>,
+    /// Header lines of the CANCEL that is sent then: Reason, for instance.
+    pub expires_headers: Headers,
+}
+
+/// A session, from the INVITE to its end. Never used twice by one endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SessionId {
+    pub(crate) index: u32,
+    pub(crate) serial: u32,
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let mark = super::SESSION_MARK;
+            return write!(f, "{mark}{}{mark}", self.serial);
+        }
+        write!(f, "session {}", self.serial)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// What the user must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A 101 to 199 for our INVITE, in whatever dialog.
+    Progress {
+        /// Which.
+        session: SessionId,
+        /// The response.
+        response: Message,
+    },
+    /// Our INVITE was accepted and the ACK has been sent.
+    Established {
+        /// Which.
+        session: SessionId,
+        /// The 2xx.
+        response: Message,
+    },
+    /// An INVITE arrived that begins a session.
+    Invited {
+        /// The session that it begins.
+        session: SessionId,
+        /// The INVITE.
+        request: Message,
+    },
+    /// The ACK for our 2xx arrived.
+    Acknowledged {
+        /// Which.
+        session: SessionId,
+        /// The ACK.
+        request: Message,
+    },
+    /// The peer wants to change the session: answer with accept or refuse.
+    ModificationOffered {
+        /// Which.
+        session: SessionId,
+        /// The re-INVITE.
+        request: Message,
+    },
+    /// Our change was accepted and the ACK has been sent.
+    Modified {
+        /// Which.
+        session: SessionId,
+        /// The 2xx.
+        response: Message,
+    },
+    /// A change, ours or the peer's, came to nothing; the session is as it was before.
+    ModificationEnded {
+        /// Which.
+        session: SessionId,
+        /// How.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response, if there was one.
+        status: Option<u16>,
+        /// After a 491: how long to wait before another try (RFC 3261 §14.1).
+        retry_after: Option<Duration>,
+    },
+    /// This stream cannot be read any more: close the connection.
+    Disconnect {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The session is over: the last event of it, and the only one of this kind.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// How.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response to the INVITE that settled it, if there was one.
+        status: Option<u16>,
+        /// The value of Reason in the message that ended it (RFC 3326).
+        reason: Option<Bytes>,
+    },
+}
+
+/// Our own caller asked for what the state does not allow. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Misuse {
+    /// There is no such session, or it is over.
+    NoSession,
+    /// A final response is known already: leave the session instead.
+    TooLate,
+    /// There is no INVITE of the peer to answer.
+    NothingToAnswer,
+    /// The session is not established, so it cannot be left or changed: cancel it, or refuse it.
+    NotEstablished,
+    /// Another change of the session is under way.
+    Busy,
+    /// There is no listener for the transport and address family of the target.
+    NoListener,
+    /// This text is no URI or no address.
+    Address,
+    /// A header value has a line end in it, or names a header field that the endpoint writes itself.
+    HeaderLine,
+    /// The status code is not one for this answer.
+    Status,
+    /// The message would be longer than [`LENGTH_MAX`](crate::message::LENGTH_MAX).
+    TooLong,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSession => "no such session",
+            Self::TooLate => "too late: a final response is known, leave the session instead",
+            Self::NothingToAnswer => "no invitation to answer",
+            Self::NotEstablished => "session is not established: cancel or refuse it",
+            Self::Busy => "another change of the session is under way",
+            Self::NoListener => "no listener for the transport and address family of the target",
+            Self::Address => "not a URI or an address",
+            Self::HeaderLine => {
+                "line end in a header value, or a header field that the endpoint writes itself"
+            }
+            Self::Status => "status code does not fit the answer",
+            Self::TooLong => "message too long",
+        })
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// A user's header lines must not break the message apart, nor double what the endpoint writes.
+pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
+    let own = [
+        Name::Via,
+        Name::From,
+        Name::To,
+        Name::CallId,
+        Name::CSeq,
+        Name::MaxForwards,
+        Name::Contact,
+        Name::ContentLength,
+        Name::ContentType,
+        Name::Route,
+        Name::RecordRoute,
+        Name::Other,
+    ];
+    let is_fine = |(name, value): &(Name, Bytes)| !own.contains(name) && !has_line_end(value);
+    if headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+pub(super) fn has_line_end(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
+/// An address for From or To: readable, on one line, and without a tag, which is the endpoint's to write.
+pub(super) fn check_address(text: &[u8]) -> Result<(), Misuse> {
+    let address = crate::message::NameAddr::parse(text).map_err(|_| Misuse::Address)?;
+    if has_line_end(text) || address.tag().is_some() || scan::trim(text).len() != text.len() {
+        return Err(Misuse::Address);
+    }
+    Ok(())
+}

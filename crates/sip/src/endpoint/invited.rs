@@ -1,0 +1,412 @@
+//! The side that is invited: INVITE, CANCEL, ACK and BYE of a peer, and our answers.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::face::check_headers;
+use super::session::{Incoming, State};
+use super::*;
+use crate::time::Duration;
+use crate::transaction::key::Flow;
+use crate::usage::invite_server::{Action, InviteServer as Usage};
+
+impl Endpoint {
+    /// An INVITE that begins a session.
+    pub(super) fn handle_invite(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
+        let merged = key::merged(&self.keyed, request)?;
+        if self.by_key.contains_key(&merged) {
+            return self.answer(key, path, request, 482, &Vec::new()); // §8.2.2.2
+        }
+        if let Some((status, headers)) = self.unacceptable(request) {
+            return self.answer(key, path, request, status, &headers);
+        }
+        let tag = self.identifiers.draw();
+        let dialog = Dialog::of_server(request, tag.as_bytes())?;
+        let head = ReplyHead::new(request, path)?;
+        let id = self.new_session(tag, path, false);
+        let expires = request.number(Name::Expires)?.map(|seconds| Duration::from_secs(seconds.into()));
+        self.enter_dialog(id, dialog.key(&self.keyed));
+        self.open_incoming(id, &[key, merged], head, request, Some(dialog), expires)?;
+        tracing::debug!(session = id.serial, "invited");
+        self.events.push_back(Event::Invited { session: id, request: request.clone() });
+        Ok(())
+    }
+
+    /// What keeps an INVITE from its user: a body or an answer of a kind that nobody here understands (§8.2.3, §21.4.7).
+    fn unacceptable(&self, request: &Message) -> Option<(u16, Headers)> {
+        let types = &self.config.body_types;
+        let list = || Bytes::from(types.join(&b", "[..]));
+        let known = |name: &[u8]| types.iter().any(|each| each.eq_ignore_ascii_case(name));
+        let coded =
+            request.items(Name::ContentEncoding).any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        if !request.body().is_empty() && (coded || !body_type(request).is_some_and(known)) {
+            return Some((415, vec![(Name::Accept, list())]));
+        }
+        let mut accepted = request.valued(Name::Accept).filter_map(Result::ok).peekable();
+        let any = |name: &[u8]| known(name) || name == b"*/*" || name.eq_ignore_ascii_case(b"application/*");
+        if accepted.peek().is_some() && !accepted.any(|each| any(each.value)) {
+            return Some((406, vec![(Name::Accept, list())]));
+        }
+        None
+    }
+
+    fn open_incoming(
+        &mut self,
+        id: SessionId,
+        keys: &[Key],
+        head: ReplyHead,
+        request: &Message,
+        dialog: Option<Dialog>,
+        expires: Option<Duration>,
+    ) -> Result<(), Fault> {
+        let (now, timers) = (self.now, self.config.timers);
+        let Some(tag) = self.session(id).map(|session| session.local_tag) else { return Ok(()) };
+        let mut keys = SmallVec::from_slice(keys);
+        let flow = key::by_flow(&self.keyed, request, &Flow::of(&head.source(), self.config.strict_flow))?;
+        keys.extend(Some(flow).filter(|flow| !self.by_key.contains_key(flow)));
+        let trying = head.response(100, b"", b"", &Extra::default());
+        let machine = InviteServer::start(now, head.path(), timers, trying);
+        let transaction =
+            self.open(Machine::InviteServer { machine, tag, source: head.source() }, keys, Owner::Invite(id));
+        let usage = Usage::new(now, expires, timers);
+        let cseq = request.cseq()?.number;
+        if let Some(session) = self.session(id) {
+            let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
+            let target =
+                contact.filter(|_| dialog.is_none()).map(|contact| Bytes::copy_from_slice(contact.uri));
+            session.incoming.push(Incoming { usage, transaction, head, cseq, dialog, target });
+        }
+        self.reschedule_session(id);
+        Ok(())
+    }
+
+    /// A re-INVITE (§14.2).
+    pub(super) fn handle_reinvite(
+        &mut self,
+        key: Key,
+        path: Path,
+        id: SessionId,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let number = request.cseq()?.number;
+        let retry = self.identifiers.below(11);
+        let Some(session) = self.session(id) else { return Ok(()) };
+        let busy = session.pending_outgoing().is_some() || session.unacknowledged().is_some();
+        let alerting = session.alerting().is_some();
+        let established = session.state == State::Established;
+        let in_order = session.dialog.as_mut().is_some_and(|dialog| dialog.accept_cseq(number));
+        let refusal = match () {
+            () if !established && !alerting && !busy => Some((481, Vec::new())),
+            () if !in_order => Some((500, Vec::new())), // §12.2.2
+            () if alerting => Some((500, vec![(Name::RetryAfter, Bytes::from(retry.to_string()))])),
+            () if busy => Some((491, Vec::new())),
+            () => self.unacceptable(request),
+        };
+        if let Some((status, headers)) = refusal {
+            return self.answer(key, path, request, status, &headers);
+        }
+        let head = ReplyHead::new(request, path)?;
+        let merged = key::merged(&self.keyed, request)?;
+        self.open_incoming(id, &[key, merged], head, request, None, None)?;
+        self.events.push_back(Event::ModificationOffered { session: id, request: request.clone() });
+        Ok(())
+    }
+
+    /// A CANCEL: 200 to it, then 487 to the INVITE if that is undecided, and nobody is asked (§9.2, PoC CP 6.2.X.1).
+    pub(super) fn handle_cancel(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
+        let head = ReplyHead::new(request, path)?;
+        let Some(transaction) = self.cancelled_by(path, request)? else {
+            let tag = self.identifiers.draw();
+            self.answer_as(key, &head, request, tag, 481, &Vec::new());
+            return Ok(());
+        };
+        let entry = &self.transactions[transaction];
+        let (tag, owner) = match (&entry.machine, entry.owner) {
+            (Machine::InviteServer { machine, .. }, _) if machine.is_absorbing() => {
+                let tag = self.identifiers.draw();
+                self.answer_as(key, &head, request, tag, 481, &Vec::new());
+                return Ok(());
+            }
+            (Machine::InviteServer { machine, tag, .. }, owner) if machine.is_undecided() => {
+                (*tag, Some(owner))
+            }
+            (Machine::InviteServer { tag, .. } | Machine::Server { tag, .. }, _) => (*tag, None),
+            (Machine::InviteClient { .. } | Machine::Client(_), _) => return Ok(()),
+        };
+        self.answer_as(key, &head, request, tag, 200, &Vec::new());
+        if let Some(Owner::Invite(id)) = owner {
+            self.terminate(id, transaction, reason_of(request));
+        }
+        Ok(())
+    }
+
+    /// The server transaction that a CANCEL is for: branch and sent-by of the top Via, from the source of the INVITE; or
+    /// the branch alone, from the same source, if the peer learned another name of itself in between.
+    fn cancelled_by(&mut self, path: Path, cancel: &Message) -> Result<Option<usize>, Fault> {
+        let flow = Flow::of(&path, self.config.strict_flow);
+        if let Some(&transaction) = self.by_key.get(&key::of_method(&self.keyed, cancel, b"INVITE")?) {
+            let entry = &self.transactions[transaction].machine;
+            let same_flow = match entry {
+                Machine::InviteServer { source, .. } => Flow::of(source, self.config.strict_flow) == flow,
+                Machine::Server { .. } | Machine::InviteClient { .. } | Machine::Client(_) => false,
+            };
+            if !same_flow {
+                tracing::warn!("CANCEL from another source than its INVITE");
+            }
+            return Ok(same_flow.then_some(transaction));
+        }
+        if let Some(&transaction) = self.by_key.get(&key::by_flow(&self.keyed, cancel, &flow)?) {
+            tracing::warn!("CANCEL with another sent-by than its INVITE");
+            return Ok(Some(transaction));
+        }
+        // §9.2: the method of what is cancelled does not matter for matching; on anything but INVITE it has no effect.
+        let others =
+            [Method::Bye, Method::Info, Method::Message, Method::Notify, Method::Options, Method::Prack]
+                .into_iter()
+                .chain([Method::Publish, Method::Refer, Method::Register, Method::Subscribe, Method::Update]);
+        for method in others {
+            let key = key::of_method(&self.keyed, cancel, method.as_str().as_bytes())?;
+            if let Some(&transaction) = self.by_key.get(&key) {
+                return Ok(Some(transaction));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The peer gave up an INVITE that is undecided: 487.
+    fn terminate(&mut self, id: SessionId, transaction: usize, reason: Option<Bytes>) {
+        let Some(session) = self.session(id) else { return };
+        let Some(incoming) = session.incoming.iter_mut().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        if !incoming.usage.cancel() {
+            return;
+        }
+        let is_session = incoming.dialog.is_some();
+        self.respond(id, transaction, 487, &Extra::default());
+        if is_session {
+            self.end(id, End::Cancelled, Party::Remote, Some(487), reason);
+        } else {
+            self.events.push_back(Event::ModificationEnded {
+                session: id,
+                end: End::Cancelled,
+                by: Party::Remote,
+                status: Some(487),
+                retry_after: None,
+            });
+        }
+        self.reschedule_session(id);
+    }
+
+    /// Gives 487 to what the peer still asks in a session that ends (§15.1.2).
+    pub(super) fn terminate_incoming(&mut self, id: SessionId) {
+        let Some(session) = self.session(id) else { return };
+        let Some(incoming) = session.alerting() else { return };
+        let transaction = incoming.transaction;
+        incoming.usage.cancel();
+        self.respond(id, transaction, 487, &Extra::default());
+    }
+
+    /// Sends a response to an INVITE of the peer. Returns its octets.
+    fn respond(&mut self, id: SessionId, transaction: usize, status: u16, extra: &Extra<'_>) -> Bytes {
+        let (now, product) = (self.now, self.config.product.clone());
+        let Some(session) = self.session(id) else { return Bytes::new() };
+        let tag = session.local_tag;
+        let Some(incoming) = session.incoming.iter().find(|each| each.transaction == transaction) else {
+            return Bytes::new();
+        };
+        let response = incoming.head.response(status, tag.as_bytes(), &product, extra);
+        if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine {
+            machine.respond(now, status, response.clone(), &mut self.outbox);
+        }
+        self.reschedule(transaction);
+        response
+    }
+
+    /// An ACK: for a 300-699 it belongs to the transaction, for a 2xx to the dialog (§17.2.1, §13.3.1.4).
+    pub(super) fn handle_ack(&mut self, key: Key, request: &Message) {
+        let now = self.now;
+        if let Some(&transaction) = self.by_key.get(&key) {
+            let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine else {
+                return;
+            };
+            let output = machine.handle_ack(now);
+            self.reschedule(transaction);
+            if output.is_none() {
+                return;
+            }
+        }
+        let (Ok(Some(id)), Ok(cseq)) = (self.dialog_of(request), request.cseq()) else { return };
+        let number = cseq.number;
+        let Some(session) = self.session(id) else { return };
+        let Some(incoming) = session.unacknowledged().filter(|incoming| incoming.cseq == number) else {
+            return;
+        };
+        match incoming.usage.handle_ack() {
+            Action::Establish => {
+                self.events.push_back(Event::Acknowledged { session: id, request: request.clone() })
+            }
+            Action::Leave => {
+                session.state = State::Leaving;
+                self.leave_dialog(id, &Vec::new());
+            }
+            Action::Nothing | Action::Resend(_) | Action::GiveUp | Action::Lapse => {}
+        }
+        self.reschedule_session(id);
+    }
+
+    /// A BYE in one of the session's dialogs: 200, whatever the state (§15.1.2).
+    pub(super) fn handle_bye(
+        &mut self,
+        key: Key,
+        path: Path,
+        id: SessionId,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let number = request.cseq()?.number;
+        let remote_tag = request.from()?.tag().unwrap_or_default().to_vec();
+        let Some(session) = self.session(id) else { return Ok(()) };
+        let is_session = match &mut session.dialog {
+            Some(dialog) if dialog.remote_tag() == remote_tag => {
+                if !dialog.accept_cseq(number) {
+                    return self.answer(key, path, request, 500, &Vec::new()); // §12.2.2
+                }
+                true
+            }
+            Some(_) | None => false,
+        };
+        self.answer(key, path, request, 200, &Vec::new())?;
+        let reason = reason_of(request);
+        let Some(session) = self.session(id) else { return Ok(()) };
+        let invitation = session.alerting().filter(|incoming| incoming.dialog.is_some());
+        if let Some(incoming) = invitation {
+            // The inviter gave up by BYE in the early dialog: the same as CANCEL (§15.1.2).
+            let transaction = incoming.transaction;
+            self.terminate(id, transaction, reason);
+        } else if is_session {
+            if let Some(incoming) = session.unacknowledged() {
+                incoming.usage.finish();
+            }
+            let is_leaving = session.state == State::Leaving;
+            self.terminate_incoming(id);
+            match is_leaving {
+                true => self.end(id, End::Left, Party::Local, None, None),
+                false => self.end(id, End::Released, Party::Remote, None, reason),
+            }
+        } else {
+            // A dialog that our INVITE created and that is not the user's. If its 2xx has not come yet it overtook it.
+            for leg in session.outgoing.iter_mut().flat_map(|outgoing| &mut outgoing.legs) {
+                leg.released |= leg.dialog.remote_tag() == remote_tag;
+            }
+        }
+        self.reschedule_session(id);
+        Ok(())
+    }
+
+    // The user's answers.
+
+    /// Answers with a 1xx.
+    pub(super) fn progress(&mut self, id: SessionId, status: u16, headers: &Headers) -> Result<(), Misuse> {
+        check_headers(headers)?;
+        let (transaction, contact) = self.answerable(id)?;
+        if !(101..200).contains(&status) {
+            return Err(Misuse::Status);
+        }
+        self.respond(id, transaction, status, &Extra { contact: Some(&contact), headers, body: None });
+        Ok(())
+    }
+
+    /// Answers with 200.
+    pub(super) fn accept(
+        &mut self,
+        id: SessionId,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<(), Misuse> {
+        check_headers(headers)?;
+        let (transaction, contact) = self.answerable(id)?;
+        let now = self.now;
+        let mut headers = headers.clone();
+        headers.extend(allow());
+        let response =
+            self.respond(id, transaction, 200, &Extra { contact: Some(&contact), headers: &headers, body });
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        if let Some(incoming) = session.alerting() {
+            incoming.usage.accept(now, response);
+            if let Some(dialog) = incoming.dialog.take() {
+                session.dialog = Some(dialog);
+                session.state = State::Established;
+            } else if let (Some(target), Some(dialog)) = (incoming.target.take(), &mut session.dialog) {
+                dialog.set_target(target);
+            }
+        }
+        self.reschedule_session(id);
+        Ok(())
+    }
+
+    /// Answers with 300 to 699.
+    pub(super) fn refuse(&mut self, id: SessionId, status: u16, headers: &Headers) -> Result<(), Misuse> {
+        check_headers(headers)?;
+        let (transaction, _) = self.answerable(id)?;
+        if !(300..700).contains(&status) {
+            return Err(Misuse::Status);
+        }
+        self.respond(id, transaction, status, &Extra::headers(headers));
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let Some(incoming) = session.alerting() else { return Err(Misuse::NothingToAnswer) };
+        incoming.usage.refuse();
+        if incoming.dialog.is_some() {
+            self.end(id, End::Rejected, Party::Local, Some(status), None);
+        }
+        self.reschedule_session(id);
+        Ok(())
+    }
+
+    /// The transaction of the INVITE that waits for the user, and our Contact in it.
+    fn answerable(&mut self, id: SessionId) -> Result<(usize, Vec<u8>), Misuse> {
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let (path, tag) = (session.path, session.local_tag);
+        let incoming = session.alerting().ok_or(Misuse::NothingToAnswer)?;
+        let transaction = incoming.transaction;
+        Ok((transaction, self.contact(&path, &tag)))
+    }
+
+    pub(super) fn handle_incoming_timeouts(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(session) = self.session(id) else { return };
+        let actions: SmallVec<[(usize, bool, Action); 2]> = session
+            .incoming
+            .iter_mut()
+            .map(|incoming| {
+                (incoming.transaction, incoming.dialog.is_some(), incoming.usage.handle_timeout(now))
+            })
+            .collect();
+        for (transaction, is_session, action) in actions {
+            match action {
+                Action::Resend(response) => {
+                    if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine
+                    {
+                        machine.respond(now, 200, response, &mut self.outbox);
+                    }
+                }
+                Action::Leave => {
+                    if let Some(session) = self.session(id) {
+                        session.state = State::Leaving;
+                    }
+                    self.leave_dialog(id, &Vec::new());
+                }
+                Action::GiveUp => {
+                    self.leave_dialog(id, &Vec::new());
+                    self.end(id, End::NotAcknowledged, Party::Remote, Some(200), None);
+                }
+                Action::Lapse => {
+                    self.respond(id, transaction, 487, &Extra::default());
+                    if is_session {
+                        self.end(id, End::Expired, Party::Remote, Some(487), None);
+                    }
+                }
+                Action::Nothing | Action::Establish => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! The side that invites: INVITE, CANCEL, ACK, BYE and what comes back.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::face::{check_address, check_headers, has_line_end};
+use super::session::{Leg, Outgoing, State};
+use super::*;
+use crate::message::{LENGTH_MAX, Uri};
+use crate::time::Duration;
+use crate::transaction::invite_client::Output;
+use crate::usage::Scope;
+use crate::usage::invite_client::{Action, InviteClient as Usage, Outcome, Step};
+
+impl Endpoint {
+    /// Begins a session.
+    pub(super) fn invite(&mut self, invite: Invite) -> Result<SessionId, Misuse> {
+        check_address(&invite.from)?;
+        check_address(&invite.to)?;
+        check_headers(&invite.headers)?;
+        check_headers(&invite.expires_headers)?;
+        let uri = Uri::parse(&invite.uri).map_err(|_| Misuse::Address)?;
+        if has_line_end(&invite.uri)
+            || uri.headers.is_some()
+            || invite.routes.iter().any(|route| has_line_end(route))
+        {
+            return Err(Misuse::Address);
+        }
+        let (tag, call_id, branch) =
+            (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
+        let (mut path, mut fallback) = self.route(invite.target, 0)?;
+        let mut request = self.compose_invite(&invite, &path, &tag, &call_id, &branch)?;
+        if request.bytes().len() > self.config.datagram_max {
+            (path, fallback) = self.route(invite.target, request.bytes().len())?;
+            request = self.compose_invite(&invite, &path, &tag, &call_id, &branch)?;
+        }
+        let id = self.new_session(tag, path, true);
+        self.send_invite(id, request, &branch, path, fallback, Scope::Session, invite.expires);
+        if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.first_mut()) {
+            outgoing.cancel_headers = invite.expires_headers;
+        }
+        tracing::debug!(session = id.serial, "inviting");
+        Ok(id)
+    }
+
+    fn compose_invite(
+        &mut self,
+        invite: &Invite,
+        path: &Path,
+        tag: &Identifier,
+        call_id: &Identifier,
+        branch: &Identifier,
+    ) -> Result<Message, Misuse> {
+        let (via, contact) = (self.via(path, branch), self.contact(path, tag));
+        let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &invite.uri);
+        writer.line(Name::Via, via.as_bytes()).line(Name::MaxForwards, b"70");
+        for route in &invite.routes {
+            writer.line(Name::Route, route);
+        }
+        writer
+            .parts(Name::From, &[&invite.from, b";tag=", tag.as_bytes()])
+            .line(Name::To, &invite.to)
+            .line(Name::CallId, call_id.as_bytes())
+            .line(Name::CSeq, b"1 INVITE")
+            .line(Name::Contact, &contact);
+        for (name, value) in &invite.headers {
+            writer.line(*name, value);
+        }
+        if let Some(expires) = invite.expires {
+            writer.line(Name::Expires, expires.as_secs().max(1).to_string().as_bytes());
+        }
+        if !self.config.product.is_empty() {
+            writer.line(Name::UserAgent, &self.config.product);
+        }
+        writer.finish(invite.body.as_ref());
+        self.composed()
+    }
+
+    /// What stands in the scratch buffer, as a message.
+    fn composed(&self) -> Result<Message, Misuse> {
+        if self.scratch.len() > LENGTH_MAX {
+            return Err(Misuse::TooLong);
+        }
+        let message = Message::parse(Bytes::copy_from_slice(&self.scratch)).map_err(|_| Misuse::TooLong)?;
+        debug_assert!(message.validate().is_ok(), "what we write we accept");
+        Ok(message)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that an INVITE is")]
+    fn send_invite(
+        &mut self,
+        id: SessionId,
+        request: Message,
+        branch: &Identifier,
+        path: Path,
+        fallback: Option<Target>,
+        scope: Scope,
+        limit: Option<Duration>,
+    ) {
+        let (now, timers) = (self.now, self.config.timers);
+        let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, b"INVITE")]);
+        let machine = InviteClient::start(now, request, path, timers, &mut self.outbox);
+        let transaction = self.open(Machine::InviteClient { machine, fallback }, keys, Owner::Invite(id));
+        let usage = Usage::new(now, scope, limit, timers.t1_64());
+        if let Some(session) = self.session(id) {
+            session.outgoing.push(Outgoing {
+                usage,
+                transaction,
+                cancel_headers: Vec::new(),
+                legs: Vec::new(),
+            });
+        }
+        self.reschedule_session(id);
+    }
+
+    /// The user gives up (PoC CP 6.1.X.1).
+    pub(super) fn cancel(&mut self, id: SessionId, headers: Headers) -> Result<(), Misuse> {
+        check_headers(&headers)?;
+        let now = self.now;
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let outgoing = session.pending_outgoing().ok_or(Misuse::TooLate)?;
+        if !outgoing.usage.is_unwanted() {
+            outgoing.cancel_headers = headers;
+        }
+        let transaction = outgoing.transaction;
+        let action = outgoing.usage.cancel(now).map_err(|_| Misuse::TooLate)?;
+        tracing::debug!(session = id.serial, state = ?outgoing.usage.state(), "cancel wanted");
+        self.take_step(id, transaction, Step { action, outcome: None }, None);
+        Ok(())
+    }
+
+    /// §18.1.1: TCP was chosen for the length of the request, and refused: it leaves by UDP after all, unless its user
+    /// gave up in the meantime (no new attempt after the wish).
+    pub(super) fn fall_back(&mut self, transaction: usize) {
+        let now = self.now;
+        let entry = &mut self.transactions[transaction];
+        let (Machine::InviteClient { machine, fallback }, Owner::Invite(id)) =
+            (&mut entry.machine, entry.owner)
+        else {
+            return;
+        };
+        let target = fallback.take();
+        let is_calling = matches!(machine.state(), invite_client::State::Calling { .. });
+        let request = machine.request().clone();
+        let wanted = self
+            .session(id)
+            .and_then(|session| session.pending_outgoing())
+            .is_some_and(|outgoing| outgoing.transaction == transaction && !outgoing.usage.is_unwanted());
+        let path = target.filter(|_| is_calling && wanted).and_then(|target| self.path_to(target).ok());
+        let Some(path) = path else {
+            if let Machine::InviteClient { machine, .. } = &mut self.transactions[transaction].machine {
+                let output = machine.handle_transport_failure(now);
+                self.handle_invite_output(transaction, output, None);
+            }
+            return;
+        };
+        let branch = self.identifiers.draw();
+        let tag = self.session(id).map(|session| session.local_tag);
+        let (via, contact) =
+            (self.via(&path, &branch), tag.map(|tag| self.contact(&path, &tag)).unwrap_or_default());
+        rewrite(&mut self.scratch, &request, via.as_bytes(), &contact);
+        let Ok(request) = self.composed() else { return };
+        tracing::debug!(session = id.serial, "falling back to UDP");
+        // The refused attempt never left: it is replaced, keys and all, and no response to it can come.
+        let timers = self.config.timers;
+        let machine = InviteClient::start(now, request, path, timers, &mut self.outbox);
+        let new_key = key::client(&self.keyed, &branch, b"INVITE");
+        let entry = &mut self.transactions[transaction];
+        entry.machine = Machine::InviteClient { machine, fallback: None };
+        for old in std::mem::replace(&mut entry.keys, SmallVec::from_slice(&[new_key])) {
+            self.by_key.remove(&old);
+        }
+        self.by_key.insert(new_key, transaction);
+        if let Some(session) = self.session(id) {
+            session.path = path;
+        }
+    }
+
+    /// What the transaction of an INVITE of ours has to say.
+    pub(super) fn handle_invite_output(
+        &mut self,
+        transaction: usize,
+        output: Option<Output>,
+        response: Option<&Message>,
+    ) {
+        let (Some(output), Owner::Invite(id)) = (output, self.transactions[transaction].owner) else {
+            return;
+        };
+        let now = self.now;
+        let Some(session) = self.session(id) else { return };
+        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        let usage = &mut outgoing.usage;
+        let step = match (output, response) {
+            (Output::Provisional, Some(response)) => {
+                let action = usage.handle_provisional(now);
+                let is_unwanted = usage.is_unwanted();
+                self.take_step(id, transaction, Step { action, outcome: None }, Some(response));
+                self.note_progress(id, transaction, response, is_unwanted);
+                None
+            }
+            (Output::Success, Some(response)) => {
+                self.handle_success(id, transaction, response);
+                None
+            }
+            (Output::Failure | Output::LateFailure, Some(response)) => {
+                Some(usage.handle_failure(response.status().unwrap_or(500)))
+            }
+            (Output::TimedOut, _) => Some(usage.handle_silence(End::TimedOut)),
+            (Output::TransportFailed, _) => Some(usage.handle_silence(End::TransportFailed)),
+            (Output::Terminated, _) | (_, None) => None,
+        };
+        if let Some(step) = step {
+            self.take_step(id, transaction, step, response);
+        }
+        self.reschedule_session(id);
+    }
+
+    /// A 1xx other than 100: an early dialog, and something to tell.
+    fn note_progress(&mut self, id: SessionId, transaction: usize, response: &Message, is_unwanted: bool) {
+        if response.status() == Some(100) {
+            return;
+        }
+        let has_tag = response.to().is_ok_and(|to| to.tag().is_some());
+        if has_tag && self.leg_of(id, transaction, response).is_none() {
+            self.add_leg(id, transaction, response);
+        }
+        if !is_unwanted {
+            self.events.push_back(Event::Progress { session: id, response: response.clone() });
+        }
+    }
+
+    /// The place of the dialog in which `response` came.
+    fn leg_of(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
+        let tag = response.to().ok()?.tag().unwrap_or_default();
+        let outgoing = self.session(id)?.outgoing.iter().find(|each| each.transaction == transaction)?;
+        outgoing.legs.iter().position(|leg| leg.dialog.remote_tag() == tag)
+    }
+
+    /// Enters the dialog that `response` creates, if there is room for it.
+    fn add_leg(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
+        let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else {
+            return None;
+        };
+        let dialog = Dialog::of_client(machine.request(), response).ok()?;
+        let (key, forks_max) = (dialog.key(&self.keyed), self.config.forks_max);
+        let session = self.session(id)?;
+        let outgoing = session.outgoing.iter_mut().find(|each| each.transaction == transaction)?;
+        if outgoing.legs.len() >= forks_max {
+            tracing::warn!(session = id.serial, "too many forks");
+            return None;
+        }
+        outgoing.legs.push(Leg { dialog, ack: None, released: false });
+        let place = outgoing.legs.len() - 1;
+        if outgoing.usage.scope() == Scope::Session {
+            self.enter_dialog(id, key);
+        }
+        Some(place)
+    }
+
+    /// A 2xx: each copy is acknowledged, each dialog taken or left once (§13.2.2.4).
+    fn handle_success(&mut self, id: SessionId, transaction: usize, response: &Message) {
+        let place = self.leg_of(id, transaction, response);
+        let Some(place) = place.or_else(|| self.add_leg(id, transaction, response)) else { return };
+        let Some(session) = self.session(id) else { return };
+        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        let leg = &mut outgoing.legs[place];
+        if let Some((path, ack)) = leg.ack.clone() {
+            return self.outbox.send(path, ack);
+        }
+        leg.dialog.confirm(response);
+        let released = leg.released;
+        let step = outgoing.usage.handle_success(response.status().unwrap_or(200));
+        self.acknowledge(id, transaction, place);
+        if released && step.action == Action::Establish {
+            // The peer left before its 2xx arrived here.
+            return self.end(id, End::Released, Party::Remote, response.status(), None);
+        }
+        self.take_leg(id, transaction, place, step, response, released);
+    }
+
+    /// Carries out what the usage made of the first 2xx of a dialog, which has been acknowledged.
+    fn take_leg(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        place: usize,
+        step: Step,
+        response: &Message,
+        released: bool,
+    ) {
+        let Some(session) = self.session(id) else { return };
+        let Some(outgoing) = session.outgoing.iter().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        let dialog = outgoing.legs[place].dialog.clone();
+        match (step.action, outgoing.usage.scope()) {
+            (Action::Establish, Scope::Session) => {
+                session.dialog = Some(dialog);
+                session.state = State::Established;
+                self.events.push_back(Event::Established { session: id, response: response.clone() });
+            }
+            (Action::Establish, Scope::Modification) => {
+                if let Some(dialog) = &mut session.dialog {
+                    dialog.refresh_target(response);
+                }
+                self.events.push_back(Event::Modified { session: id, response: response.clone() });
+            }
+            (Action::AcknowledgeAndLeave, _) if !released => {
+                let mut dialog = dialog;
+                self.send_bye(id, &mut dialog, &Vec::new());
+            }
+            (
+                Action::AcknowledgeAndLeave
+                | Action::Acknowledge
+                | Action::Nothing
+                | Action::SendCancel
+                | Action::Abandon,
+                _,
+            ) => {}
+        }
+        self.tell(id, transaction, step.outcome, Some(response));
+    }
+
+    /// The ACK for a 2xx: of the dialog, with the number and the credentials of the INVITE (§13.2.2.4).
+    fn acknowledge(&mut self, id: SessionId, transaction: usize, place: usize) {
+        let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
+        let request = machine.request().clone();
+        let Some(session) = self.session(id) else { return };
+        let inherited = session.path;
+        let Some(outgoing) = session.outgoing.iter().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        let dialog = outgoing.legs[place].dialog.clone();
+        let path = self.path_in(&dialog, inherited);
+        let branch = self.identifiers.draw();
+        let via = self.via(&path, &branch);
+        let number = request.cseq().map_or(1, |cseq| cseq.number);
+        let mut writer = dialog.write_request(&mut self.scratch, Method::Ack, number, via.as_bytes());
+        writer.copy_all(&request, &[Name::Authorization, Name::ProxyAuthorization]).finish(None);
+        let ack = Bytes::copy_from_slice(&self.scratch);
+        self.outbox.send(path, ack.clone());
+        if let Some(session) = self.session(id)
+            && let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction)
+        {
+            outgoing.legs[place].ack = Some((path, ack));
+        }
+    }
+
+    /// Where a request within `dialog` goes: to the address that the dialog names, else the way of the INVITE.
+    fn path_in(&mut self, dialog: &Dialog, inherited: Path) -> Path {
+        // Over the connection of the INVITE as long as the dialog names that peer.
+        let reuse =
+            |target: &Target| target.transport == inherited.transport && target.remote == inherited.remote;
+        match dialog.next_hop() {
+            Some(target) if !reuse(&target) => self.path_to(target).unwrap_or(inherited),
+            Some(_) | None => inherited,
+        }
+    }
+
+    /// Carries out a step other than one for a 2xx.
+    fn take_step(&mut self, id: SessionId, transaction: usize, step: Step, response: Option<&Message>) {
+        match step.action {
+            Action::SendCancel => self.send_cancel(id, transaction),
+            Action::Abandon => {
+                let now = self.now;
+                if let Machine::InviteClient { machine, .. } = &mut self.transactions[transaction].machine {
+                    machine.abandon(now);
+                }
+                self.reschedule(transaction);
+            }
+            Action::Nothing | Action::Establish | Action::Acknowledge | Action::AcknowledgeAndLeave => {}
+        }
+        self.tell(id, transaction, step.outcome, response);
+        self.reschedule_session(id);
+    }
+
+    /// The CANCEL: built by the INVITE's transaction, carried by one of its own along the same way (§9.1).
+    fn send_cancel(&mut self, id: SessionId, transaction: usize) {
+        let Some(session) = self.session(id) else { return };
+        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        let headers = std::mem::take(&mut outgoing.cancel_headers);
+        let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
+        let (cancel, path) = (machine.cancel(&headers), machine.path());
+        let branch = cancel.via().ok().and_then(|via| Identifier::from_branch(via.branch()?));
+        let Some(branch) = branch else { return };
+        tracing::debug!(session = id.serial, "CANCEL");
+        self.send_request(cancel, &branch, b"CANCEL", path, Owner::Nobody);
+    }
+
+    fn send_request(
+        &mut self,
+        request: Message,
+        branch: &Identifier,
+        method: &[u8],
+        path: Path,
+        owner: Owner,
+    ) {
+        let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, method)]);
+        let machine = Client::start(self.now, request, path, self.config.timers, &mut self.outbox);
+        self.open(Machine::Client(machine), keys, owner);
+    }
+
+    /// Tells the user how an INVITE of ours ended.
+    fn tell(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        outcome: Option<Outcome>,
+        response: Option<&Message>,
+    ) {
+        let Some(Outcome { end, by, status }) = outcome else { return };
+        let Some(session) = self.session(id) else { return };
+        let Some(outgoing) = session.outgoing.iter().find(|each| each.transaction == transaction) else {
+            return;
+        };
+        let reason = response.and_then(reason_of);
+        match outgoing.usage.scope() {
+            Scope::Session => self.end(id, end, by, status, reason),
+            Scope::Modification => self.tell_modification(id, end, by, status),
+        }
+    }
+
+    fn tell_modification(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>) {
+        let is_lost = end != End::Cancelled && matches!(status, None | Some(408 | 481));
+        if is_lost {
+            // §12.2.1.2: the peer does not know the dialog any more, or is not there.
+            self.leave_dialog(id, &Vec::new());
+            return self.end(id, End::Lost, Party::Remote, status, None);
+        }
+        // §14.1: we own the Call-ID if we invited: 2.1 to 4 s; else 0 to 2 s; in steps of 10 ms.
+        let glare = status == Some(491) && end == End::Rejected;
+        let retry_after = glare.then(|| {
+            let owns = self.session(id).is_some_and(|session| session.is_inviter);
+            let steps = if owns { 210 + self.identifiers.below(191) } else { self.identifiers.below(201) };
+            Duration::from_millis(u64::from(steps) * 10)
+        });
+        self.events.push_back(Event::ModificationEnded { session: id, end, by, status, retry_after });
+    }
+
+    // Leaving and changing.
+
+    /// The user leaves (PoC CP 6.1.6.1).
+    pub(super) fn leave(&mut self, id: SessionId, headers: &Headers) -> Result<(), Misuse> {
+        check_headers(headers)?;
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        match session.state {
+            State::Over => return Err(Misuse::NoSession),
+            State::Leaving => return Ok(()),
+            State::Established | State::Inviting => {}
+        }
+        if let Some(incoming) = session.unacknowledged() {
+            incoming.usage.leave(); // §15: after the ACK
+            return Ok(());
+        }
+        if session.state != State::Established {
+            return Err(Misuse::NotEstablished);
+        }
+        session.state = State::Leaving;
+        self.leave_dialog(id, headers);
+        Ok(())
+    }
+
+    /// Sends BYE in the session's dialog. What the peer asked in it gets its answer first.
+    pub(super) fn leave_dialog(&mut self, id: SessionId, headers: &Headers) {
+        self.terminate_incoming(id);
+        let Some(mut dialog) = self.session(id).and_then(|session| session.dialog.take()) else { return };
+        self.send_bye(id, &mut dialog, headers);
+        if let Some(session) = self.session(id) {
+            session.dialog = Some(dialog);
+        }
+    }
+
+    fn send_bye(&mut self, id: SessionId, dialog: &mut Dialog, headers: &Headers) {
+        let Some(session) = self.session(id) else { return };
+        session.byes += 1;
+        let inherited = session.path;
+        let path = self.path_in(dialog, inherited);
+        let branch = self.identifiers.draw();
+        let via = self.via(&path, &branch);
+        let cseq = dialog.next_cseq();
+        let mut writer = dialog.write_request(&mut self.scratch, Method::Bye, cseq, via.as_bytes());
+        for (name, value) in headers {
+            writer.line(*name, value);
+        }
+        writer.finish(None);
+        match self.composed() {
+            Ok(bye) => self.send_request(bye, &branch, b"BYE", path, Owner::Bye(id)),
+            Err(_) => self.bye_is_over(id),
+        }
+    }
+
+    /// §15.1.1: whatever the answer to a BYE is, and also without one, the session is over.
+    pub(super) fn bye_is_over(&mut self, id: SessionId) {
+        let Some(session) = self.session(id) else { return };
+        session.byes = session.byes.saturating_sub(1);
+        if session.state == State::Leaving {
+            self.end(id, End::Left, Party::Local, None, None);
+        }
+        self.reschedule_session(id);
+    }
+
+    /// Offers a change (§14.1).
+    pub(super) fn modify(&mut self, id: SessionId, body: Option<&Body>) -> Result<(), Misuse> {
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        if session.state != State::Established {
+            return Err(Misuse::NotEstablished);
+        }
+        let busy = session.pending_outgoing().is_some() || session.alerting().is_some();
+        if busy || session.unacknowledged().is_some() {
+            return Err(Misuse::Busy);
+        }
+        let (inherited, tag) = (session.path, session.local_tag);
+        let Some(mut dialog) = session.dialog.clone() else { return Err(Misuse::NotEstablished) };
+        let path = self.path_in(&dialog, inherited);
+        let (branch, cseq) = (self.identifiers.draw(), dialog.next_cseq());
+        let (via, contact) = (self.via(&path, &branch), self.contact(&path, &tag));
+        let mut writer = dialog.write_request(&mut self.scratch, Method::Invite, cseq, via.as_bytes());
+        writer.line(Name::Contact, &contact).finish(body);
+        let request = self.composed()?;
+        if let Some(session) = self.session(id) {
+            session.dialog = Some(dialog);
+        }
+        self.send_invite(id, request, &branch, path, None, Scope::Modification, None);
+        Ok(())
+    }
+
+    pub(super) fn handle_session_timeout(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(session) = self.session(id) else { return };
+        let steps: SmallVec<[(usize, Step); 2]> = session
+            .outgoing
+            .iter_mut()
+            .map(|outgoing| (outgoing.transaction, outgoing.usage.handle_timeout(now)))
+            .collect();
+        for (transaction, step) in steps {
+            self.take_step(id, transaction, step, None);
+        }
+        self.handle_incoming_timeouts(id);
+    }
+}
+
+/// Writes an INVITE again for another way: with this Via and this Contact.
+fn rewrite(out: &mut Vec<u8>, request: &Message, via: &[u8], contact: &[u8]) {
+    let mut writer = crate::message::Writer::request(out, Method::Invite, request.uri_text());
+    writer.line(Name::Via, via);
+    for header in request.headers().filter(|header| header.name != Name::Via) {
+        match header.name {
+            Name::Contact => writer.line(Name::Contact, contact),
+            _ => writer.copy(&header),
+        };
+    }
+    writer.finish_copied(request.body());
+}

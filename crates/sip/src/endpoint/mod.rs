@@ -1,0 +1,744 @@
+//! The endpoint: which machine a message, a command or a moment belongs to. One endpoint is one shard.
+//!
+//! The rules live in [`transaction`](crate::transaction) and [`usage`](crate::usage); this hub finds them, carries out
+//! what they ask for, and keeps the tables.
+
+mod canonical;
+mod connection;
+mod face;
+mod invited;
+mod inviting;
+mod reply;
+mod session;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use slab::Slab;
+use smallvec::SmallVec;
+
+pub use canonical::Canonical;
+pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
+pub use face::{Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, SessionId};
+
+use self::connection::Connections;
+use self::reply::{Extra, ReplyHead};
+use self::session::{Session, State};
+use crate::dialog::Dialog;
+use crate::hash::{Key, Keyed, Table};
+use crate::identifier::{Identifier, Identifiers};
+use crate::message::{Body, Fault, Message, Method, Name};
+use crate::time::Instant;
+use crate::transaction::client::{self, Client};
+use crate::transaction::invite_client::InviteClient;
+use crate::transaction::invite_server::{self, InviteServer};
+use crate::transaction::server::Server;
+use crate::transaction::{Outbox, invite_client, key};
+use crate::transport::{Frame, Path, Target, Transmit, Transport};
+use crate::usage::{End, Party};
+use crate::wheel::{TimerId, Wheel};
+
+/// The methods that this endpoint answers with something else than 405.
+const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// A SIP user agent without sockets and without a clock.
+///
+/// After anything that took `&mut self`: drain [`poll_transmit`](Self::poll_transmit), drain
+/// [`poll_event`](Self::poll_event), then ask [`poll_timeout`](Self::poll_timeout). Time never runs back.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    config: Config,
+    identifiers: Identifiers,
+    keyed: Keyed,
+    now: Instant,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    wheel: Wheel<Due>,
+    transactions: Slab<Transaction>,
+    by_key: Table<usize>,
+    sessions: Slab<Session>,
+    dialogs: Table<SessionId>,
+    connections: Connections,
+    serial: u32,
+    /// A buffer in which requests are put together.
+    scratch: Vec<u8>,
+}
+
+/// Whose deadline has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    Transaction(usize),
+    Session(usize),
+}
+
+#[derive(Clone, Debug)]
+struct Transaction {
+    machine: Machine,
+    keys: SmallVec<[Key; 3]>,
+    owner: Owner,
+    /// The order of creation.
+    serial: u32,
+    timer: Option<(TimerId, Instant)>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Machine {
+    InviteClient {
+        machine: InviteClient,
+        fallback: Option<Target>,
+    },
+    /// `source` is the way the INVITE came: its CANCEL must come the same.
+    InviteServer {
+        machine: InviteServer,
+        tag: Identifier,
+        source: Path,
+    },
+    Client(Client),
+    /// `tag` is the one of the response.
+    Server {
+        machine: Server,
+        tag: Identifier,
+    },
+}
+
+/// Who must know what a transaction has to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Owner {
+    /// The INVITE of a session.
+    Invite(SessionId),
+    /// The BYE of a session.
+    Bye(SessionId),
+    /// Nobody: a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
+    Nobody,
+}
+
+impl Endpoint {
+    /// An endpoint that knows nobody yet.
+    pub fn new(config: Config) -> Self {
+        let mut identifiers = Identifiers::new(config.owner, config.seed);
+        let keyed = Keyed::new(identifiers.key());
+        Self {
+            config,
+            identifiers,
+            keyed,
+            now: Instant::START,
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            wheel: Wheel::new(),
+            transactions: Slab::new(),
+            by_key: Table::default(),
+            sessions: Slab::new(),
+            dialogs: Table::default(),
+            connections: Connections::default(),
+            serial: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The one way in: every datagram, stream, loss, moment and command. A journal is a list of these.
+    ///
+    /// # Errors
+    /// [`Misuse`] for a command that the state does not allow; nothing has changed then. What peers and networks do
+    /// is never an error here.
+    pub fn handle_input(&mut self, now: Instant, input: Input) -> Result<Option<SessionId>, Misuse> {
+        debug_assert!(now >= self.now, "time never runs back");
+        self.now = now;
+        match input {
+            Input::Datagram { path, bytes } => self.handle_message(path, bytes),
+            Input::Stream { path, bytes } => self.handle_stream(path, &bytes),
+            Input::ConnectionLost { connection } => {
+                for transaction in self.connections.lose(connection) {
+                    self.handle_transport_failure(transaction);
+                }
+            }
+            Input::Unreachable { path } => tracing::debug!(%path.remote, "unreachable"),
+            Input::Timeout => self.handle_due(),
+            Input::Command(command) => return self.handle_command(command),
+        }
+        Ok(None)
+    }
+
+    /// Does what is due. An extra call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_input(now, Input::Timeout).expect("only commands are refused");
+    }
+
+    /// What is to be sent next; drain until `None`.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.take()
+    }
+
+    /// What the user must know next; drain until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout): always later than the last call of it. Now and then
+    /// nothing is due yet at that moment.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// Whether every transaction, dialog and session is gone.
+    pub fn is_empty(&self) -> bool {
+        self.transactions.is_empty()
+            && self.by_key.is_empty()
+            && self.sessions.is_empty()
+            && self.dialogs.is_empty()
+            && self.wheel.is_empty()
+    }
+
+    fn handle_command(&mut self, command: Command) -> Result<Option<SessionId>, Misuse> {
+        match command {
+            Command::Invite(invite) => return self.invite(*invite).map(Some),
+            Command::Cancel { session, headers } => self.cancel(session, headers)?,
+            Command::Progress { session, status, headers } => self.progress(session, status, &headers)?,
+            Command::Accept { session, headers, body } => self.accept(session, &headers, body.as_ref())?,
+            Command::Refuse { session, status, headers } => self.refuse(session, status, &headers)?,
+            Command::Leave { session, headers } => self.leave(session, &headers)?,
+            Command::Modify { session, body } => self.modify(session, body.as_ref())?,
+        }
+        Ok(None)
+    }
+
+    // What arrives.
+
+    fn handle_stream(&mut self, path: Path, bytes: &[u8]) {
+        for frame in self.connections.receive(&path, bytes) {
+            match frame {
+                Frame::Message(bytes) => self.handle_message(path, bytes),
+                Frame::Ping => self.outbox.send(path, Bytes::from_static(b"\r\n")), // RFC 5626 §3.5.1
+                Frame::Pong => {}
+                Frame::Fault(fault) => {
+                    tracing::warn!(?fault, "stream cannot be read any more");
+                    if let Some(connection) = path.connection {
+                        self.events.push_back(Event::Disconnect { connection });
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle_message(&mut self, path: Path, bytes: Bytes) {
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(error) => return tracing::trace!(%error, "dropped"),
+        };
+        match message.method() {
+            Some(method) => {
+                if let Err(fault) = self.handle_request(path, method, &message) {
+                    tracing::debug!(%fault, "request refused");
+                    self.refuse_malformed(path, method, &message, fault);
+                }
+            }
+            None => self.handle_response(&message),
+        }
+    }
+
+    /// A request. An error is a fault in it that nobody has been told yet.
+    fn handle_request(&mut self, path: Path, method: Method, request: &Message) -> Result<(), Fault> {
+        let key = key::server(&self.keyed, request)?;
+        if method == Method::Ack {
+            self.handle_ack(key, request);
+            return Ok(());
+        }
+        if let Some(&transaction) = self.by_key.get(&key) {
+            return self.handle_again(transaction, method);
+        }
+        request.validate()?;
+        if method == Method::Cancel {
+            return self.handle_cancel(key, path, request);
+        }
+        if self.transactions.len() >= self.config.transactions_max {
+            let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
+            self.reply_once(path, request, 503, &headers);
+            return Ok(());
+        }
+        // RFC 3261 §8.2.2 and §8.2.3, in this order.
+        if method == Method::Other {
+            self.answer(key, path, request, 501, &allow())?;
+        } else if !request.uri()?.is_sip() {
+            self.answer(key, path, request, 416, &Vec::new())?;
+        } else if let Some(unsupported) = self.unsupported(request) {
+            self.answer(key, path, request, 420, &vec![(Name::Unsupported, unsupported)])?;
+        } else if request.to()?.tag().is_some() {
+            self.handle_in_dialog(key, path, method, request)?;
+        } else if method == Method::Invite {
+            self.handle_invite(key, path, request)?;
+        } else {
+            self.answer_out_of_dialog(key, path, method, request)?;
+        }
+        Ok(())
+    }
+
+    /// A request that belongs to a transaction already.
+    fn handle_again(&mut self, transaction: usize, method: Method) -> Result<(), Fault> {
+        match &mut self.transactions[transaction].machine {
+            Machine::InviteServer { machine, .. } if method == Method::Invite => {
+                machine.handle_invite(&mut self.outbox)
+            }
+            Machine::Server { machine, .. } => machine.handle_request(&mut self.outbox),
+            Machine::InviteServer { .. } | Machine::InviteClient { .. } | Machine::Client(_) => {}
+        }
+        self.reschedule(transaction);
+        Ok(())
+    }
+
+    fn answer_out_of_dialog(
+        &mut self,
+        key: Key,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        if method == Method::Bye {
+            return self.answer(key, path, request, 481, &Vec::new());
+        }
+        self.answer_generally(key, path, method, request)
+    }
+
+    /// OPTIONS is answered; nothing else has a user here.
+    fn answer_generally(
+        &mut self,
+        key: Key,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let status = if method == Method::Options { 200 } else { 405 };
+        let mut headers = allow();
+        if method == Method::Options {
+            headers.push((Name::Accept, Bytes::from(self.config.body_types.join(&b", "[..]))));
+        }
+        self.answer(key, path, request, status, &headers)
+    }
+
+    /// §8.2.2.3: the required extensions that this endpoint does not have.
+    fn unsupported(&self, request: &Message) -> Option<Bytes> {
+        let supported = &self.config.supported;
+        let missing: Vec<_> = request
+            .items(Name::Require)
+            .filter(|tag| !tag.is_empty() && !supported.iter().any(|have| have.eq_ignore_ascii_case(tag)))
+            .collect();
+        (!missing.is_empty()).then(|| Bytes::from(missing.join(&b", "[..])))
+    }
+
+    /// Answers a request other than INVITE with a final response, in a transaction that absorbs its copies. An INVITE
+    /// is answered likewise if no session comes of it.
+    fn answer(
+        &mut self,
+        key: Key,
+        path: Path,
+        request: &Message,
+        status: u16,
+        headers: &Headers,
+    ) -> Result<(), Fault> {
+        let head = ReplyHead::new(request, path)?;
+        let tag = self.identifiers.draw();
+        self.answer_as(key, &head, request, tag, status, headers);
+        Ok(())
+    }
+
+    /// The same, with a To tag that is given.
+    fn answer_as(
+        &mut self,
+        key: Key,
+        head: &ReplyHead,
+        request: &Message,
+        tag: Identifier,
+        status: u16,
+        headers: &Headers,
+    ) {
+        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        let (now, timers) = (self.now, self.config.timers);
+        let mut keys = SmallVec::from_slice(&[key]);
+        let machine = if request.is(Method::Invite) {
+            let trying = head.response(100, b"", b"", &Extra::default());
+            let mut machine = InviteServer::start(now, head.path(), timers, trying);
+            machine.respond(now, status, response, &mut self.outbox);
+            keys.extend(key::merged(&self.keyed, request).ok().filter(|key| !self.by_key.contains_key(key)));
+            Machine::InviteServer { machine, tag, source: head.source() }
+        } else {
+            let mut machine = Server::start(head.path(), timers);
+            machine.respond(now, status, response, &mut self.outbox);
+            Machine::Server { machine, tag }
+        };
+        self.open(machine, keys, Owner::Nobody);
+    }
+
+    /// A request with a fault: answered as far as it can be, and forgotten.
+    fn refuse_malformed(&mut self, path: Path, method: Method, request: &Message, fault: Fault) {
+        // §8.2: an ACK is never answered. A CANCEL is answered 400 like any request that cannot be read.
+        if method != Method::Ack {
+            self.reply_once(path, request, fault.status(), &Vec::new());
+        }
+    }
+
+    /// §8.2.7: a response that leaves no state behind. Its To tag depends on the request alone, so copies of the
+    /// request get the same.
+    fn reply_once(&mut self, path: Path, request: &Message, status: u16, headers: &Headers) {
+        let Ok(head) = ReplyHead::new(request, path) else { return };
+        let tag =
+            self.keyed.key(&[b"stateless", request.call_id(), request.value(Name::Via).unwrap_or_default()]);
+        let tag = tag.to_string();
+        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        self.outbox.send(head.path(), response);
+    }
+
+    /// A request with a To tag.
+    fn handle_in_dialog(
+        &mut self,
+        key: Key,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let Some(id) = self.dialog_of(request)? else {
+            return self.answer(key, path, request, 481, &Vec::new()); // §12.2.2
+        };
+        match method {
+            Method::Bye => self.handle_bye(key, path, id, request),
+            Method::Invite => self.handle_reinvite(key, path, id, request),
+            Method::Ack
+            | Method::Cancel
+            | Method::Info
+            | Method::Message
+            | Method::Notify
+            | Method::Options
+            | Method::Prack
+            | Method::Publish
+            | Method::Refer
+            | Method::Register
+            | Method::Subscribe
+            | Method::Update
+            | Method::Other => self.answer_generally(key, path, method, request),
+        }
+    }
+
+    /// The session in one of whose dialogs `request` came.
+    fn dialog_of(&self, request: &Message) -> Result<Option<SessionId>, Fault> {
+        let (local, remote) =
+            (request.to()?.tag().unwrap_or_default(), request.from()?.tag().unwrap_or_default());
+        let key = Dialog::key_of(&self.keyed, request.call_id(), local, remote);
+        Ok(self.dialogs.get(&key).copied())
+    }
+
+    fn handle_response(&mut self, response: &Message) {
+        // §8.1.3.3: more than one Via: it was meant for somebody else.
+        let is_ours = response.validate().is_ok() && response.items(Name::Via).nth(1).is_none();
+        let key = is_ours.then(|| key::client_of(&self.keyed, response)).flatten();
+        let Some(&transaction) = key.and_then(|key| self.by_key.get(&key)) else {
+            return tracing::trace!("response to nothing");
+        };
+        let now = self.now;
+        match &mut self.transactions[transaction].machine {
+            Machine::InviteClient { machine, .. } => {
+                let output = machine.handle_response(now, response, &mut self.outbox);
+                self.handle_invite_output(transaction, output, Some(response));
+            }
+            Machine::Client(machine) => {
+                let output = machine.handle_response(now, response);
+                self.handle_client_output(transaction, output);
+            }
+            Machine::InviteServer { .. } | Machine::Server { .. } => {}
+        }
+        self.reschedule(transaction);
+    }
+
+    fn handle_transport_failure(&mut self, transaction: usize) {
+        let now = self.now;
+        let Some(entry) = self.transactions.get_mut(transaction) else { return };
+        match &mut entry.machine {
+            Machine::InviteClient { fallback, .. } if fallback.is_some() => self.fall_back(transaction),
+            Machine::InviteClient { machine, .. } => {
+                let output = machine.handle_transport_failure(now);
+                self.handle_invite_output(transaction, output, None);
+            }
+            Machine::Client(machine) => {
+                let output = machine.handle_transport_failure();
+                self.handle_client_output(transaction, output);
+            }
+            Machine::InviteServer { .. } | Machine::Server { .. } => {}
+        }
+        self.reschedule(transaction);
+    }
+
+    fn handle_client_output(&mut self, transaction: usize, output: Option<client::Output>) {
+        let owner = self.transactions[transaction].owner;
+        match (output, owner) {
+            (
+                Some(client::Output::Final | client::Output::TimedOut | client::Output::TransportFailed),
+                Owner::Bye(id),
+            ) => self.bye_is_over(id),
+            (None | Some(_), Owner::Bye(_) | Owner::Invite(_) | Owner::Nobody) => {}
+        }
+    }
+
+    // Time.
+
+    fn handle_due(&mut self) {
+        while let Some(due) = self.wheel.take(self.now) {
+            match due {
+                Due::Transaction(transaction) => {
+                    self.transactions[transaction].timer = None;
+                    self.handle_transaction_timeout(transaction);
+                    self.reschedule(transaction);
+                }
+                Due::Session(index) => {
+                    let session = &mut self.sessions[index];
+                    session.timer = None;
+                    let id = session.id;
+                    self.handle_session_timeout(id);
+                    self.reschedule_session(id);
+                }
+            }
+        }
+    }
+
+    fn handle_transaction_timeout(&mut self, transaction: usize) {
+        let now = self.now;
+        match &mut self.transactions[transaction].machine {
+            Machine::InviteClient { machine, .. } => {
+                let output = machine.handle_timeout(now, &mut self.outbox);
+                self.handle_invite_output(transaction, output, None);
+            }
+            Machine::InviteServer { machine, .. } => machine.handle_timeout(now, &mut self.outbox),
+            Machine::Client(machine) => {
+                let output = machine.handle_timeout(now, &mut self.outbox);
+                self.handle_client_output(transaction, output);
+            }
+            Machine::Server { machine, .. } => machine.handle_timeout(now),
+        }
+    }
+
+    // Tables.
+
+    fn open(&mut self, machine: Machine, keys: SmallVec<[Key; 3]>, owner: Owner) -> usize {
+        let path = machine.client_path();
+        self.serial = self.serial.wrapping_add(1);
+        let entry = Transaction { machine, keys, owner, serial: self.serial, timer: None };
+        let transaction = self.transactions.insert(entry);
+        let entry = &self.transactions[transaction];
+        for key in &entry.keys {
+            self.by_key.insert(*key, transaction);
+        }
+        if let Some(path) = path {
+            self.connections.carries(&path, transaction);
+        }
+        self.reschedule(transaction);
+        transaction
+    }
+
+    /// Arms the timer for the transaction's next deadline, or removes the transaction if it has ended.
+    fn reschedule(&mut self, transaction: usize) {
+        let Some(entry) = self.transactions.get_mut(transaction) else { return };
+        if entry.machine.is_terminated() {
+            let entry = self.transactions.remove(transaction);
+            if let Some((timer, _)) = entry.timer {
+                self.wheel.disarm(timer);
+            }
+            for key in &entry.keys {
+                self.by_key.remove(key);
+            }
+            if let Some(path) = entry.machine.client_path() {
+                self.connections.forget(&path, transaction);
+            }
+            if let Owner::Invite(id) = entry.owner {
+                self.invite_is_gone(id, transaction);
+            }
+            return;
+        }
+        let deadline = entry.machine.deadline();
+        rearm(&mut self.wheel, &mut entry.timer, Due::Transaction(transaction), deadline);
+    }
+
+    /// The same for a session.
+    fn reschedule_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
+        else {
+            return;
+        };
+        if session.is_gone() {
+            let session = self.sessions.remove(id.index as usize);
+            if let Some((timer, _)) = session.timer {
+                self.wheel.disarm(timer);
+            }
+            for key in &session.keys {
+                self.dialogs.remove(key);
+            }
+            return;
+        }
+        let deadline = session.deadline();
+        rearm(&mut self.wheel, &mut session.timer, Due::Session(id.index as usize), deadline);
+    }
+
+    fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
+    }
+
+    fn new_session(&mut self, local_tag: Identifier, path: Path, is_inviter: bool) -> SessionId {
+        self.serial = self.serial.wrapping_add(1);
+        let entry = self.sessions.vacant_entry();
+        let id = SessionId {
+            index: u32::try_from(entry.key()).expect("bounded by transactions_max"),
+            serial: self.serial,
+        };
+        entry.insert(Session {
+            id,
+            state: State::Inviting,
+            local_tag,
+            is_inviter,
+            path,
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+            dialog: None,
+            keys: SmallVec::new(),
+            byes: 0,
+            timer: None,
+        });
+        id
+    }
+
+    /// Lets in-dialog requests of `dialog` find the session.
+    fn enter_dialog(&mut self, id: SessionId, key: Key) {
+        self.dialogs.insert(key, id);
+        if let Some(session) = self.session(id) {
+            session.keys.push(key);
+        }
+    }
+
+    /// A transaction of an INVITE is gone, and with it what was kept for late responses.
+    fn invite_is_gone(&mut self, id: SessionId, transaction: usize) {
+        if let Some(session) = self.session(id) {
+            session.outgoing.retain(|outgoing| outgoing.transaction != transaction);
+            session.incoming.retain(|incoming| incoming.transaction != transaction);
+            self.reschedule_session(id);
+        }
+    }
+
+    /// Tells the user the end of a session: once.
+    fn end(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
+        let Some(session) = self.session(id) else { return };
+        if session.state == State::Over {
+            return;
+        }
+        session.state = State::Over;
+        tracing::debug!(session = id.serial, ?end, ?by, ?status, "session over");
+        self.events.push_back(Event::Ended { session: id, end, by, status, reason });
+    }
+
+    // Ways out.
+
+    /// The way to `target` for a request of `length` octets, and the target to fall back to if that fails.
+    fn route(&mut self, target: Target, length: usize) -> Result<(Path, Option<Target>), Misuse> {
+        if target.transport == Transport::Udp && length > self.config.datagram_max {
+            let longer = Target { transport: Transport::Tcp, ..target };
+            if let Ok(path) = self.path_to(longer) {
+                return Ok((path, Some(target))); // §18.1.1
+            }
+        }
+        Ok((self.path_to(target)?, None))
+    }
+
+    fn path_to(&mut self, target: Target) -> Result<Path, Misuse> {
+        let fits = |bind: &std::net::SocketAddr| bind.is_ipv4() == target.remote.is_ipv4();
+        let mut listeners = self.config.listeners.iter();
+        let listener = listeners
+            .find(|listener| listener.transport == target.transport && fits(&listener.bind))
+            .ok_or(Misuse::NoListener)?;
+        let local = listener.bind;
+        let connection = target
+            .transport
+            .is_reliable()
+            .then(|| self.connections.to(&self.keyed, target.transport, target.remote));
+        Ok(Path { transport: target.transport, local, remote: target.remote, connection })
+    }
+
+    /// The address at which peers reach the listener of `path`.
+    fn advertised(&self, path: &Path) -> std::net::SocketAddr {
+        let mut listeners = self.config.listeners.iter();
+        let listener = listeners.find(|each| each.bind == path.local && each.transport == path.transport);
+        listener.map_or(path.local, |listener| listener.advertised)
+    }
+
+    /// A Via for a request of ours that goes along `path`.
+    fn via(&self, path: &Path, branch: &Identifier) -> String {
+        let (transport, sent_by) = (path.transport, self.advertised(path));
+        let rport = if transport.is_reliable() { "" } else { ";rport" }; // RFC 3581 §3
+        format!("SIP/2.0/{transport} {sent_by};branch={}{branch}{rport}", Identifier::COOKIE)
+    }
+
+    /// Our Contact in a session whose messages go along `path`.
+    fn contact(&self, path: &Path, user: &Identifier) -> Vec<u8> {
+        let transport = match path.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws => ";transport=ws",
+            Transport::Wss => ";transport=wss",
+        };
+        let address = format!("<sip:{user}@{}{transport}>", self.advertised(path));
+        [address.as_bytes(), &self.config.contact_parameters].concat()
+    }
+}
+
+impl Machine {
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::InviteClient { machine, .. } => *machine.state() == invite_client::State::Terminated,
+            Self::InviteServer { machine, .. } => *machine.state() == invite_server::State::Terminated,
+            Self::Client(machine) => *machine.state() == client::State::Terminated,
+            Self::Server { machine, .. } => *machine.state() == crate::transaction::server::State::Terminated,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::InviteClient { machine, .. } => machine.deadline(),
+            Self::InviteServer { machine, .. } => machine.deadline(),
+            Self::Client(machine) => machine.deadline(),
+            Self::Server { machine, .. } => machine.deadline(),
+        }
+    }
+
+    /// The way that our request went.
+    fn client_path(&self) -> Option<Path> {
+        match self {
+            Self::InviteClient { machine, .. } => Some(machine.path()),
+            Self::Client(machine) => Some(machine.path()),
+            Self::InviteServer { .. } | Self::Server { .. } => None,
+        }
+    }
+}
+
+fn rearm(
+    wheel: &mut Wheel<Due>,
+    timer: &mut Option<(TimerId, Instant)>,
+    due: Due,
+    deadline: Option<Instant>,
+) {
+    if timer.map(|(_, at)| at) == deadline {
+        return;
+    }
+    if let Some((timer, _)) = timer.take() {
+        wheel.disarm(timer);
+    }
+    *timer = deadline.map(|at| (wheel.arm(due, at), at));
+}
+
+fn allow() -> Headers {
+    vec![(Name::Allow, Bytes::from_static(ALLOWED))]
+}
+
+/// The values of Reason in `message`, as one value (RFC 3326 §2: one per protocol).
+fn reason_of(message: &Message) -> Option<Bytes> {
+    let values: Vec<_> = message.values(Name::Reason).collect();
+    (!values.is_empty()).then(|| Bytes::from(values.join(&b", "[..])))
+}
+
+/// The type of a body, without parameters.
+fn body_type(message: &Message) -> Option<&[u8]> {
+    message
+        .value(Name::ContentType)
+        .map(|value| crate::message::scan::trim(value.split(|b| *b == b';').next().unwrap_or(value)))
+}

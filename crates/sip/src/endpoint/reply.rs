@@ -1,0 +1,128 @@
+//! Responses: RFC 3261 §8.2.6 and §18.2, RFC 3581.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::face::Headers;
+use crate::message::{Body, Fault, Message, Method, Name, Writer, ip_address};
+use crate::transport::Path;
+
+/// What is kept of a request so that it can be answered: its Via values (the topmost with `received` and `rport`),
+/// From, To, Call-ID, CSeq and Record-Route, in one block of the right size.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ReplyHead {
+    lines: Message,
+    path: Path,
+    source: Path,
+}
+
+impl ReplyHead {
+    pub(super) fn new(request: &Message, path: Path) -> Result<Self, Fault> {
+        let via = request.via()?;
+        let wants_port = via.parameters.has(b"rport");
+        let mut out = Vec::with_capacity(512);
+        let mut writer = Writer::request(&mut out, Method::Options, b"sip:x");
+        let mut vias = request.items(Name::Via);
+        let top = amended(vias.next().unwrap_or_default(), path.remote, ip_address(via.host), wants_port);
+        writer.line(Name::Via, &top);
+        for via in vias {
+            writer.line(Name::Via, via);
+        }
+        let kept = [Name::RecordRoute, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Timestamp];
+        writer.copy_all(request, &kept).finish(None);
+        let lines = Message::parse(Bytes::copy_from_slice(&out)).map_err(|_| Fault::HeaderLine)?;
+        // §18.2.2, RFC 3581 §4: to the port the request came from if asked for, else to the one of sent-by. An maddr
+        // is not followed: it would let a peer aim our responses at somebody else.
+        let port = if wants_port { path.remote.port() } else { via.port.unwrap_or(5060) };
+        let remote = match path.connection {
+            Some(_) => path.remote,
+            None => SocketAddr::new(path.remote.ip(), port),
+        };
+        Ok(Self { lines, path: Path { remote, ..path }, source: path })
+    }
+
+    /// The way back.
+    pub(super) fn path(&self) -> Path {
+        self.path
+    }
+
+    /// The way the request came.
+    pub(super) fn source(&self) -> Path {
+        self.source
+    }
+
+    /// The To of the request has a tag already: the request came within a dialog.
+    fn has_tag(&self) -> bool {
+        self.lines.to().is_ok_and(|to| to.tag().is_some())
+    }
+
+    /// A response. `tag` is our tag; it is left out of a 100 (§8.2.6.2), and if the request has one already.
+    pub(super) fn response(&self, status: u16, tag: &[u8], product: &[u8], extra: &Extra<'_>) -> Bytes {
+        let mut out = Vec::with_capacity(self.lines.bytes().len() + 256);
+        let mut writer = Writer::response(&mut out, status);
+        writer.copy_all(&self.lines, &[Name::Via]);
+        if extra.contact.is_some() {
+            writer.copy_all(&self.lines, &[Name::RecordRoute]); // §12.1.1
+        }
+        writer.copy_all(&self.lines, &[Name::From]);
+        let to = self.lines.value(Name::To).unwrap_or_default();
+        if status == 100 || tag.is_empty() || self.has_tag() {
+            writer.line(Name::To, to);
+        } else {
+            writer.parts(Name::To, &[to, b";tag=", tag]);
+        }
+        writer.copy_all(&self.lines, &[Name::CallId, Name::CSeq]);
+        if status == 100 {
+            writer.copy_all(&self.lines, &[Name::Timestamp]); // §8.2.6.1
+        }
+        if let Some(contact) = extra.contact {
+            writer.line(Name::Contact, contact);
+        }
+        for (name, value) in extra.headers {
+            writer.line(*name, value);
+        }
+        if !product.is_empty() {
+            writer.line(Name::Server, product);
+        }
+        writer.finish(extra.body);
+        Bytes::copy_from_slice(&out)
+    }
+}
+
+/// What a response has besides the lines of its request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extra<'a> {
+    pub(super) contact: Option<&'a [u8]>,
+    pub(super) headers: &'a [(Name, Bytes)],
+    pub(super) body: Option<&'a Body>,
+}
+
+impl<'a> Extra<'a> {
+    pub(super) fn headers(headers: &'a Headers) -> Self {
+        Self { headers, ..Self::default() }
+    }
+}
+
+/// The topmost Via with what the receiver knows: §18.2.1, RFC 3581 §4.
+fn amended(via: &[u8], from: SocketAddr, sent_by: Option<std::net::IpAddr>, wants_port: bool) -> Vec<u8> {
+    let mut parts = crate::message::scan::split(via, b';');
+    let mut top = parts.next().unwrap_or_default().to_vec();
+    for parameter in parts {
+        let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let name = crate::message::scan::trim(name);
+        let ours =
+            name.eq_ignore_ascii_case(b"received") || (wants_port && name.eq_ignore_ascii_case(b"rport"));
+        if !ours {
+            top.push(b';');
+            top.extend_from_slice(parameter);
+        }
+    }
+    if wants_port || sent_by != Some(from.ip()) {
+        top.extend_from_slice(format!(";received={}", from.ip()).as_bytes());
+    }
+    if wants_port {
+        top.extend_from_slice(format!(";rport={}", from.port()).as_bytes());
+    }
+    top
+}

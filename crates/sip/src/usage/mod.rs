@@ -1,0 +1,50 @@
+//! What makes a dialog or lives in one (RFC 5057): the INVITE usage, seen from both sides.
+//!
+//! These machines hold no bytes and no identifiers: they say what is to be done, and the endpoint does it.
+
+pub mod invite_client;
+pub mod invite_server;
+
+use serde::{Deserialize, Serialize};
+
+/// What an INVITE is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scope {
+    /// It begins a session.
+    Session,
+    /// It changes an established session (a re-INVITE, RFC 3261 §14). Its end is never the session's end just because
+    /// somebody cancelled it.
+    Modification,
+}
+
+/// How a session, or a modification of one, came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum End {
+    /// The inviter gave up before a final response was known to it.
+    Cancelled,
+    /// The invited side answered with 300-699.
+    Rejected,
+    /// The time limit of the invitation ran out (Expires, RFC 3261 §13.3.1).
+    Expired,
+    /// Nobody answered.
+    TimedOut,
+    /// The request could not be sent, or its connection was lost.
+    TransportFailed,
+    /// A 2xx was never acknowledged (§13.3.1.4).
+    NotAcknowledged,
+    /// The local side sent BYE.
+    Left,
+    /// The peer sent BYE.
+    Released,
+    /// The peer does not know the session any more: 481 or 408 within it (§12.2.1.2).
+    Lost,
+}
+
+/// Who caused an end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Party {
+    /// This side: its user, or a rule that its user has set.
+    Local,
+    /// The other side, or something on the way to it.
+    Remote,
+}
