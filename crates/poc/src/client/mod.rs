@@ -1,0 +1,324 @@
+//! The PoC Client: on-demand PoC Sessions from the user's side.
+//!
+//! Starting, being invited (manual and automatic answer), cancelling (PoC CP 6.1.X.1), being cancelled (6.2.X.1),
+//! refusing, leaving (6.1.6.1), being released. What SIP requires of all that is the endpoint's; what is here is what
+//! PoC adds: the header fields and media of a PoC Session, answer modes, and how it ended for the user.
+
+mod outcome;
+mod session;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sip::transport::{ConnectionId, Path, Target, Transmit};
+use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
+
+pub use outcome::{Outcome, Role, Timing};
+
+use self::session::Session;
+use crate::answer_state::AnswerState;
+use crate::sdp::{Capabilities, Media};
+
+/// What a PoC Client is told once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// The endpoint below.
+    pub sip: sip::Config,
+    /// The user's PoC Address, with a display name if there is one: `"Anna" <sip:anna@home1.example>`.
+    pub address: Bytes,
+    /// The media that the client can do.
+    pub capabilities: Capabilities,
+    /// Who decides about an invitation.
+    pub answer_mode: AnswerMode,
+    /// What the SIP/IP core is.
+    pub profile: Profile,
+    /// Whether a second session may begin while there is one. If not, an invitation meets 486.
+    pub simultaneous_sessions: bool,
+    /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
+    pub sessions_max: usize,
+    /// How long an invitation of ours may go on before it is cancelled.
+    pub set_up_limit: Option<Duration>,
+    /// How long the client waits for its user to answer before it says 480.
+    pub no_answer_after: Option<Duration>,
+}
+
+impl Config {
+    /// The defaults: manual answer, a plain SIP/IP core, one session at a time, no limits of time.
+    pub fn new(mut sip: sip::Config, address: Bytes, capabilities: Capabilities) -> Self {
+        sip.product = Bytes::from_static(crate::user_agent::CLIENT.as_bytes());
+        sip.contact_parameters = Bytes::from_static(b";+g.poc.talkburst");
+        Self {
+            sip,
+            address,
+            capabilities,
+            answer_mode: AnswerMode::Manual,
+            profile: Profile::Plain,
+            simultaneous_sessions: false,
+            sessions_max: 8,
+            set_up_limit: None,
+            no_answer_after: None,
+        }
+    }
+}
+
+/// Who decides about an invitation (`control-plane.md` 7.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum AnswerMode {
+    /// The user, while the client alerts.
+    Manual,
+    /// Nobody: it is accepted at once.
+    Automatic,
+}
+
+/// What the SIP/IP core is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Profile {
+    /// Any SIP/IP core: CANCEL and BYE carry no Reason of ours.
+    Plain,
+    /// The IMS: CANCEL carries `RELEASE_CAUSE` (`control-plane.md` 14.9).
+    Ims,
+}
+
+/// Everything that can happen to a client.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// A datagram arrived.
+    Datagram {
+        /// Its way.
+        path: Path,
+        /// Its octets.
+        bytes: Bytes,
+    },
+    /// Octets of a stream arrived.
+    Stream {
+        /// Their way.
+        path: Path,
+        /// The octets.
+        bytes: Bytes,
+    },
+    /// A connection could not be opened, or was closed.
+    ConnectionLost {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The time is such that something may be due.
+    Timeout,
+    /// The user wants something.
+    Command(Command),
+}
+
+/// What a user can ask for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Invite another user.
+    StartSession {
+        /// The next hop.
+        target: Target,
+        /// The PoC Address to invite, as a URI.
+        invited: Bytes,
+    },
+    /// Give up a session that the other side has not answered.
+    Cancel(SessionId),
+    /// Accept an invitation.
+    Accept(SessionId),
+    /// Refuse an invitation.
+    Refuse(SessionId),
+    /// Leave a session.
+    Leave(SessionId),
+}
+
+/// What the user must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The other side is being asked: 180, or another 1xx but 100.
+    Progress {
+        /// Which.
+        session: SessionId,
+        /// The status code.
+        status: u16,
+    },
+    /// An invitation has arrived. With automatic answer it has been accepted already.
+    Invited {
+        /// Which.
+        session: SessionId,
+        /// From of the INVITE, without its parameters.
+        inviter: Bytes,
+        /// Whether the user is asked.
+        answer_mode: AnswerMode,
+    },
+    /// The session stands: both sides know it.
+    Established {
+        /// Which.
+        session: SessionId,
+        /// Whether the invited user, or a server on its behalf, accepted.
+        answer_state: AnswerState,
+        /// The media agreed on.
+        media: Box<Media>,
+    },
+    /// The session is over: the last event of it, and the only one of this kind.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A stream cannot be read any more: close the connection.
+    Disconnect {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// A PoC Client without sockets and without a clock. See [`Endpoint`] for the order of calls.
+#[derive(Clone, Debug)]
+pub struct Client {
+    config: Config,
+    endpoint: Endpoint,
+    sessions: BTreeMap<SessionId, Session>,
+    events: VecDeque<Event>,
+    now: Instant,
+}
+
+impl Client {
+    /// A client that knows nobody yet.
+    pub fn new(config: Config) -> Self {
+        let endpoint = Endpoint::new(config.sip.clone());
+        Self { config, endpoint, sessions: BTreeMap::new(), events: VecDeque::new(), now: Instant::START }
+    }
+
+    /// The one way in.
+    ///
+    /// # Errors
+    /// [`Misuse`] for a command that the state does not allow; nothing has changed then.
+    pub fn handle_input(&mut self, now: Instant, input: Input) -> Result<Option<SessionId>, Misuse> {
+        self.now = now;
+        let below = match input {
+            Input::Datagram { path, bytes } => sip::Input::Datagram { path, bytes },
+            Input::Stream { path, bytes } => sip::Input::Stream { path, bytes },
+            Input::ConnectionLost { connection } => sip::Input::ConnectionLost { connection },
+            Input::Timeout => {
+                self.refuse_unanswered();
+                sip::Input::Timeout
+            }
+            Input::Command(command) => {
+                let session = self.handle_command(command);
+                self.drain();
+                return session;
+            }
+        };
+        self.endpoint.handle_input(now, below)?;
+        self.drain();
+        Ok(None)
+    }
+
+    /// Does what is due. An extra call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_input(now, Input::Timeout).expect("only commands are refused");
+    }
+
+    /// What is to be sent next; drain until `None`.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.endpoint.poll_transmit()
+    }
+
+    /// What the user must know next; drain until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let unanswered = self.sessions.values().filter_map(Session::no_answer_at).min();
+        self.endpoint.poll_timeout().into_iter().chain(unanswered).min()
+    }
+
+    /// Whether nothing remains of any session.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.endpoint.is_empty()
+    }
+
+    /// The canonical view of the endpoint below, for exploration.
+    pub fn canonical(&self, owners: &[sip::Owner]) -> sip::Canonical {
+        self.endpoint.canonical(owners)
+    }
+
+    /// Invites `invited`, a URI, by way of `target`.
+    ///
+    /// # Errors
+    /// [`Misuse::Busy`] if there is a session already and simultaneous ones are off; [`Misuse::Address`] if `invited`
+    /// is no URI; [`Misuse::NoListener`] if `target` cannot be reached.
+    pub fn start_session(
+        &mut self,
+        now: Instant,
+        target: Target,
+        invited: &str,
+    ) -> Result<SessionId, Misuse> {
+        let invited = Bytes::copy_from_slice(invited.as_bytes());
+        let started = self.handle_input(now, Input::Command(Command::StartSession { target, invited }))?;
+        started.ok_or(Misuse::NoSession)
+    }
+
+    /// Gives up a session that the other side has not answered. Asking again changes nothing.
+    ///
+    /// # Errors
+    /// [`Misuse::TooLate`] once it was answered: leave it instead.
+    pub fn cancel(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
+        self.handle_input(now, Input::Command(Command::Cancel(session))).map(|_| ())
+    }
+
+    /// Accepts an invitation.
+    ///
+    /// # Errors
+    /// [`Misuse::NothingToAnswer`] if it was answered, cancelled or is none of ours.
+    pub fn accept(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
+        self.handle_input(now, Input::Command(Command::Accept(session))).map(|_| ())
+    }
+
+    /// Refuses an invitation.
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    pub fn refuse(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
+        self.handle_input(now, Input::Command(Command::Refuse(session))).map(|_| ())
+    }
+
+    /// Leaves a session.
+    ///
+    /// # Errors
+    /// [`Misuse::NotEstablished`] if it is not: cancel or refuse it.
+    pub fn leave(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
+        self.handle_input(now, Input::Command(Command::Leave(session))).map(|_| ())
+    }
+
+    /// Ends a session whatever its state: cancels, refuses or leaves it. What the hang-up key does.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSession`] if there is none.
+    pub fn hang_up(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
+        let role = self.sessions.get(&session).ok_or(Misuse::NoSession)?.role();
+        let first = match role {
+            Role::Inviter => self.cancel(now, session),
+            Role::Invited => self.refuse(now, session),
+        };
+        match first {
+            Err(Misuse::TooLate | Misuse::NothingToAnswer) => self.leave(now, session),
+            other => other,
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.handle_event(event);
+        }
+    }
+}
+
+/// From without its parameters: display name and URI as written.
+fn inviter_of(request: &Message) -> Bytes {
+    let value = request.value(sip::message::Name::From).unwrap_or_default();
+    let Ok(from) = request.from() else { return Bytes::new() };
+    let written = value.len() - from.parameters.as_bytes().len();
+    let end = value[..written].iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
+    request.share(&value[..end.map_or(0, |end| end + 1)])
+}

@@ -1,0 +1,312 @@
+//! One PoC Session of the client, and the procedures that begin and end it.
+
+use bytes::Bytes;
+use sip::message::{Body, Name, Uri};
+use sip::transport::Target;
+use sip::usage::{End, Party};
+use sip::{Instant, Invite, Message, Misuse, SessionId};
+
+use super::outcome::{Outcome, Role, Timing};
+use super::{AnswerMode, Client, Command, Event, Profile, inviter_of};
+use crate::answer_state::AnswerState;
+use crate::sdp::{self, Media, Origin};
+
+/// A PoC Session as its user sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Session {
+    role: Role,
+    timing: Timing,
+    state: State,
+    /// The client refused for its user, who had not answered in time.
+    unanswered: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum State {
+    /// We invited, and nobody has answered.
+    Inviting,
+    /// We are invited, and our user has not answered.
+    Alerting { offer: Bytes, no_answer_at: Option<Instant> },
+    /// We accepted, and the inviter's ACK has not come.
+    Accepted { media: Option<Box<Media>> },
+    /// Both sides know the session.
+    Established,
+    /// We have left.
+    Leaving,
+}
+
+/// The version of a PoC Session's first session description; a re-INVITE's answer has the next one.
+const FIRST: u64 = 1;
+
+impl Session {
+    fn new(role: Role, now: Instant, state: State) -> Self {
+        Self { role, timing: Timing::begun(now), state, unanswered: false }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// When the client stops waiting for its user.
+    pub(super) fn no_answer_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Alerting { no_answer_at, .. } => *no_answer_at,
+            State::Inviting | State::Accepted { .. } | State::Established | State::Leaving => None,
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn handle_command(&mut self, command: Command) -> Result<Option<SessionId>, Misuse> {
+        match command {
+            Command::StartSession { target, invited } => return self.start(target, &invited).map(Some),
+            Command::Cancel(session) => self.cancel_session(session)?,
+            Command::Accept(session) => self.accept_session(session)?,
+            Command::Refuse(session) => self.refuse_session(session, 480)?, // `control-plane.md` Q2
+            Command::Leave(session) => self.leave_session(session, Vec::new())?,
+        }
+        Ok(None)
+    }
+
+    /// The INVITE of a PoC Session (`control-plane.md` 8.1).
+    fn start(&mut self, target: Target, invited: &[u8]) -> Result<SessionId, Misuse> {
+        if self.is_busy() {
+            return Err(Misuse::Busy);
+        }
+        Uri::parse(invited).map_err(|_| Misuse::Address)?;
+        let headers = vec![
+            (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit")),
+            (Name::PPreferredIdentity, self.config.address.clone()),
+            (Name::Allow, Bytes::from_static(b"INVITE, ACK, CANCEL, BYE, OPTIONS")),
+        ];
+        let invite = Invite {
+            target,
+            uri: Bytes::copy_from_slice(invited),
+            from: self.config.address.clone(),
+            to: Bytes::from([b"<", invited, b">"].concat()),
+            routes: Vec::new(),
+            headers,
+            body: Some(description(sdp::offer(&self.config.capabilities, self.origin(FIRST)))),
+            expires: self.config.set_up_limit,
+            expires_headers: self.release_cause(6, "Call-setup time-out"),
+        };
+        let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
+        let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;
+        self.sessions.insert(id, Session::new(Role::Inviter, self.now, State::Inviting));
+        Ok(id)
+    }
+
+    /// PoC CP 6.1.X.1. Whether there is still something to cancel is the endpoint's to say.
+    fn cancel_session(&mut self, id: SessionId) -> Result<(), Misuse> {
+        let headers = self.release_cause(1, "User ends call");
+        self.command(sip::Command::Cancel { session: id, headers })?;
+        let now = self.now;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.timing.cancelled.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    fn accept_session(&mut self, id: SessionId) -> Result<(), Misuse> {
+        let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
+        let State::Alerting { offer, .. } = &session.state else { return Err(Misuse::NothingToAnswer) };
+        let (answer, media) = match self.answer_to(offer, FIRST) {
+            Ok(answer) => answer,
+            Err(_) => return self.refuse_session(id, 488),
+        };
+        let (headers, body) = (Vec::new(), Some(description(answer)));
+        self.command(sip::Command::Accept { session: id, headers, body })?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.timing.answered = Some(self.now);
+            session.state = State::Accepted { media };
+        }
+        Ok(())
+    }
+
+    fn refuse_session(&mut self, id: SessionId, status: u16) -> Result<(), Misuse> {
+        self.command(sip::Command::Refuse { session: id, status, headers: Vec::new() })
+    }
+
+    /// PoC CP 6.1.6.1.
+    fn leave_session(&mut self, id: SessionId, headers: sip::Headers) -> Result<(), Misuse> {
+        self.command(sip::Command::Leave { session: id, headers })?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.state = State::Leaving;
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: sip::Command) -> Result<(), Misuse> {
+        self.endpoint.handle_input(self.now, sip::Input::Command(command)).map(|_| ())
+    }
+
+    /// The user has not answered in time (`control-plane.md` 9.2).
+    pub(super) fn refuse_unanswered(&mut self) {
+        let now = self.now;
+        let late = |session: &Session| session.no_answer_at().is_some_and(|at| at <= now);
+        let due: Vec<_> = self.sessions.iter().filter(|(_, each)| late(each)).map(|(id, _)| *id).collect();
+        for id in due {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.unanswered = true;
+            }
+            let refused = self.refuse_session(id, 480);
+            debug_assert_eq!(refused, Ok(()), "an invitation that alerts can be refused");
+        }
+    }
+
+    // What the endpoint reports.
+
+    pub(super) fn handle_event(&mut self, event: sip::Event) {
+        match event {
+            sip::Event::Progress { session, response } => {
+                let status = response.status().unwrap_or(180);
+                self.events.push_back(Event::Progress { session, status });
+            }
+            sip::Event::Invited { session, request } => self.be_invited(session, &request),
+            sip::Event::Established { session, response } => self.be_answered(session, &response),
+            sip::Event::Acknowledged { session, request } => self.be_acknowledged(session, &request),
+            sip::Event::ModificationOffered { session, request } => {
+                self.answer_modification(session, &request)
+            }
+            sip::Event::Ended { session, end, by, status, reason } => {
+                self.be_ended(session, end, by, status, reason);
+            }
+            sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
+            // The client offers no modification, and one that the peer takes back leaves all as it was.
+            sip::Event::Modified { .. } | sip::Event::ModificationEnded { .. } => {}
+        }
+    }
+
+    /// `control-plane.md` 9.2.
+    fn be_invited(&mut self, id: SessionId, request: &Message) {
+        let busy = self.is_busy();
+        let offer = Bytes::copy_from_slice(request.body());
+        let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
+        let mode = self.config.answer_mode;
+        self.sessions.insert(
+            id,
+            Session::new(Role::Invited, self.now, State::Alerting { offer: offer.clone(), no_answer_at }),
+        );
+        let refusal = match () {
+            () if busy => Some(486),
+            () if self.answer_to(&offer, FIRST).is_err() => Some(488),
+            () => None,
+        };
+        if refusal.is_none() {
+            let inviter = inviter_of(request);
+            self.events.push_back(Event::Invited { session: id, inviter, answer_mode: mode });
+        }
+        let answered = match (refusal, mode) {
+            (Some(status), _) => self.refuse_session(id, status),
+            (None, AnswerMode::Automatic) => self.accept_session(id),
+            (None, AnswerMode::Manual) => {
+                self.command(sip::Command::Progress { session: id, status: 180, headers: Vec::new() })
+            }
+        };
+        debug_assert_eq!(answered, Ok(()), "a fresh invitation can be answered");
+    }
+
+    fn be_answered(&mut self, id: SessionId, response: &Message) {
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.timing.answered = Some(now);
+        match sdp::accept(&self.config.capabilities, response.body()) {
+            Ok(media) => {
+                session.state = State::Established;
+                let answer_state = AnswerState::of(response).unwrap_or(AnswerState::Confirmed);
+                let media = Box::new(media);
+                self.events.push_back(Event::Established { session: id, answer_state, media });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "unusable answer");
+                self.leave_for_media(id);
+            }
+        }
+    }
+
+    fn be_acknowledged(&mut self, id: SessionId, ack: &Message) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let State::Accepted { media } = &mut session.state else { return };
+        // An INVITE without an offer: ours stood in the 200, and the answer stands in the ACK (RFC 3264, RFC 3261 §13.2.1).
+        let media = match media.take() {
+            Some(media) => Ok(media),
+            None => sdp::accept(&self.config.capabilities, ack.body()).map(Box::new),
+        };
+        match media {
+            Ok(media) => {
+                session.state = State::Established;
+                self.events.push_back(Event::Established {
+                    session: id,
+                    answer_state: AnswerState::Confirmed,
+                    media,
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "unusable answer in the ACK");
+                self.leave_for_media(id);
+            }
+        }
+    }
+
+    /// No media came of it: the session is left with the reason that would have been its refusal.
+    fn leave_for_media(&mut self, id: SessionId) {
+        let reason = Bytes::from_static(b"SIP;cause=488;text=\"Not Acceptable Here\"");
+        let left = self.leave_session(id, vec![(Name::Reason, reason)]);
+        debug_assert_eq!(left, Ok(()), "an established session can be left");
+    }
+
+    fn answer_modification(&mut self, id: SessionId, request: &Message) {
+        let answered = match self.answer_to(request.body(), FIRST + 1) {
+            Ok((answer, _)) => {
+                let body = Some(description(answer));
+                self.command(sip::Command::Accept { session: id, headers: Vec::new(), body })
+            }
+            Err(_) => self.command(sip::Command::Refuse { session: id, status: 488, headers: Vec::new() }),
+        };
+        debug_assert_eq!(answered, Ok(()), "a fresh offer can be answered");
+    }
+
+    fn be_ended(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        session.timing.ended = self.now;
+        let end = if session.unanswered { End::Expired } else { end };
+        let outcome = Outcome { role: session.role, end, by, status, reason, timing: session.timing };
+        self.events.push_back(Event::Ended { session: id, outcome });
+    }
+
+    // What goes into messages.
+
+    fn is_busy(&self) -> bool {
+        let sessions = self.sessions.len();
+        sessions >= self.config.sessions_max || (sessions > 0 && !self.config.simultaneous_sessions)
+    }
+
+    /// Our description for an offer; an offer of ours if the peer made none.
+    fn answer_to(&self, offer: &[u8], version: u64) -> Result<(Bytes, Option<Box<Media>>), sdp::SdpError> {
+        let capabilities = &self.config.capabilities;
+        if offer.is_empty() {
+            return Ok((sdp::offer(capabilities, self.origin(version)), None));
+        }
+        let (answer, media) = sdp::answer(capabilities, self.origin(version), offer)?;
+        Ok((answer, Some(Box::new(media))))
+    }
+
+    /// RFC 8866 §5.2: the identifier need only be unique together with our address.
+    fn origin(&self, version: u64) -> Origin {
+        Origin { id: u64::from(self.config.capabilities.audio_port), version }
+    }
+
+    /// `control-plane.md` 14.9: on the IMS a CANCEL tells why.
+    fn release_cause(&self, cause: u8, text: &str) -> sip::Headers {
+        match self.config.profile {
+            Profile::Plain => Vec::new(),
+            Profile::Ims => {
+                vec![(Name::Reason, Bytes::from(format!("RELEASE_CAUSE;cause={cause};text=\"{text}\"")))]
+            }
+        }
+    }
+}
+
+fn description(bytes: Bytes) -> Body {
+    Body { content_type: Bytes::from_static(b"application/sdp"), bytes }
+}
