@@ -1,0 +1,228 @@
+//! Ladders: what happened between the parties, as a picture in text, with the rule beside each arrow.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use poc::Event;
+use sip::message::Method;
+use sip::transport::Transmit;
+use sip::{Duration, Instant, Message};
+
+/// What happened, in order.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    parties: Vec<(String, SocketAddr)>,
+    entries: Vec<Entry>,
+    /// The branches of the INVITEs seen: the ACK of a failure has the one of its INVITE.
+    invite_branches: BTreeSet<Vec<u8>>,
+}
+
+/// One line of a ladder.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub what: What,
+}
+
+/// What a line of a ladder shows.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// A message.
+    Message {
+        /// The place of the sender.
+        from: usize,
+        /// The place of the receiver.
+        to: usize,
+        /// What it is, in the words of the specification: `180 (INVITE)`.
+        label: String,
+        /// The rule that it follows.
+        rule: &'static str,
+        /// What became of it.
+        fate: Fate,
+    },
+    /// Something that a party did or was told.
+    Note {
+        /// The place of the party.
+        place: usize,
+        /// What.
+        text: String,
+    },
+}
+
+/// What becomes of a message on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It arrives, so long after it was sent.
+    Arrives(Duration),
+    /// It arrives twice; the first copy so long after it was sent.
+    Doubled(Duration),
+    /// It is lost.
+    Lost,
+    /// It waits on the way until somebody lets it go.
+    Held,
+}
+
+impl Trace {
+    /// An empty trace between `parties`: name and address of each, from left to right.
+    pub fn new(parties: Vec<(String, SocketAddr)>) -> Self {
+        Self { parties, entries: Vec::new(), invite_branches: BTreeSet::new() }
+    }
+
+    /// The lines so far.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The names of the parties, from left to right.
+    pub fn parties(&self) -> impl Iterator<Item = &str> {
+        self.parties.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// A message was sent and arrives at these moments.
+    pub fn message(&mut self, now: Instant, transmit: &Transmit, arrivals: &[Instant]) {
+        let fate = match arrivals {
+            [] => Fate::Lost,
+            [only] => Fate::Arrives(only.saturating_since(now)),
+            [first, ..] => Fate::Doubled(first.saturating_since(now)),
+        };
+        self.message_with(now, transmit, fate);
+    }
+
+    /// A message was sent, and this becomes of it.
+    pub fn message_with(&mut self, now: Instant, transmit: &Transmit, fate: Fate) {
+        let place = |address| self.parties.iter().position(|(_, each)| *each == address);
+        let (Some(from), Some(to)) = (place(transmit.path.local), place(transmit.path.remote)) else {
+            return;
+        };
+        let Ok(message) = Message::parse(transmit.bytes.clone()) else { return };
+        if message.is(Method::Invite) {
+            self.invite_branches.extend(branch_of(&message));
+        }
+        let (label, rule) = (label(&message), self.rule(&message));
+        self.entries.push(Entry { at: now, what: What::Message { from, to, label, rule, fate } });
+    }
+
+    /// Something that a party did.
+    pub fn note(&mut self, now: Instant, place: usize, text: String) {
+        self.entries.push(Entry { at: now, what: What::Note { place, text } });
+    }
+
+    /// Something that a party was told.
+    pub fn event(&mut self, now: Instant, place: usize, event: &Event) {
+        let text = match event {
+            Event::Progress { status, .. } => format!("told: {status}"),
+            Event::Invited { .. } => "told: invited".to_owned(),
+            Event::Established { .. } => "told: in session".to_owned(),
+            Event::Ended { outcome, .. } => match outcome.status {
+                Some(status) => format!("told: {outcome} ({status})"),
+                None => format!("told: {outcome}"),
+            },
+            Event::Disconnect { .. } => "told: stream broken".to_owned(),
+        };
+        self.note(now, place, text);
+    }
+
+    /// The rule that a message follows. An ACK follows another rule for a failure than for a 2xx: the branch tells.
+    fn rule(&self, message: &Message) -> &'static str {
+        let cseq = message.cseq().map(|cseq| Method::parse(cseq.method)).unwrap_or(Method::Other);
+        match (message.method(), message.status(), cseq) {
+            (Some(Method::Invite), ..) => "PoC CP 6.1.3",
+            (Some(Method::Cancel), ..) => "PoC CP 6.1.X.1; RFC 3261 §9.1",
+            (Some(Method::Ack), ..) => match branch_of(message) {
+                Some(branch) if self.invite_branches.contains(&branch) => "RFC 3261 §17.1.1.3",
+                Some(_) | None => "RFC 3261 §13.2.2.4",
+            },
+            (Some(Method::Bye), ..) => "PoC CP 6.1.6.1",
+            (None, Some(100), _) => "RFC 3261 §17.2.1",
+            (None, Some(101..=199), _) => "RFC 3261 §13.3.1.1",
+            (None, Some(487), Method::Invite) => "PoC CP 6.2.X.1 step 2",
+            (None, Some(200..=299), Method::Invite) => "RFC 3261 §13.3.1.4",
+            (None, Some(200..=299), Method::Cancel) => "PoC CP 6.2.X.1 step 1",
+            (None, Some(200..=299), Method::Bye) => "RFC 3261 §15.1.2",
+            (None, Some(481), _) => "RFC 3261 §9.2, §12.2.2",
+            (None, Some(300..), Method::Invite) => "RFC 3261 §13.3.1.3",
+            (None, ..) | (Some(_), ..) => "",
+        }
+    }
+
+    /// The ladder as text. Times are relative to the first line.
+    pub fn render(&self) -> String {
+        let columns = self.parties.len();
+        let mut out = String::new();
+        let _ = write!(out, "{:>10} ", "");
+        for (name, _) in &self.parties {
+            let _ = write!(out, "{name:^WIDTH$}");
+        }
+        out.push('\n');
+        let begin = self.entries.first().map_or(Instant::START, |entry| entry.at);
+        for entry in &self.entries {
+            let since = entry.at.saturating_since(begin).as_secs_f64() * 1000.0;
+            let _ = write!(out, "{since:>8.1}ms ");
+            out.push_str(line(&entry.what, columns).trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// Characters from one party's line to the next.
+const WIDTH: usize = 34;
+
+fn line(what: &What, columns: usize) -> String {
+    let center = |place: usize| place * WIDTH + WIDTH / 2;
+    let mut row: Vec<char> = vec![' '; columns * WIDTH];
+    for place in 0..columns {
+        row[center(place)] = '│';
+    }
+    let mut put = |at: usize, text: &str| {
+        for (offset, each) in text.chars().enumerate() {
+            match row.get_mut(at + offset) {
+                Some(cell) => *cell = each,
+                None => row.push(each),
+            }
+        }
+    };
+    match what {
+        What::Message { from, to, label, rule, fate } => {
+            let (left, right) = (center(*from.min(to)) + 1, center(*from.max(to)));
+            put(left, &"─".repeat(right - left));
+            put(if from < to { right - 1 } else { left }, if from < to { "►" } else { "◄" });
+            let text = format!(" {label} ");
+            put(left + (right - left).saturating_sub(text.chars().count()) / 2, &text);
+            let note = match fate {
+                Fate::Arrives(_) => "",
+                Fate::Doubled(_) => "  [doubled]",
+                Fate::Lost => {
+                    put(left + (right - left) * 4 / 5, "╳");
+                    "  [lost]"
+                }
+                Fate::Held => "  [held back]",
+            };
+            let row: String = row.into_iter().collect();
+            format!("{row}{rule}{note}")
+        }
+        What::Note { place, text } => {
+            put(center(*place), &format!("● {text}"));
+            row.into_iter().collect()
+        }
+    }
+}
+
+fn branch_of(message: &Message) -> Option<Vec<u8>> {
+    Some(message.via().ok()?.branch()?.to_vec())
+}
+
+/// The message in the words of the specification: `INVITE`, `200 (CANCEL)`.
+pub fn label(message: &Message) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match message.status() {
+        None => text(message.method_text()),
+        Some(status) => match message.cseq() {
+            Ok(cseq) => format!("{status} ({})", text(cseq.method)),
+            Err(_) => status.to_string(),
+        },
+    }
+}

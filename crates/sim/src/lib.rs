@@ -1,0 +1,16 @@
+//! The whole system under one seed, in virtual time.
+//!
+//! [`World`] drives the machines that ship, connected by a [`Network`] that loses, doubles, delays and reorders. A
+//! [`Monitor`](monitor::Monitor) reads the wire and the events and knows the invariants; [`story`] draws what the users
+//! do; [`ladder`] shows what happened.
+#![warn(missing_docs)]
+
+pub mod chance;
+pub mod ladder;
+pub mod monitor;
+pub mod network;
+pub mod story;
+pub mod world;
+
+pub use network::{Faults, Network};
+pub use world::World;
