@@ -63,6 +63,8 @@ pub enum Fate {
     Lost,
     /// It waits on the way until somebody lets it go.
     Held,
+    /// It had waited on the way, and arrives now.
+    LetGo,
 }
 
 impl Trace {
@@ -113,7 +115,8 @@ impl Trace {
     /// Something that a party was told.
     pub fn event(&mut self, now: Instant, place: usize, event: &Event) {
         let text = match event {
-            Event::Progress { status, .. } => format!("told: {status}"),
+            Event::Progress { status: 180, .. } => "told: it rings (180)".to_owned(),
+            Event::Progress { status, .. } => format!("told: progress ({status})"),
             Event::Invited { .. } => "told: invited".to_owned(),
             Event::Established { .. } => "told: in session".to_owned(),
             Event::Ended { outcome, .. } => match outcome.status {
@@ -188,19 +191,20 @@ fn line(what: &What, columns: usize) -> String {
     match what {
         What::Message { from, to, label, rule, fate } => {
             let (left, right) = (center(*from.min(to)) + 1, center(*from.max(to)));
-            put(left, &"─".repeat(right - left));
-            put(if from < to { right - 1 } else { left }, if from < to { "►" } else { "◄" });
+            let (line, note, end) = match fate {
+                Fate::Arrives(_) => (1.0, "", None),
+                Fate::Doubled(_) => (1.0, "  [doubled]", None),
+                Fate::LetGo => (1.0, "  [let go]", None),
+                Fate::Lost => (0.85, "  [lost]", Some("╳")),
+                Fate::Held => (0.85, "  [held back]", Some(if from < to { "┤" } else { "├" })),
+            };
+            let length = ((right - left) as f64 * line) as usize;
+            let begin = if from < to { left } else { right - length };
+            put(begin, &"─".repeat(length));
+            let head = if from < to { "►" } else { "◄" };
+            put(if from < to { begin + length - 1 } else { begin }, end.unwrap_or(head));
             let text = format!(" {label} ");
             put(left + (right - left).saturating_sub(text.chars().count()) / 2, &text);
-            let note = match fate {
-                Fate::Arrives(_) => "",
-                Fate::Doubled(_) => "  [doubled]",
-                Fate::Lost => {
-                    put(left + (right - left) * 4 / 5, "╳");
-                    "  [lost]"
-                }
-                Fate::Held => "  [held back]",
-            };
             let row: String = row.into_iter().collect();
             format!("{row}{rule}{note}")
         }

@@ -20,13 +20,15 @@ pub struct Owner {
 
 /// An identifier of [`Identifier::WIDTH`] characters: four of node, two of shard, eighteen of chance (90 bits).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Identifier([u8; Identifier::WIDTH]);
+pub struct Identifier([u8; WIDTH]);
+
+const WIDTH: usize = 24;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 impl Identifier {
     /// Octets of an identifier on the wire.
-    pub const WIDTH: usize = 24;
+    pub const WIDTH: usize = WIDTH;
 
     /// RFC 3261 §8.1.1.7: the cookie with which every branch begins.
     pub const COOKIE: &'static str = "z9hG4bK";

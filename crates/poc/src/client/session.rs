@@ -110,10 +110,7 @@ impl Client {
     fn accept_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
         let State::Alerting { offer, .. } = &session.state else { return Err(Misuse::NothingToAnswer) };
-        let (answer, media) = match self.answer_to(offer, FIRST) {
-            Ok(answer) => answer,
-            Err(_) => return self.refuse_session(id, 488),
-        };
+        let Ok((answer, media)) = self.answer_to(offer, FIRST) else { return self.refuse_session(id, 488) };
         let (headers, body) = (Vec::new(), Some(description(answer)));
         self.command(sip::Command::Accept { session: id, headers, body })?;
         if let Some(session) = self.sessions.get_mut(&id) {

@@ -550,10 +550,11 @@ fn rewrite(out: &mut Vec<u8>, request: &Message, via: &[u8], contact: &[u8]) {
     let mut writer = crate::message::Writer::request(out, Method::Invite, request.uri_text());
     writer.line(Name::Via, via);
     for header in request.headers().filter(|header| header.name != Name::Via) {
-        match header.name {
-            Name::Contact => writer.line(Name::Contact, contact),
-            _ => writer.copy(&header),
-        };
+        if header.name == Name::Contact {
+            writer.line(Name::Contact, contact);
+        } else {
+            writer.copy(&header);
+        }
     }
     writer.finish_copied(request.body());
 }

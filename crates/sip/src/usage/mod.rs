@@ -19,6 +19,7 @@ pub enum Scope {
 
 /// How a session, or a modification of one, came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum End {
     /// The inviter gave up before a final response was known to it.
     Cancelled,
@@ -42,6 +43,7 @@ pub enum End {
 
 /// Who caused an end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Party {
     /// This side: its user, or a rule that its user has set.
     Local,

@@ -1,0 +1,58 @@
+//! `talkburst demo`: the founding text, played through by two clients over real sockets.
+
+mod report;
+mod scene;
+mod stage;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::report::Report;
+use self::stage::Stage;
+use super::Failure;
+use crate::capture::Capture;
+
+/// What was typed behind `demo`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// One JSON object a line: a scene each, then a summary.
+    #[arg(long)]
+    json: bool,
+    /// Write every datagram to this file, which tshark and Wireshark open.
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Use [::1] instead of 127.0.0.1.
+    #[arg(long)]
+    ipv6: bool,
+}
+
+/// Plays every scene and reports; fails if one did not end as it must.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
+    let mut capture = match &arguments.pcap {
+        Some(path) => {
+            Some(Capture::create(path).map_err(|error| Failure::File(path.clone(), error.to_string()))?)
+        }
+        None => None,
+    };
+    let mut report = Report::new(arguments.json);
+    report.begin()?;
+    for scene in scene::ALL {
+        let stage = runtime.block_on(async {
+            let mut stage = Stage::open(arguments.ipv6).await?;
+            let stuck = (scene.play)(&mut stage).await.err();
+            Ok::<_, Failure>((stage, stuck))
+        });
+        let (stage, stuck) = stage?;
+        if let (Some(capture), Some(path)) = (&mut capture, &arguments.pcap) {
+            for (at, transmit) in &stage.sent {
+                let written = capture.datagram(*at, transmit);
+                written.map_err(|error| Failure::File(path.clone(), error.to_string()))?;
+            }
+        }
+        report.scene(scene, &stage, stuck)?;
+    }
+    report.finish()
+}

@@ -1,0 +1,139 @@
+//! The binary, from outside: `talkburst demo`.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn talkburst(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_talkburst")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("talkburst-{}-{name}", std::process::id()))
+}
+
+#[test]
+fn every_scene_ends_as_it_must_and_is_shown_as_a_ladder() {
+    let run = talkburst(&["demo"]);
+    let out = text(&run.stdout);
+    assert!(run.status.success(), "{out}");
+    for shown in ["─ CANCEL ─", "487 (INVITE)", "PoC CP 6.2.X.1 step 2", "[held back]", "[let go]"] {
+        assert!(out.contains(shown), "{shown}");
+    }
+    assert!(out.ends_with("5 of 5 scenes ended as they must\n"), "{out}");
+    assert_eq!(text(&run.stderr), "");
+}
+
+#[test]
+fn json_has_a_scene_a_line_and_then_a_summary() {
+    let run = talkburst(&["demo", "--json"]);
+    assert!(run.status.success());
+    let lines: Vec<Value> =
+        text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (summary, scenes) = lines.split_last().unwrap();
+    assert_eq!(*summary, serde_json::json!({ "scenes": 5, "right": 5 }));
+    let names: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_str().unwrap()).collect();
+    assert_eq!(names, ["answered", "ringing", "crossing", "before-any-response", "just-accepted"]);
+    let crossing = &scenes[2];
+    assert_eq!((&crossing["anna"]["end"], &crossing["anna"]["status"]), (&"cancelled".into(), &200.into()));
+    assert_eq!(crossing["ben"]["end"], "released");
+    assert!(crossing["ladder"].as_array().unwrap().iter().any(|line| line["fate"] == "held"));
+}
+
+#[test]
+fn the_wish_before_any_response_sends_no_cancel_until_the_180_is_let_go() {
+    let run = talkburst(&["demo", "--json"]);
+    let scene: Value = serde_json::from_str(text(&run.stdout).lines().nth(3).unwrap()).unwrap();
+    let ladder = scene["ladder"].as_array().unwrap();
+    let place = |fits: &dyn Fn(&Value) -> bool| ladder.iter().position(fits).unwrap();
+    let wish = place(&|line| line["note"] == "anna cancels");
+    let let_go = place(&|line| line["fate"] == "let go");
+    let cancel = place(&|line| line["message"] == "CANCEL");
+    assert!(wish < let_go && let_go < cancel, "{ladder:#?}");
+}
+
+#[test]
+fn it_plays_over_ipv6_too() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        let run = talkburst(&["demo", "--ipv6"]);
+        assert_eq!(run.status.code(), Some(4));
+        assert!(text(&run.stderr).contains("failed to open a UDP socket on ::1"));
+        return;
+    }
+    assert!(talkburst(&["demo", "--ipv6"]).status.success());
+}
+
+#[test]
+fn a_capture_holds_every_datagram_and_tshark_reads_it_as_sip() {
+    for (flag, file) in [("--json", scratch("v4.pcap")), ("--ipv6", scratch("v6.pcap"))] {
+        if flag == "--ipv6" && std::net::UdpSocket::bind("[::1]:0").is_err() {
+            continue;
+        }
+        assert!(talkburst(&["demo", flag, "--pcap", file.to_str().unwrap()]).status.success());
+        let mut reader = pcap_file::pcap::PcapReader::new(std::fs::File::open(&file).unwrap()).unwrap();
+        let mut packets = 0;
+        while let Some(packet) = reader.next_packet() {
+            let packet = packet.unwrap();
+            let sliced = etherparse::SlicedPacket::from_ip(&packet.data).unwrap();
+            let Some(etherparse::TransportSlice::Udp(udp)) = sliced.transport else { panic!("not UDP") };
+            assert!(sip::Message::parse(udp.payload().to_vec().into()).unwrap().validate().is_ok());
+            packets += 1;
+        }
+        assert!(packets >= 6 + 6 + 8 + 6 + 8, "{packets}");
+        check_with_tshark(&file, packets);
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+/// Every packet is SIP to Wireshark's dissector too, well-formed, and without an expert warning.
+fn check_with_tshark(file: &std::path::Path, packets: usize) {
+    let fields =
+        ["-T", "fields", "-e", "sip.CSeq.method", "-e", "_ws.malformed", "-e", "_ws.expert.severity"];
+    let decode =
+        ["-d", "udp.port==1024-65535,sip", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
+    let tshark =
+        Command::new("tshark").arg("-r").arg(file).args(decode).args(fields).stderr(Stdio::null()).output();
+    let Ok(tshark) = tshark else {
+        assert!(std::env::var_os("TALKBURST_REQUIRE_TOOLS").is_none(), "tshark is missing");
+        println!("tshark is not on this machine: left out");
+        return;
+    };
+    let lines = text(&tshark.stdout);
+    assert_eq!(lines.lines().count(), packets);
+    for line in lines.lines() {
+        let columns: Vec<_> = line.split('\t').collect();
+        assert!(["INVITE", "ACK", "BYE", "CANCEL"].contains(&columns[0]), "{line}");
+        assert_eq!(columns[1], "", "malformed: {line}");
+        let severities = columns[2].split(',').filter_map(|severity| severity.parse::<u32>().ok());
+        assert!(severities.max().unwrap_or(0) < 0x0060_0000, "expert warning: {line}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_call_is_said_in_one_line() {
+    let run = talkburst(&["demo", "--pcap", "/nowhere/at/all.pcap"]);
+    assert_eq!(run.status.code(), Some(3));
+    let said = text(&run.stderr);
+    assert!(said.starts_with("talkburst: failed to write /nowhere/at/all.pcap: "), "{said}");
+    assert_eq!(said.lines().count(), 1);
+    assert_eq!(talkburst(&["demo", "--pcapp", "x"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_reader_who_stops_reading_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_talkburst"))
+        .arg("demo")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let run = child.wait_with_output().unwrap();
+    assert!(run.status.success());
+    assert_eq!(text(&run.stderr), "");
+}
