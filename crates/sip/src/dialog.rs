@@ -188,7 +188,11 @@ pub fn target_of(uri: &Uri<'_>) -> Option<Target> {
         Some(b"wss") => Transport::Wss,
         Some(_) => return None,
     };
-    Some(Target { transport, remote: uri.socket_address()? })
+    let mut remote = uri.socket_address()?;
+    if uri.port.is_none() && transport == Transport::Tls {
+        remote.set_port(5061); // RFC 3261 §19.1.2
+    }
+    Some(Target { transport, remote })
 }
 
 fn contact(message: &Message) -> Result<Option<&[u8]>, Fault> {
@@ -212,3 +216,6 @@ fn block<const N: usize>(parts: [&[u8]; N]) -> [Bytes; N] {
         buffer.split().freeze()
     })
 }
+
+#[cfg(test)]
+mod tests;

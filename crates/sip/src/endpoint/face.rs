@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::identifier::Owner;
-use crate::message::{Body, Message, Name, scan};
+use crate::message::{Body, Message, Name, has_line_end, scan};
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::Timers;
 use crate::transport::{ConnectionId, Listener, Path, Target};
@@ -265,7 +265,8 @@ pub enum Event {
         /// The 2xx.
         response: Message,
     },
-    /// A change, ours or the peer's, came to nothing; the session is as it was before.
+    /// A change, ours or the peer's, is over without having been wanted by both. The session is as it was before, unless
+    /// `status` is a 2xx: then the peer had accepted before our CANCEL reached it, and the change holds.
     ModificationEnded {
         /// Which.
         session: SessionId,
@@ -362,10 +363,6 @@ pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
     ];
     let is_fine = |(name, value): &(Name, Bytes)| !own.contains(name) && !has_line_end(value);
     if headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
-}
-
-pub(super) fn has_line_end(value: &[u8]) -> bool {
-    value.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 /// An address for From or To: readable, on one line, and without a tag, which is the endpoint's to write.

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::face::{check_address, check_headers, has_line_end};
+use super::face::{check_address, check_headers};
 use super::session::{Leg, Outgoing, State};
 use super::*;
-use crate::message::{LENGTH_MAX, Uri};
+use crate::message::{LENGTH_MAX, Uri, has_line_end};
 use crate::time::Duration;
 use crate::transaction::invite_client::Output;
 use crate::usage::Scope;
@@ -303,11 +303,14 @@ impl Endpoint {
                 session.state = State::Established;
                 self.events.push_back(Event::Established { session: id, response: response.clone() });
             }
-            (Action::Establish, Scope::Modification) => {
+            // §12.2.1.2: the target is refreshed, and the change holds, even if it was not wanted any more.
+            (Action::Establish | Action::Acknowledge, Scope::Modification) => {
                 if let Some(dialog) = &mut session.dialog {
                     dialog.refresh_target(response);
                 }
-                self.events.push_back(Event::Modified { session: id, response: response.clone() });
+                if step.action == Action::Establish {
+                    self.events.push_back(Event::Modified { session: id, response: response.clone() });
+                }
             }
             (Action::AcknowledgeAndLeave, _) if !released => {
                 let mut dialog = dialog;

@@ -418,8 +418,7 @@ impl Line {
         let name_text = &text[..name.len()];
         // HCOLON allows white space before the colon, never before the name.
         let well_formed = usize::from(name.start) == begin && scan::is_token(name_text);
-        let line_end = text.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
-        (well_formed && !line_end).then(|| Self {
+        (well_formed && !has_line_end(text)).then(|| Self {
             id: Name::parse(name_text),
             name,
             value: Span::trimmed(bytes, begin + colon + 1, end),
@@ -430,7 +429,7 @@ impl Line {
 /// RFC 3261 §7.3.1: a line that begins with white space continues the one before it.
 fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, end: usize) -> Option<Fault> {
     let Some(last) = lines.last_mut() else { return Some(Fault::HeaderLine) };
-    if bytes[begin..end].iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+    if has_line_end(&bytes[begin..end]) {
         return Some(Fault::HeaderLine);
     }
     let extended = Span::trimmed(bytes, begin, end);
@@ -439,6 +438,11 @@ fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, end
         last.value = Span { start, end: extended.end };
     }
     None
+}
+
+/// Whether a CR or an LF stands in `text`.
+pub(crate) fn has_line_end(text: &[u8]) -> bool {
+    memchr::memchr2(b'\r', b'\n', text).is_some()
 }
 
 /// The end of the line that begins at `at`, which moves behind its CR LF. Without one the line ends with `bytes`.

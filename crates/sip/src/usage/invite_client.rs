@@ -14,7 +14,8 @@
 //! Finished      U4   too late            -              +ACK +BYE (a fork)    -           -               -
 //! ```
 //!
-//! +C: the CANCEL leaves. In a modification (a re-INVITE) every +BYE is left out: the session goes on.
+//! +C: the CANCEL leaves. The limit, while it runs (U1, U2), does what the user's cancel does.
+//! In a modification (a re-INVITE) every +BYE is left out: the session goes on.
 
 use super::{End, Party, Scope};
 use crate::time::{Duration, Instant};
@@ -126,7 +127,7 @@ impl InviteClient {
         }
     }
 
-    /// Whether the user gave up. From then on no new attempt may start.
+    /// Whether the user gave up, or nobody waits any more, and no failure has settled it: no new attempt may start.
     pub fn is_unwanted(&self) -> bool {
         match self.state {
             State::CancelWaiting | State::Cancelling { .. } | State::Withdrawn | State::GivenUp { .. } => {
@@ -285,3 +286,6 @@ impl InviteClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,13 @@
 //!
 //! ```text
 //!                 accept     refuse    CANCEL        ACK          BYE           leave         timer
-//! Alerting   V1   Accepted   Refused   Cancelled     -            Cancelled     refused       Expires: Expired
+//! Alerting   V1   Accepted   Refused   Cancelled     -            Cancelled     -             Expires: Cancelled +487
 //! Accepted   V2   -          -         no effect     Confirmed    Finished      LeaveWaiting  resend; 64*T1: +BYE
 //! LeaveWaiting    -          -         no effect     +BYE         Finished      -             resend; 64*T1: +BYE
 //! Confirmed  V3   -          -         no effect     -            -             -             -
 //! Refused    V4   -          -         no effect     -            -             -             -
 //! Cancelled  V5   -          -         no effect     -            -             -             -
+//! Finished        -          -         no effect     -            -             -             -
 //! ```
 
 use bytes::Bytes;
@@ -133,9 +134,11 @@ impl InviteServer {
         }
     }
 
-    /// The session ended by other means: the 2xx is not sent again.
+    /// BYE before the ACK, or another end of the session: the 2xx is not sent again.
     pub fn finish(&mut self) {
-        self.state = State::Finished;
+        if self.is_unacknowledged() {
+            self.state = State::Finished;
+        }
     }
 
     /// The user leaves before the ACK has come. §15: no BYE before the ACK or the end of the transaction.
@@ -183,3 +186,6 @@ impl InviteServer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

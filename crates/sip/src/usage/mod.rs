@@ -2,6 +2,8 @@
 //!
 //! These machines hold no bytes and no identifiers: they say what is to be done, and the endpoint does it.
 
+#[cfg(test)]
+mod fixture;
 pub mod invite_client;
 pub mod invite_server;
 
