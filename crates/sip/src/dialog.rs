@@ -6,6 +6,9 @@ use crate::hash::{Key, Keyed};
 use crate::message::{Fault, Message, Method, Name, NameAddr, Uri, Writer};
 use crate::transport::{Target, Transport};
 
+/// Route values of the longest route set that is followed: a peer must not make requests that nobody can read.
+pub const ROUTES_MAX: usize = 64;
+
 /// A dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dialog {
@@ -202,6 +205,9 @@ fn contact(message: &Message) -> Result<Option<&[u8]>, Fault> {
 fn record_routes(message: &Message) -> Result<impl DoubleEndedIterator<Item = Bytes> + use<>, Fault> {
     let mut routes = Vec::new();
     for item in message.items(Name::RecordRoute) {
+        if routes.len() == ROUTES_MAX {
+            return Err(Fault::Header(Name::RecordRoute));
+        }
         NameAddr::parse(item).map_err(|_| Fault::Header(Name::RecordRoute))?;
         routes.push(Bytes::copy_from_slice(item));
     }

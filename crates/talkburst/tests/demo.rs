@@ -1,4 +1,9 @@
 //! The binary, from outside: `talkburst demo`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops where it is surprised, and says what it leaves out"
+)]
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

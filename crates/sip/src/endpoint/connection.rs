@@ -37,6 +37,11 @@ impl Connections {
         id
     }
 
+    /// Whether `id` has not been lost.
+    pub(super) fn has(&self, id: ConnectionId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     /// Takes what arrived on `path` and returns the frames that it completes.
     pub(super) fn receive(&mut self, path: &Path, bytes: &[u8]) -> Vec<Frame> {
         let Some(id) = path.connection else { return Vec::new() };

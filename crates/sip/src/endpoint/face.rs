@@ -5,8 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::dialog::ROUTES_MAX;
 use crate::identifier::Owner;
-use crate::message::{Body, Message, Name, has_line_end, scan};
+use crate::message::{Body, Message, Name, NameAddr, check_value, has_line_end, scan};
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::Timers;
 use crate::transport::{ConnectionId, Listener, Path, Target};
@@ -316,11 +317,12 @@ pub enum Misuse {
     NoListener,
     /// This text is no URI or no address.
     Address,
-    /// A header value has a line end in it, or names a header field that the endpoint writes itself.
+    /// A header value is malformed or has a line end in it, or names a header field that the endpoint writes itself.
     HeaderLine,
     /// The status code is not one for this answer.
     Status,
-    /// The message would be longer than [`LENGTH_MAX`](crate::message::LENGTH_MAX).
+    /// The message would be longer than [`LENGTH_MAX`](crate::message::LENGTH_MAX), or what a user adds to it is longer
+    /// than 8 KiB or 64 lines.
     TooLong,
 }
 
@@ -345,6 +347,12 @@ impl fmt::Display for Misuse {
 
 impl std::error::Error for Misuse {}
 
+/// Octets of the header lines, or of the Route values, that a user adds to a message.
+const ADDED_MAX: usize = 8 * 1024;
+
+/// Header lines that a user adds to a message.
+const LINES_MAX: usize = 64;
+
 /// A user's header lines must not break the message apart, nor double what the endpoint writes.
 pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
     let own = [
@@ -361,13 +369,42 @@ pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
         Name::RecordRoute,
         Name::Other,
     ];
-    let is_fine = |(name, value): &(Name, Bytes)| !own.contains(name) && !has_line_end(value);
+    let is_fine = |(name, value): &(Name, Bytes)| {
+        !own.contains(name) && !has_line_end(value) && check_value(*name, value).is_ok()
+    };
+    let octets: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if octets > ADDED_MAX || headers.len() > LINES_MAX {
+        return Err(Misuse::TooLong);
+    }
     if headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+/// RFC 3261 §9.1: a CANCEL requires nothing.
+pub(super) fn check_cancel_headers(headers: &Headers) -> Result<(), Misuse> {
+    check_headers(headers)?;
+    let requires = |(name, _): &(Name, Bytes)| matches!(name, Name::Require | Name::ProxyRequire);
+    if headers.iter().any(requires) { Err(Misuse::HeaderLine) } else { Ok(()) }
+}
+
+/// The type of a body stands in a header line of its own.
+pub(super) fn check_body(body: Option<&Body>) -> Result<(), Misuse> {
+    let is_fine = body.is_none_or(|body| !has_line_end(&body.content_type));
+    if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+/// Route values, each an address on one line.
+pub(super) fn check_routes(routes: &[Bytes]) -> Result<(), Misuse> {
+    if routes.len() > ROUTES_MAX || routes.iter().map(Bytes::len).sum::<usize>() > ADDED_MAX {
+        return Err(Misuse::TooLong);
+    }
+    let is_fine =
+        |route: &Bytes| !has_line_end(route) && NameAddr::parse(route).is_ok() && route.contains(&b'<');
+    if routes.iter().all(is_fine) { Ok(()) } else { Err(Misuse::Address) }
 }
 
 /// An address for From or To: readable, on one line, and without a tag, which is the endpoint's to write.
 pub(super) fn check_address(text: &[u8]) -> Result<(), Misuse> {
-    let address = crate::message::NameAddr::parse(text).map_err(|_| Misuse::Address)?;
+    let address = NameAddr::parse(text).map_err(|_| Misuse::Address)?;
     if has_line_end(text) || address.tag().is_some() || scan::trim(text).len() != text.len() {
         return Err(Misuse::Address);
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::face::check_headers;
+use super::face::{check_body, check_headers};
 use super::session::{Incoming, State};
 use super::*;
 use crate::time::Duration;
@@ -94,7 +94,9 @@ impl Endpoint {
         let busy = session.pending_outgoing().is_some() || session.unacknowledged().is_some();
         let alerting = session.alerting().is_some();
         let established = session.state == State::Established;
-        let in_order = session.dialog.as_mut().is_some_and(|dialog| dialog.accept_cseq(number));
+        let early = session.incoming.iter_mut().find_map(|incoming| incoming.dialog.as_mut());
+        let dialog = session.dialog.as_mut().or(early);
+        let in_order = dialog.is_some_and(|dialog| dialog.accept_cseq(number));
         let refusal = match () {
             () if !established && !alerting && !busy => Some((481, Vec::new())),
             () if !in_order => Some((500, Vec::new())), // §12.2.2
@@ -324,6 +326,7 @@ impl Endpoint {
         body: Option<&Body>,
     ) -> Result<(), Misuse> {
         check_headers(headers)?;
+        check_body(body)?;
         let (transaction, contact) = self.answerable(id)?;
         let now = self.now;
         let mut headers = headers.clone();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::face::{check_address, check_headers};
+use super::face::{check_address, check_body, check_cancel_headers, check_headers, check_routes};
 use super::session::{Leg, Outgoing, State};
 use super::*;
 use crate::message::{LENGTH_MAX, Uri, has_line_end};
@@ -18,12 +18,11 @@ impl Endpoint {
         check_address(&invite.from)?;
         check_address(&invite.to)?;
         check_headers(&invite.headers)?;
-        check_headers(&invite.expires_headers)?;
+        check_cancel_headers(&invite.expires_headers)?;
+        check_routes(&invite.routes)?;
+        check_body(invite.body.as_ref())?;
         let uri = Uri::parse(&invite.uri).map_err(|_| Misuse::Address)?;
-        if has_line_end(&invite.uri)
-            || uri.headers.is_some()
-            || invite.routes.iter().any(|route| has_line_end(route))
-        {
+        if has_line_end(&invite.uri) || uri.headers.is_some() {
             return Err(Misuse::Address);
         }
         let (tag, call_id, branch) =
@@ -82,7 +81,8 @@ impl Endpoint {
             return Err(Misuse::TooLong);
         }
         let message = Message::parse(Bytes::copy_from_slice(&self.scratch)).map_err(|_| Misuse::TooLong)?;
-        debug_assert!(message.validate().is_ok(), "what we write we accept");
+        // What we write is well-formed, so the fault is in what a user added.
+        message.validate().map_err(|_| Misuse::HeaderLine)?;
         Ok(message)
     }
 
@@ -115,7 +115,7 @@ impl Endpoint {
 
     /// The user gives up (PoC CP 6.1.X.1).
     pub(super) fn cancel(&mut self, id: SessionId, headers: Headers) -> Result<(), Misuse> {
-        check_headers(&headers)?;
+        check_cancel_headers(&headers)?;
         let now = self.now;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let outgoing = session.pending_outgoing().ok_or(Misuse::TooLate)?;
@@ -195,7 +195,8 @@ impl Endpoint {
         let step = match (output, response) {
             (Output::Provisional, Some(response)) => {
                 let action = usage.handle_provisional(now);
-                let is_unwanted = usage.is_unwanted();
+                // A 1xx may come late, even behind a final response that came late.
+                let is_unwanted = usage.is_unwanted() || !usage.is_pending();
                 self.take_step(id, transaction, Step { action, outcome: None }, Some(response));
                 self.note_progress(id, transaction, response, is_unwanted);
                 None
@@ -243,14 +244,32 @@ impl Endpoint {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else {
             return None;
         };
-        let dialog = Dialog::of_client(machine.request(), response).ok()?;
+        let mut dialog = Dialog::of_client(machine.request(), response).ok()?;
         let (key, forks_max) = (dialog.key(&self.keyed), self.config.forks_max);
         let session = self.session(id)?;
+        let established = session.dialog.clone();
         let outgoing = session.outgoing.iter_mut().find(|each| each.transaction == transaction)?;
-        if outgoing.legs.len() >= forks_max {
-            tracing::warn!(session = id.serial, "too many forks");
-            return None;
+        // §12.2: the route set of an established dialog does not change.
+        if let (Scope::Modification, Some(established)) = (outgoing.usage.scope(), established) {
+            dialog = established;
         }
+        if outgoing.legs.len() >= forks_max {
+            // A dialog that nobody accepted makes room for one that somebody did.
+            let early = outgoing.legs.iter().position(|leg| leg.ack.is_none());
+            let is_success = response.status().is_some_and(|status| status >= 200);
+            let Some(early) = early.filter(|_| is_success) else {
+                tracing::warn!(session = id.serial, "too many forks");
+                return None;
+            };
+            let leg = outgoing.legs.remove(early);
+            if outgoing.usage.scope() == Scope::Session {
+                let left_out = leg.dialog.key(&self.keyed);
+                self.dialogs.remove(&left_out);
+                self.session(id)?.keys.retain(|key| *key != left_out);
+            }
+        }
+        let session = self.session(id)?;
+        let outgoing = session.outgoing.iter_mut().find(|each| each.transaction == transaction)?;
         outgoing.legs.push(Leg { dialog, ack: None, released: false });
         let place = outgoing.legs.len() - 1;
         if outgoing.usage.scope() == Scope::Session {
@@ -262,16 +281,24 @@ impl Endpoint {
     /// A 2xx: each copy is acknowledged, each dialog taken or left once (§13.2.2.4).
     fn handle_success(&mut self, id: SessionId, transaction: usize, response: &Message) {
         let place = self.leg_of(id, transaction, response);
-        let Some(place) = place.or_else(|| self.add_leg(id, transaction, response)) else { return };
+        let place = place.or_else(|| self.add_leg(id, transaction, response));
         let Some(session) = self.session(id) else { return };
         let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
             return;
+        };
+        let Some(place) = place else {
+            // No dialog can be made of it, or there is no room: nothing to acknowledge, and nothing more to wait for.
+            let step = outgoing.usage.handle_failure(response.status().unwrap_or(200));
+            return self.take_step(id, transaction, step, Some(response));
         };
         let leg = &mut outgoing.legs[place];
         if let Some((path, ack)) = leg.ack.clone() {
             return self.outbox.send(path, ack);
         }
-        leg.dialog.confirm(response);
+        match outgoing.usage.scope() {
+            Scope::Session => leg.dialog.confirm(response),
+            Scope::Modification => leg.dialog.refresh_target(response),
+        }
         let released = leg.released;
         let step = outgoing.usage.handle_success(response.status().unwrap_or(200));
         self.acknowledge(id, transaction, place);
@@ -303,12 +330,12 @@ impl Endpoint {
                 session.state = State::Established;
                 self.events.push_back(Event::Established { session: id, response: response.clone() });
             }
-            // §12.2.1.2: the target is refreshed, and the change holds, even if it was not wanted any more.
-            (Action::Establish | Action::Acknowledge, Scope::Modification) => {
+            (action @ (Action::Establish | Action::Acknowledge), Scope::Modification) => {
+                // §12.2.1.2: whether anybody still wants the change or not.
                 if let Some(dialog) = &mut session.dialog {
                     dialog.refresh_target(response);
                 }
-                if step.action == Action::Establish {
+                if action == Action::Establish && session.state != State::Over {
                     self.events.push_back(Event::Modified { session: id, response: response.clone() });
                 }
             }
@@ -355,6 +382,7 @@ impl Endpoint {
 
     /// Where a request within `dialog` goes: to the address that the dialog names, else the way of the INVITE.
     fn path_in(&mut self, dialog: &Dialog, inherited: Path) -> Path {
+        let inherited = self.reopened(inherited);
         // Over the connection of the INVITE as long as the dialog names that peer.
         let reuse =
             |target: &Target| target.transport == inherited.transport && target.remote == inherited.remote;
@@ -362,6 +390,14 @@ impl Endpoint {
             Some(target) if !reuse(&target) => self.path_to(target).unwrap_or(inherited),
             Some(_) | None => inherited,
         }
+    }
+
+    /// The same way, over a new connection if that of `path` was lost: nothing else would ever arrive (§18.1.1).
+    fn reopened(&mut self, path: Path) -> Path {
+        if path.connection.is_none_or(|connection| self.connections.has(connection)) {
+            return path;
+        }
+        self.path_to(Target { transport: path.transport, remote: path.remote }).unwrap_or(path)
     }
 
     /// Carries out a step other than one for a 2xx.
@@ -430,8 +466,12 @@ impl Endpoint {
     }
 
     fn tell_modification(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>) {
+        let Some(session) = self.session(id) else { return };
+        if session.state == State::Over {
+            return; // the end was the last that the user hears of a session
+        }
         let is_lost = end != End::Cancelled && matches!(status, None | Some(408 | 481));
-        if is_lost {
+        if is_lost && session.state == State::Established {
             // §12.2.1.2: the peer does not know the dialog any more, or is not there.
             self.leave_dialog(id, &Vec::new());
             return self.end(id, End::Lost, Party::Remote, status, None);
@@ -444,6 +484,15 @@ impl Endpoint {
             Duration::from_millis(u64::from(steps) * 10)
         });
         self.events.push_back(Event::ModificationEnded { session: id, end, by, status, retry_after });
+    }
+
+    /// A change that is still asked for when its session ends: it must not outlive it.
+    pub(super) fn abandon_modification(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(outgoing) = self.session(id).and_then(Session::pending_outgoing) else { return };
+        let transaction = outgoing.transaction;
+        let action = outgoing.usage.cancel(now).unwrap_or(Action::Nothing);
+        self.take_step(id, transaction, Step { action, outcome: None }, None);
     }
 
     // Leaving and changing.
@@ -487,12 +536,16 @@ impl Endpoint {
         let branch = self.identifiers.draw();
         let via = self.via(&path, &branch);
         let cseq = dialog.next_cseq();
-        let mut writer = dialog.write_request(&mut self.scratch, Method::Bye, cseq, via.as_bytes());
-        for (name, value) in headers {
-            writer.line(*name, value);
-        }
-        writer.finish(None);
-        match self.composed() {
+        let mut compose = |headers: &Headers| {
+            let mut writer = dialog.write_request(&mut self.scratch, Method::Bye, cseq, via.as_bytes());
+            for (name, value) in headers {
+                writer.line(*name, value);
+            }
+            writer.finish(None);
+            self.composed()
+        };
+        // Leaving must not fail for what the user adds.
+        match compose(headers).or_else(|_| compose(&Vec::new())) {
             Ok(bye) => self.send_request(bye, &branch, b"BYE", path, Owner::Bye(id)),
             Err(_) => self.bye_is_over(id),
         }
@@ -510,6 +563,7 @@ impl Endpoint {
 
     /// Offers a change (§14.1).
     pub(super) fn modify(&mut self, id: SessionId, body: Option<&Body>) -> Result<(), Misuse> {
+        check_body(body)?;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         if session.state != State::Established {
             return Err(Misuse::NotEstablished);

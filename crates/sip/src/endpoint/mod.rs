@@ -237,8 +237,11 @@ impl Endpoint {
 
     /// A request. An error is a fault in it that nobody has been told yet.
     fn handle_request(&mut self, path: Path, method: Method, request: &Message) -> Result<(), Fault> {
-        let key = key::server(&self.keyed, request)?;
+        // A request without a key has a fault, and perhaps one that says more.
+        let key =
+            key::server(&self.keyed, request).map_err(|fault| request.validate().err().unwrap_or(fault))?;
         if method == Method::Ack {
+            request.validate()?;
             self.handle_ack(key, request);
             return Ok(());
         }
@@ -350,6 +353,10 @@ impl Endpoint {
         headers: &Headers,
     ) {
         let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        if self.transactions.len() >= self.config.transactions_max {
+            // §8.2.7: a CANCEL for which there is no room: its copies are answered like itself.
+            return self.outbox.send(head.path(), response);
+        }
         let (now, timers) = (self.now, self.config.timers);
         let mut keys = SmallVec::from_slice(&[key]);
         let machine = if request.is(Method::Invite) {
@@ -497,6 +504,12 @@ impl Endpoint {
 
     fn handle_transaction_timeout(&mut self, transaction: usize) {
         let now = self.now;
+        let entry = &self.transactions[transaction];
+        if let (Machine::InviteServer { .. }, Owner::Invite(id)) = (&entry.machine, entry.owner) {
+            // §13.3.1.4: the wait for the ACK ends with timer L, after which nobody remembers it: so it goes first.
+            self.handle_session_timeout(id);
+            self.reschedule_session(id);
+        }
         match &mut self.transactions[transaction].machine {
             Machine::InviteClient { machine, .. } => {
                 let output = machine.handle_timeout(now, &mut self.outbox);
@@ -623,8 +636,15 @@ impl Endpoint {
             return;
         }
         session.state = State::Over;
+        // §12.3: a final response of ours other than 2xx ends the early dialog.
+        let is_early = !session.is_inviter && session.dialog.is_none();
+        let keys = if is_early { std::mem::take(&mut session.keys) } else { SmallVec::new() };
+        for key in keys {
+            self.dialogs.remove(&key);
+        }
         tracing::debug!(session = id.serial, ?end, ?by, ?status, "session over");
         self.events.push_back(Event::Ended { session: id, end, by, status, reason });
+        self.abandon_modification(id);
     }
 
     // Ways out.

@@ -19,22 +19,30 @@ pub(super) struct ReplyHead {
 
 impl ReplyHead {
     pub(super) fn new(request: &Message, path: Path) -> Result<Self, Fault> {
-        let via = request.via()?;
-        let wants_port = via.parameters.has(b"rport");
+        let via = match request.via() {
+            Err(fault @ Fault::Missing(_)) => return Err(fault),
+            via => via.ok(),
+        };
+        // One that cannot be read goes back as it came, to where it came from.
+        let wants_port = via.is_none_or(|via| via.parameters.has(b"rport"));
         let mut out = Vec::with_capacity(512);
         let mut writer = Writer::request(&mut out, Method::Options, b"sip:x");
-        let mut vias = request.items(Name::Via);
-        let top = amended(vias.next().unwrap_or_default(), path.remote, ip_address(via.host), wants_port);
-        writer.line(Name::Via, &top);
-        for via in vias {
-            writer.line(Name::Via, via);
+        if let Some(via) = &via {
+            let mut vias = request.items(Name::Via);
+            let top = amended(vias.next().unwrap_or_default(), path.remote, ip_address(via.host), wants_port);
+            writer.line(Name::Via, &top);
+            for via in vias {
+                writer.line(Name::Via, via);
+            }
+        } else {
+            writer.copy_all(request, &[Name::Via]);
         }
         let kept = [Name::RecordRoute, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Timestamp];
         writer.copy_all(request, &kept).finish(None);
         let lines = Message::parse(Bytes::copy_from_slice(&out)).map_err(|_| Fault::HeaderLine)?;
         // §18.2.2, RFC 3581 §4: to the port the request came from if asked for, else to the one of sent-by. An maddr
         // is not followed: it would let a peer aim our responses at somebody else.
-        let port = if wants_port { path.remote.port() } else { via.port.unwrap_or(5060) };
+        let port = if wants_port { path.remote.port() } else { via.and_then(|via| via.port).unwrap_or(5060) };
         let remote = match path.connection {
             Some(_) => path.remote,
             None => SocketAddr::new(path.remote.ip(), port),

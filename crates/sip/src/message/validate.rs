@@ -70,7 +70,7 @@ impl Message {
 }
 
 /// Reads one header value for its grammar alone.
-fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
+pub(crate) fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
     let each = |well_formed: &dyn Fn(&[u8]) -> bool| scan::split(value, b',').all(well_formed);
     let is_address = |item: &[u8]| NameAddr::parse(item).is_ok();
     #[expect(

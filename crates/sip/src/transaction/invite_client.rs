@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use super::Outbox;
 use super::timer::{Resend, Timers};
-use crate::message::{Message, Method, Name, Writer};
+use crate::message::{Message, Method, Name, ParseError, Writer};
 use crate::time::{Duration, Instant};
 use crate::transport::Path;
 
@@ -192,6 +192,12 @@ impl InviteClient {
     /// RFC 3261 §9.1: Request-URI, Call-ID, To, From, the number of CSeq and the Route values are identical, the one
     /// Via equals the top Via of the INVITE, and no Require or Proxy-Require is there.
     pub fn cancel(&self, headers: &[(Name, Bytes)]) -> Message {
+        // Without `headers` it is no longer than its INVITE was; with them it may be too long to be read.
+        let cancel = self.write_cancel(headers).or_else(|_| self.write_cancel(&[]));
+        cancel.expect("a part of the INVITE")
+    }
+
+    fn write_cancel(&self, headers: &[(Name, Bytes)]) -> Result<Message, ParseError> {
         let request = &self.request;
         let mut out = Vec::with_capacity(request.bytes().len());
         let mut writer = Writer::request(&mut out, Method::Cancel, request.uri_text());
@@ -200,7 +206,7 @@ impl InviteClient {
             writer.line(*name, value);
         }
         writer.finish(None);
-        Message::parse(Bytes::copy_from_slice(&out)).expect("written by us")
+        Message::parse(Bytes::copy_from_slice(&out))
     }
 
     /// §17.1.1.3: the ACK for a 300-699, with the To of the response.

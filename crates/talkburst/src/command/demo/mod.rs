@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Write every datagram to this file, which tshark and Wireshark open.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// Use [::1] instead of 127.0.0.1.
+    /// Use `[::1]` instead of 127.0.0.1.
     #[arg(long)]
     ipv6: bool,
 }

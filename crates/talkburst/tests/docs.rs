@@ -1,0 +1,72 @@
+//! What the documents name must exist.
+#![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every Rust source of the workspace, in one text.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// What stands between backticks.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_place_and_every_test_that_conformance_names_exists() {
+    let mut text = String::new();
+    sources(&root().join("crates"), &mut text);
+    let document = read("docs/conformance.md");
+    let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let mut named = 0;
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let [.., places, tests] = cells[..] else { panic!("{row}") };
+        for place in quoted(places) {
+            assert!(root().join("crates").join(place).exists(), "no such place: {place}");
+        }
+        for test in quoted(tests) {
+            assert!(text.contains(&format!("fn {test}(")), "no such test: {test}");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "{named}");
+}
+
+#[test]
+fn the_readme_begins_with_the_two_commands() {
+    let readme = read("README.md");
+    let block = readme.split("```").nth(1).unwrap();
+    let commands: Vec<_> = block.lines().skip(1).map(|line| line.split('#').next().unwrap().trim()).collect();
+    assert_eq!(commands, ["cargo run --release -- demo", "cargo test --workspace"]);
+}
+
+#[test]
+fn every_file_that_a_document_links_to_exists() {
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/conformance.md", "docs/performance.md"]
+    {
+        let text = read(document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let beside = Path::new(document).parent().unwrap().join(link);
+            assert!(link.starts_with("http") || root().join(&beside).exists(), "{document}: {link}");
+        }
+    }
+}
