@@ -99,9 +99,13 @@ pub struct Target {
 pub struct Framer {
     /// RFC 5626 §3.5.1: the side that opened the connection sends pings and receives pongs.
     opened_by_us: bool,
+    /// Nothing is read behind a fault.
+    is_broken: bool,
     buffer: BytesMut,
     /// Octets of `buffer` in which no end of a header part begins.
     searched: usize,
+    /// The length of the message at the start of `buffer`, once its header part is there.
+    expected: Option<usize>,
 }
 
 /// What a stream contained.
@@ -132,39 +136,54 @@ impl Framer {
     /// A framer for what arrives on `connection`.
     pub fn new(connection: ConnectionId) -> Self {
         let opened_by_us = matches!(connection, ConnectionId::Opened(_));
-        Self { opened_by_us, buffer: BytesMut::new(), searched: 0 }
+        Self { opened_by_us, is_broken: false, buffer: BytesMut::new(), searched: 0, expected: None }
     }
 
     /// Adds what arrived.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        if !self.is_broken {
+            self.buffer.extend_from_slice(bytes);
+        }
     }
 
     /// The next frame; `None` until more octets arrive.
     pub fn next_frame(&mut self) -> Option<Frame> {
         if self.searched == 0
+            && self.expected.is_none()
             && let Some(frame) = self.keep_alive()?
         {
             return Some(frame);
         }
-        let Some(head) = memchr::memmem::find(&self.buffer[self.searched..], b"\r\n\r\n") else {
-            self.searched = self.buffer.len().saturating_sub(3);
-            return (self.buffer.len() > LENGTH_MAX).then_some(Frame::Fault(FrameFault::TooLong));
-        };
-        let head = self.searched + head + 4;
-        let body = match content_length(&self.buffer[..head]) {
-            Ok(length) => length,
-            Err(fault) => return Some(Frame::Fault(fault)),
-        };
-        if head + body > LENGTH_MAX {
-            return Some(Frame::Fault(FrameFault::TooLong));
+        match self.message_length() {
+            Ok(length) => {
+                let length = length.filter(|length| *length <= self.buffer.len())?;
+                (self.searched, self.expected) = (0, None);
+                Some(Frame::Message(self.buffer.split_to(length).freeze()))
+            }
+            Err(fault) => {
+                self.is_broken = true;
+                self.buffer = BytesMut::new();
+                self.searched = 0;
+                Some(Frame::Fault(fault))
+            }
         }
-        if self.buffer.len() < head + body {
-            self.searched = head - 4;
-            return None;
+    }
+
+    /// The length of the message that begins the buffer; `None` as long as its header part is not complete.
+    fn message_length(&mut self) -> Result<Option<usize>, FrameFault> {
+        if self.expected.is_none() {
+            let Some(end) = memchr::memmem::find(&self.buffer[self.searched..], b"\r\n\r\n") else {
+                self.searched = self.buffer.len().saturating_sub(3);
+                return if self.buffer.len() > LENGTH_MAX { Err(FrameFault::TooLong) } else { Ok(None) };
+            };
+            let head = self.searched + end + 4;
+            let length = head + content_length(&self.buffer[..head])?;
+            if length > LENGTH_MAX {
+                return Err(FrameFault::TooLong);
+            }
+            self.expected = Some(length);
         }
-        self.searched = 0;
-        Some(Frame::Message(self.buffer.split_to(head + body).freeze()))
+        Ok(self.expected)
     }
 
     /// Takes the line ends before a message. `Some(None)`: a message begins; `None`: more octets are needed to tell.
@@ -207,11 +226,7 @@ mod tests {
         for chunk in chunks {
             framer.push(chunk);
             while let Some(frame) = framer.next_frame() {
-                let stop = matches!(frame, Frame::Fault(_));
                 frames.push(frame);
-                if stop {
-                    return frames;
-                }
             }
         }
         frames
@@ -247,6 +262,11 @@ mod tests {
         assert_eq!(fault(b"OPTIONS sip:a@b SIP/2.0\r\nTo: b\r\n\r\n"), expected);
         assert_eq!(fault(b"OPTIONS sip:a@b SIP/2.0\r\nl: -1\r\n\r\n"), expected);
         assert_eq!(fault(b"GET / HTTP/1.1\r\nHost: b\r\n\r\n"), Some(Frame::Fault(FrameFault::NotSip)));
+    }
+
+    #[test]
+    fn nothing_is_read_behind_a_fault() {
+        assert_eq!(frames(&[b"junk\r\n\r\n", MESSAGE]), [Frame::Fault(FrameFault::NotSip)]);
     }
 
     #[test]

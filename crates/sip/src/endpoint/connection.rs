@@ -47,15 +47,7 @@ impl Connections {
         let Some(id) = path.connection else { return Vec::new() };
         let framer = &mut self.entry(id).framer;
         framer.push(bytes);
-        let mut frames = Vec::new();
-        while let Some(frame) = framer.next_frame() {
-            let is_fault = matches!(frame, Frame::Fault(_));
-            frames.push(frame);
-            if is_fault {
-                break;
-            }
-        }
-        frames
+        std::iter::from_fn(|| framer.next_frame()).collect()
     }
 
     /// Remembers that the request of `transaction` went this way.

@@ -248,10 +248,7 @@ impl Endpoint {
             Action::Establish => {
                 self.events.push_back(Event::Acknowledged { session: id, request: request.clone() })
             }
-            Action::Leave => {
-                session.state = State::Leaving;
-                self.leave_dialog(id, &Vec::new());
-            }
+            Action::Leave => self.leave_at_last(id),
             Action::Nothing | Action::Resend(_) | Action::GiveUp | Action::Lapse => {}
         }
         self.reschedule_session(id);
@@ -392,12 +389,7 @@ impl Endpoint {
                         machine.respond(now, 200, response, &mut self.outbox);
                     }
                 }
-                Action::Leave => {
-                    if let Some(session) = self.session(id) {
-                        session.state = State::Leaving;
-                    }
-                    self.leave_dialog(id, &Vec::new());
-                }
+                Action::Leave => self.leave_at_last(id),
                 Action::GiveUp => {
                     self.leave_dialog(id, &Vec::new());
                     self.end(id, End::NotAcknowledged, Party::Remote, Some(200), None);

@@ -27,12 +27,11 @@ impl Endpoint {
         }
         let (tag, call_id, branch) =
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
-        let (mut path, mut fallback) = self.route(invite.target, 0)?;
-        let mut request = self.compose_invite(&invite, &path, &tag, &call_id, &branch)?;
-        if request.bytes().len() > self.config.datagram_max {
-            (path, fallback) = self.route(invite.target, request.bytes().len())?;
-            request = self.compose_invite(&invite, &path, &tag, &call_id, &branch)?;
-        }
+        let path = self.path_to(invite.target)?;
+        let compose = |endpoint: &mut Self, path: &Path| {
+            endpoint.compose_invite(&invite, path, &tag, &call_id, &branch)
+        };
+        let (request, path, fallback) = self.fit(path, compose)?;
         let id = self.new_session(tag, path, true);
         self.send_invite(id, request, &branch, path, fallback, Scope::Session, invite.expires);
         if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.first_mut()) {
@@ -76,7 +75,7 @@ impl Endpoint {
     }
 
     /// What stands in the scratch buffer, as a message.
-    fn composed(&self) -> Result<Message, Misuse> {
+    pub(super) fn composed(&self) -> Result<Message, Misuse> {
         if self.scratch.len() > LENGTH_MAX {
             return Err(Misuse::TooLong);
         }
@@ -87,7 +86,7 @@ impl Endpoint {
     }
 
     #[expect(clippy::too_many_arguments, reason = "everything that an INVITE is")]
-    fn send_invite(
+    pub(super) fn send_invite(
         &mut self,
         id: SessionId,
         request: Message,
@@ -129,53 +128,6 @@ impl Endpoint {
         Ok(())
     }
 
-    /// §18.1.1: TCP was chosen for the length of the request, and refused: it leaves by UDP after all, unless its user
-    /// gave up in the meantime (no new attempt after the wish).
-    pub(super) fn fall_back(&mut self, transaction: usize) {
-        let now = self.now;
-        let entry = &mut self.transactions[transaction];
-        let (Machine::InviteClient { machine, fallback }, Owner::Invite(id)) =
-            (&mut entry.machine, entry.owner)
-        else {
-            return;
-        };
-        let target = fallback.take();
-        let is_calling = matches!(machine.state(), invite_client::State::Calling { .. });
-        let request = machine.request().clone();
-        let wanted = self
-            .session(id)
-            .and_then(|session| session.pending_outgoing())
-            .is_some_and(|outgoing| outgoing.transaction == transaction && !outgoing.usage.is_unwanted());
-        let path = target.filter(|_| is_calling && wanted).and_then(|target| self.path_to(target).ok());
-        let Some(path) = path else {
-            if let Machine::InviteClient { machine, .. } = &mut self.transactions[transaction].machine {
-                let output = machine.handle_transport_failure(now);
-                self.handle_invite_output(transaction, output, None);
-            }
-            return;
-        };
-        let branch = self.identifiers.draw();
-        let tag = self.session(id).map(|session| session.local_tag);
-        let (via, contact) =
-            (self.via(&path, &branch), tag.map(|tag| self.contact(&path, &tag)).unwrap_or_default());
-        rewrite(&mut self.scratch, &request, via.as_bytes(), &contact);
-        let Ok(request) = self.composed() else { return };
-        tracing::debug!(session = id.serial, "falling back to UDP");
-        // The refused attempt never left: it is replaced, keys and all, and no response to it can come.
-        let timers = self.config.timers;
-        let machine = InviteClient::start(now, request, path, timers, &mut self.outbox);
-        let new_key = key::client(&self.keyed, &branch, b"INVITE");
-        let entry = &mut self.transactions[transaction];
-        entry.machine = Machine::InviteClient { machine, fallback: None };
-        for old in std::mem::replace(&mut entry.keys, SmallVec::from_slice(&[new_key])) {
-            self.by_key.remove(&old);
-        }
-        self.by_key.insert(new_key, transaction);
-        if let Some(session) = self.session(id) {
-            session.path = path;
-        }
-    }
-
     /// What the transaction of an INVITE of ours has to say.
     pub(super) fn handle_invite_output(
         &mut self,
@@ -187,10 +139,7 @@ impl Endpoint {
             return;
         };
         let now = self.now;
-        let Some(session) = self.session(id) else { return };
-        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let usage = &mut outgoing.usage;
         let step = match (output, response) {
             (Output::Provisional, Some(response)) => {
@@ -235,7 +184,7 @@ impl Endpoint {
     /// The place of the dialog in which `response` came.
     fn leg_of(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
         let tag = response.to().ok()?.tag().unwrap_or_default();
-        let outgoing = self.session(id)?.outgoing.iter().find(|each| each.transaction == transaction)?;
+        let outgoing = self.outgoing(id, transaction)?;
         outgoing.legs.iter().position(|leg| leg.dialog.remote_tag() == tag)
     }
 
@@ -248,7 +197,7 @@ impl Endpoint {
         let (key, forks_max) = (dialog.key(&self.keyed), self.config.forks_max);
         let session = self.session(id)?;
         let established = session.dialog.clone();
-        let outgoing = session.outgoing.iter_mut().find(|each| each.transaction == transaction)?;
+        let outgoing = session.outgoing_of(transaction)?;
         // §12.2: the route set of an established dialog does not change.
         if let (Scope::Modification, Some(established)) = (outgoing.usage.scope(), established) {
             dialog = established;
@@ -268,8 +217,7 @@ impl Endpoint {
                 self.session(id)?.keys.retain(|key| *key != left_out);
             }
         }
-        let session = self.session(id)?;
-        let outgoing = session.outgoing.iter_mut().find(|each| each.transaction == transaction)?;
+        let outgoing = self.outgoing(id, transaction)?;
         outgoing.legs.push(Leg { dialog, ack: None, released: false });
         let place = outgoing.legs.len() - 1;
         if outgoing.usage.scope() == Scope::Session {
@@ -282,10 +230,7 @@ impl Endpoint {
     fn handle_success(&mut self, id: SessionId, transaction: usize, response: &Message) {
         let place = self.leg_of(id, transaction, response);
         let place = place.or_else(|| self.add_leg(id, transaction, response));
-        let Some(session) = self.session(id) else { return };
-        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let Some(place) = place else {
             // No dialog can be made of it, or there is no room: nothing to acknowledge, and nothing more to wait for.
             let step = outgoing.usage.handle_failure(response.status().unwrap_or(200));
@@ -320,9 +265,7 @@ impl Endpoint {
         released: bool,
     ) {
         let Some(session) = self.session(id) else { return };
-        let Some(outgoing) = session.outgoing.iter().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(outgoing) = session.outgoing_of(transaction) else { return };
         let dialog = outgoing.legs[place].dialog.clone();
         match (step.action, outgoing.usage.scope()) {
             (Action::Establish, Scope::Session) => {
@@ -341,7 +284,7 @@ impl Endpoint {
             }
             (Action::AcknowledgeAndLeave, _) if !released => {
                 let mut dialog = dialog;
-                self.send_bye(id, &mut dialog, &Vec::new());
+                self.send_bye(id, &mut dialog, &Vec::new(), Owner::Declining(id));
             }
             (
                 Action::AcknowledgeAndLeave
@@ -359,11 +302,8 @@ impl Endpoint {
     fn acknowledge(&mut self, id: SessionId, transaction: usize, place: usize) {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
         let request = machine.request().clone();
-        let Some(session) = self.session(id) else { return };
-        let inherited = session.path;
-        let Some(outgoing) = session.outgoing.iter().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(inherited) = self.session(id).map(|session| session.path) else { return };
+        let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let dialog = outgoing.legs[place].dialog.clone();
         let path = self.path_in(&dialog, inherited);
         let branch = self.identifiers.draw();
@@ -373,35 +313,19 @@ impl Endpoint {
         writer.copy_all(&request, &[Name::Authorization, Name::ProxyAuthorization]).finish(None);
         let ack = Bytes::copy_from_slice(&self.scratch);
         self.outbox.send(path, ack.clone());
-        if let Some(session) = self.session(id)
-            && let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction)
-        {
+        if let Some(outgoing) = self.outgoing(id, transaction) {
             outgoing.legs[place].ack = Some((path, ack));
         }
     }
 
-    /// Where a request within `dialog` goes: to the address that the dialog names, else the way of the INVITE.
-    fn path_in(&mut self, dialog: &Dialog, inherited: Path) -> Path {
-        let inherited = self.reopened(inherited);
-        // Over the connection of the INVITE as long as the dialog names that peer.
-        let reuse =
-            |target: &Target| target.transport == inherited.transport && target.remote == inherited.remote;
-        match dialog.next_hop() {
-            Some(target) if !reuse(&target) => self.path_to(target).unwrap_or(inherited),
-            Some(_) | None => inherited,
-        }
-    }
-
-    /// The same way, over a new connection if that of `path` was lost: nothing else would ever arrive (§18.1.1).
-    fn reopened(&mut self, path: Path) -> Path {
-        if path.connection.is_none_or(|connection| self.connections.has(connection)) {
-            return path;
-        }
-        self.path_to(Target { transport: path.transport, remote: path.remote }).unwrap_or(path)
-    }
-
     /// Carries out a step other than one for a 2xx.
-    fn take_step(&mut self, id: SessionId, transaction: usize, step: Step, response: Option<&Message>) {
+    pub(super) fn take_step(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        step: Step,
+        response: Option<&Message>,
+    ) {
         match step.action {
             Action::SendCancel => self.send_cancel(id, transaction),
             Action::Abandon => {
@@ -419,10 +343,7 @@ impl Endpoint {
 
     /// The CANCEL: built by the INVITE's transaction, carried by one of its own along the same way (§9.1).
     fn send_cancel(&mut self, id: SessionId, transaction: usize) {
-        let Some(session) = self.session(id) else { return };
-        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let headers = std::mem::take(&mut outgoing.cancel_headers);
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
         let (cancel, path) = (machine.cancel(&headers), machine.path());
@@ -432,7 +353,7 @@ impl Endpoint {
         self.send_request(cancel, &branch, b"CANCEL", path, Owner::Nobody);
     }
 
-    fn send_request(
+    pub(super) fn send_request(
         &mut self,
         request: Message,
         branch: &Identifier,
@@ -454,137 +375,12 @@ impl Endpoint {
         response: Option<&Message>,
     ) {
         let Some(Outcome { end, by, status }) = outcome else { return };
-        let Some(session) = self.session(id) else { return };
-        let Some(outgoing) = session.outgoing.iter().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let reason = response.and_then(reason_of);
         match outgoing.usage.scope() {
             Scope::Session => self.end(id, end, by, status, reason),
             Scope::Modification => self.tell_modification(id, end, by, status),
         }
-    }
-
-    fn tell_modification(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>) {
-        let Some(session) = self.session(id) else { return };
-        if session.state == State::Over {
-            return; // the end was the last that the user hears of a session
-        }
-        let is_lost = end != End::Cancelled && matches!(status, None | Some(408 | 481));
-        if is_lost && session.state == State::Established {
-            // §12.2.1.2: the peer does not know the dialog any more, or is not there.
-            self.leave_dialog(id, &Vec::new());
-            return self.end(id, End::Lost, Party::Remote, status, None);
-        }
-        // §14.1: we own the Call-ID if we invited: 2.1 to 4 s; else 0 to 2 s; in steps of 10 ms.
-        let glare = status == Some(491) && end == End::Rejected;
-        let retry_after = glare.then(|| {
-            let owns = self.session(id).is_some_and(|session| session.is_inviter);
-            let steps = if owns { 210 + self.identifiers.below(191) } else { self.identifiers.below(201) };
-            Duration::from_millis(u64::from(steps) * 10)
-        });
-        self.events.push_back(Event::ModificationEnded { session: id, end, by, status, retry_after });
-    }
-
-    /// A change that is still asked for when its session ends: it must not outlive it.
-    pub(super) fn abandon_modification(&mut self, id: SessionId) {
-        let now = self.now;
-        let Some(outgoing) = self.session(id).and_then(Session::pending_outgoing) else { return };
-        let transaction = outgoing.transaction;
-        let action = outgoing.usage.cancel(now).unwrap_or(Action::Nothing);
-        self.take_step(id, transaction, Step { action, outcome: None }, None);
-    }
-
-    // Leaving and changing.
-
-    /// The user leaves (PoC CP 6.1.6.1).
-    pub(super) fn leave(&mut self, id: SessionId, headers: &Headers) -> Result<(), Misuse> {
-        check_headers(headers)?;
-        let session = self.session(id).ok_or(Misuse::NoSession)?;
-        match session.state {
-            State::Over => return Err(Misuse::NoSession),
-            State::Leaving => return Ok(()),
-            State::Established | State::Inviting => {}
-        }
-        if let Some(incoming) = session.unacknowledged() {
-            incoming.usage.leave(); // §15: after the ACK
-            return Ok(());
-        }
-        if session.state != State::Established {
-            return Err(Misuse::NotEstablished);
-        }
-        session.state = State::Leaving;
-        self.leave_dialog(id, headers);
-        Ok(())
-    }
-
-    /// Sends BYE in the session's dialog. What the peer asked in it gets its answer first.
-    pub(super) fn leave_dialog(&mut self, id: SessionId, headers: &Headers) {
-        self.terminate_incoming(id);
-        let Some(mut dialog) = self.session(id).and_then(|session| session.dialog.take()) else { return };
-        self.send_bye(id, &mut dialog, headers);
-        if let Some(session) = self.session(id) {
-            session.dialog = Some(dialog);
-        }
-    }
-
-    fn send_bye(&mut self, id: SessionId, dialog: &mut Dialog, headers: &Headers) {
-        let Some(session) = self.session(id) else { return };
-        session.byes += 1;
-        let inherited = session.path;
-        let path = self.path_in(dialog, inherited);
-        let branch = self.identifiers.draw();
-        let via = self.via(&path, &branch);
-        let cseq = dialog.next_cseq();
-        let mut compose = |headers: &Headers| {
-            let mut writer = dialog.write_request(&mut self.scratch, Method::Bye, cseq, via.as_bytes());
-            for (name, value) in headers {
-                writer.line(*name, value);
-            }
-            writer.finish(None);
-            self.composed()
-        };
-        // Leaving must not fail for what the user adds.
-        match compose(headers).or_else(|_| compose(&Vec::new())) {
-            Ok(bye) => self.send_request(bye, &branch, b"BYE", path, Owner::Bye(id)),
-            Err(_) => self.bye_is_over(id),
-        }
-    }
-
-    /// §15.1.1: whatever the answer to a BYE is, and also without one, the session is over.
-    pub(super) fn bye_is_over(&mut self, id: SessionId) {
-        let Some(session) = self.session(id) else { return };
-        session.byes = session.byes.saturating_sub(1);
-        if session.state == State::Leaving {
-            self.end(id, End::Left, Party::Local, None, None);
-        }
-        self.reschedule_session(id);
-    }
-
-    /// Offers a change (§14.1).
-    pub(super) fn modify(&mut self, id: SessionId, body: Option<&Body>) -> Result<(), Misuse> {
-        check_body(body)?;
-        let session = self.session(id).ok_or(Misuse::NoSession)?;
-        if session.state != State::Established {
-            return Err(Misuse::NotEstablished);
-        }
-        let busy = session.pending_outgoing().is_some() || session.alerting().is_some();
-        if busy || session.unacknowledged().is_some() {
-            return Err(Misuse::Busy);
-        }
-        let (inherited, tag) = (session.path, session.local_tag);
-        let Some(mut dialog) = session.dialog.clone() else { return Err(Misuse::NotEstablished) };
-        let path = self.path_in(&dialog, inherited);
-        let (branch, cseq) = (self.identifiers.draw(), dialog.next_cseq());
-        let (via, contact) = (self.via(&path, &branch), self.contact(&path, &tag));
-        let mut writer = dialog.write_request(&mut self.scratch, Method::Invite, cseq, via.as_bytes());
-        writer.line(Name::Contact, &contact).finish(body);
-        let request = self.composed()?;
-        if let Some(session) = self.session(id) {
-            session.dialog = Some(dialog);
-        }
-        self.send_invite(id, request, &branch, path, None, Scope::Modification, None);
-        Ok(())
     }
 
     pub(super) fn handle_session_timeout(&mut self, id: SessionId) {
@@ -600,18 +396,4 @@ impl Endpoint {
         }
         self.handle_incoming_timeouts(id);
     }
-}
-
-/// Writes an INVITE again for another way: with this Via and this Contact.
-fn rewrite(out: &mut Vec<u8>, request: &Message, via: &[u8], contact: &[u8]) {
-    let mut writer = crate::message::Writer::request(out, Method::Invite, request.uri_text());
-    writer.line(Name::Via, via);
-    for header in request.headers().filter(|header| header.name != Name::Via) {
-        if header.name == Name::Contact {
-            writer.line(Name::Contact, contact);
-        } else {
-            writer.copy(&header);
-        }
-    }
-    writer.finish_copied(request.body());
 }

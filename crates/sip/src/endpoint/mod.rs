@@ -8,8 +8,12 @@ mod connection;
 mod face;
 mod invited;
 mod inviting;
+mod leaving;
+mod modifying;
 mod reply;
+mod request;
 mod session;
+mod way;
 
 use std::collections::VecDeque;
 
@@ -23,7 +27,7 @@ pub use face::{Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, 
 
 use self::connection::Connections;
 use self::reply::{Extra, ReplyHead};
-use self::session::{Session, State};
+use self::session::{Outgoing, Session, State};
 use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
 use crate::identifier::{Identifier, Identifiers};
@@ -106,8 +110,10 @@ enum Machine {
 enum Owner {
     /// The INVITE of a session.
     Invite(SessionId),
-    /// The BYE of a session.
-    Bye(SessionId),
+    /// The BYE of a session that its user has.
+    Leaving(SessionId),
+    /// The BYE to a 2xx that nobody wants.
+    Declining(SessionId),
     /// Nobody: a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
     Nobody,
 }
@@ -235,201 +241,6 @@ impl Endpoint {
         }
     }
 
-    /// A request. An error is a fault in it that nobody has been told yet.
-    fn handle_request(&mut self, path: Path, method: Method, request: &Message) -> Result<(), Fault> {
-        // A request without a key has a fault, and perhaps one that says more.
-        let key =
-            key::server(&self.keyed, request).map_err(|fault| request.validate().err().unwrap_or(fault))?;
-        if method == Method::Ack {
-            request.validate()?;
-            self.handle_ack(key, request);
-            return Ok(());
-        }
-        if let Some(&transaction) = self.by_key.get(&key) {
-            return self.handle_again(transaction, method);
-        }
-        request.validate()?;
-        if method == Method::Cancel {
-            return self.handle_cancel(key, path, request);
-        }
-        if self.transactions.len() >= self.config.transactions_max {
-            let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
-            self.reply_once(path, request, 503, &headers);
-            return Ok(());
-        }
-        // RFC 3261 §8.2.2 and §8.2.3, in this order.
-        if method == Method::Other {
-            self.answer(key, path, request, 501, &allow())?;
-        } else if !request.uri()?.is_sip() {
-            self.answer(key, path, request, 416, &Vec::new())?;
-        } else if let Some(unsupported) = self.unsupported(request) {
-            self.answer(key, path, request, 420, &vec![(Name::Unsupported, unsupported)])?;
-        } else if request.to()?.tag().is_some() {
-            self.handle_in_dialog(key, path, method, request)?;
-        } else if method == Method::Invite {
-            self.handle_invite(key, path, request)?;
-        } else {
-            self.answer_out_of_dialog(key, path, method, request)?;
-        }
-        Ok(())
-    }
-
-    /// A request that belongs to a transaction already.
-    fn handle_again(&mut self, transaction: usize, method: Method) -> Result<(), Fault> {
-        match &mut self.transactions[transaction].machine {
-            Machine::InviteServer { machine, .. } if method == Method::Invite => {
-                machine.handle_invite(&mut self.outbox)
-            }
-            Machine::Server { machine, .. } => machine.handle_request(&mut self.outbox),
-            Machine::InviteServer { .. } | Machine::InviteClient { .. } | Machine::Client(_) => {}
-        }
-        self.reschedule(transaction);
-        Ok(())
-    }
-
-    fn answer_out_of_dialog(
-        &mut self,
-        key: Key,
-        path: Path,
-        method: Method,
-        request: &Message,
-    ) -> Result<(), Fault> {
-        if method == Method::Bye {
-            return self.answer(key, path, request, 481, &Vec::new());
-        }
-        self.answer_generally(key, path, method, request)
-    }
-
-    /// OPTIONS is answered; nothing else has a user here.
-    fn answer_generally(
-        &mut self,
-        key: Key,
-        path: Path,
-        method: Method,
-        request: &Message,
-    ) -> Result<(), Fault> {
-        let status = if method == Method::Options { 200 } else { 405 };
-        let mut headers = allow();
-        if method == Method::Options {
-            headers.push((Name::Accept, Bytes::from(self.config.body_types.join(&b", "[..]))));
-        }
-        self.answer(key, path, request, status, &headers)
-    }
-
-    /// §8.2.2.3: the required extensions that this endpoint does not have.
-    fn unsupported(&self, request: &Message) -> Option<Bytes> {
-        let supported = &self.config.supported;
-        let missing: Vec<_> = request
-            .items(Name::Require)
-            .filter(|tag| !tag.is_empty() && !supported.iter().any(|have| have.eq_ignore_ascii_case(tag)))
-            .collect();
-        (!missing.is_empty()).then(|| Bytes::from(missing.join(&b", "[..])))
-    }
-
-    /// Answers a request other than INVITE with a final response, in a transaction that absorbs its copies. An INVITE
-    /// is answered likewise if no session comes of it.
-    fn answer(
-        &mut self,
-        key: Key,
-        path: Path,
-        request: &Message,
-        status: u16,
-        headers: &Headers,
-    ) -> Result<(), Fault> {
-        let head = ReplyHead::new(request, path)?;
-        let tag = self.identifiers.draw();
-        self.answer_as(key, &head, request, tag, status, headers);
-        Ok(())
-    }
-
-    /// The same, with a To tag that is given.
-    fn answer_as(
-        &mut self,
-        key: Key,
-        head: &ReplyHead,
-        request: &Message,
-        tag: Identifier,
-        status: u16,
-        headers: &Headers,
-    ) {
-        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
-        if self.transactions.len() >= self.config.transactions_max {
-            // §8.2.7: a CANCEL for which there is no room: its copies are answered like itself.
-            return self.outbox.send(head.path(), response);
-        }
-        let (now, timers) = (self.now, self.config.timers);
-        let mut keys = SmallVec::from_slice(&[key]);
-        let machine = if request.is(Method::Invite) {
-            let trying = head.response(100, b"", b"", &Extra::default());
-            let mut machine = InviteServer::start(now, head.path(), timers, trying);
-            machine.respond(now, status, response, &mut self.outbox);
-            keys.extend(key::merged(&self.keyed, request).ok().filter(|key| !self.by_key.contains_key(key)));
-            Machine::InviteServer { machine, tag, source: head.source() }
-        } else {
-            let mut machine = Server::start(head.path(), timers);
-            machine.respond(now, status, response, &mut self.outbox);
-            Machine::Server { machine, tag }
-        };
-        self.open(machine, keys, Owner::Nobody);
-    }
-
-    /// A request with a fault: answered as far as it can be, and forgotten.
-    fn refuse_malformed(&mut self, path: Path, method: Method, request: &Message, fault: Fault) {
-        // §8.2: an ACK is never answered. A CANCEL is answered 400 like any request that cannot be read.
-        if method != Method::Ack {
-            self.reply_once(path, request, fault.status(), &Vec::new());
-        }
-    }
-
-    /// §8.2.7: a response that leaves no state behind. Its To tag depends on the request alone, so copies of the
-    /// request get the same.
-    fn reply_once(&mut self, path: Path, request: &Message, status: u16, headers: &Headers) {
-        let Ok(head) = ReplyHead::new(request, path) else { return };
-        let tag =
-            self.keyed.key(&[b"stateless", request.call_id(), request.value(Name::Via).unwrap_or_default()]);
-        let tag = tag.to_string();
-        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
-        self.outbox.send(head.path(), response);
-    }
-
-    /// A request with a To tag.
-    fn handle_in_dialog(
-        &mut self,
-        key: Key,
-        path: Path,
-        method: Method,
-        request: &Message,
-    ) -> Result<(), Fault> {
-        let Some(id) = self.dialog_of(request)? else {
-            return self.answer(key, path, request, 481, &Vec::new()); // §12.2.2
-        };
-        match method {
-            Method::Bye => self.handle_bye(key, path, id, request),
-            Method::Invite => self.handle_reinvite(key, path, id, request),
-            Method::Ack
-            | Method::Cancel
-            | Method::Info
-            | Method::Message
-            | Method::Notify
-            | Method::Options
-            | Method::Prack
-            | Method::Publish
-            | Method::Refer
-            | Method::Register
-            | Method::Subscribe
-            | Method::Update
-            | Method::Other => self.answer_generally(key, path, method, request),
-        }
-    }
-
-    /// The session in one of whose dialogs `request` came.
-    fn dialog_of(&self, request: &Message) -> Result<Option<SessionId>, Fault> {
-        let (local, remote) =
-            (request.to()?.tag().unwrap_or_default(), request.from()?.tag().unwrap_or_default());
-        let key = Dialog::key_of(&self.keyed, request.call_id(), local, remote);
-        Ok(self.dialogs.get(&key).copied())
-    }
-
     fn handle_response(&mut self, response: &Message) {
         // §8.1.3.3: more than one Via: it was meant for somebody else.
         let is_ours = response.validate().is_ok() && response.items(Name::Via).nth(1).is_none();
@@ -475,9 +286,9 @@ impl Endpoint {
         match (output, owner) {
             (
                 Some(client::Output::Final | client::Output::TimedOut | client::Output::TransportFailed),
-                Owner::Bye(id),
-            ) => self.bye_is_over(id),
-            (None | Some(_), Owner::Bye(_) | Owner::Invite(_) | Owner::Nobody) => {}
+                Owner::Leaving(id) | Owner::Declining(id),
+            ) => self.bye_is_over(id, owner),
+            (None | Some(_), Owner::Leaving(_) | Owner::Declining(_) | Owner::Invite(_) | Owner::Nobody) => {}
         }
     }
 
@@ -589,6 +400,10 @@ impl Endpoint {
         self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
     }
 
+    fn outgoing(&mut self, id: SessionId, transaction: usize) -> Option<&mut Outgoing> {
+        self.session(id)?.outgoing_of(transaction)
+    }
+
     fn new_session(&mut self, local_tag: Identifier, path: Path, is_inviter: bool) -> SessionId {
         self.serial = self.serial.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
@@ -606,6 +421,7 @@ impl Endpoint {
             incoming: Vec::new(),
             dialog: None,
             keys: SmallVec::new(),
+            leave_headers: Vec::new(),
             byes: 0,
             timer: None,
         });
@@ -645,60 +461,6 @@ impl Endpoint {
         tracing::debug!(session = id.serial, ?end, ?by, ?status, "session over");
         self.events.push_back(Event::Ended { session: id, end, by, status, reason });
         self.abandon_modification(id);
-    }
-
-    // Ways out.
-
-    /// The way to `target` for a request of `length` octets, and the target to fall back to if that fails.
-    fn route(&mut self, target: Target, length: usize) -> Result<(Path, Option<Target>), Misuse> {
-        if target.transport == Transport::Udp && length > self.config.datagram_max {
-            let longer = Target { transport: Transport::Tcp, ..target };
-            if let Ok(path) = self.path_to(longer) {
-                return Ok((path, Some(target))); // §18.1.1
-            }
-        }
-        Ok((self.path_to(target)?, None))
-    }
-
-    fn path_to(&mut self, target: Target) -> Result<Path, Misuse> {
-        let fits = |bind: &std::net::SocketAddr| bind.is_ipv4() == target.remote.is_ipv4();
-        let mut listeners = self.config.listeners.iter();
-        let listener = listeners
-            .find(|listener| listener.transport == target.transport && fits(&listener.bind))
-            .ok_or(Misuse::NoListener)?;
-        let local = listener.bind;
-        let connection = target
-            .transport
-            .is_reliable()
-            .then(|| self.connections.to(&self.keyed, target.transport, target.remote));
-        Ok(Path { transport: target.transport, local, remote: target.remote, connection })
-    }
-
-    /// The address at which peers reach the listener of `path`.
-    fn advertised(&self, path: &Path) -> std::net::SocketAddr {
-        let mut listeners = self.config.listeners.iter();
-        let listener = listeners.find(|each| each.bind == path.local && each.transport == path.transport);
-        listener.map_or(path.local, |listener| listener.advertised)
-    }
-
-    /// A Via for a request of ours that goes along `path`.
-    fn via(&self, path: &Path, branch: &Identifier) -> String {
-        let (transport, sent_by) = (path.transport, self.advertised(path));
-        let rport = if transport.is_reliable() { "" } else { ";rport" }; // RFC 3581 §3
-        format!("SIP/2.0/{transport} {sent_by};branch={}{branch}{rport}", Identifier::COOKIE)
-    }
-
-    /// Our Contact in a session whose messages go along `path`.
-    fn contact(&self, path: &Path, user: &Identifier) -> Vec<u8> {
-        let transport = match path.transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-            Transport::Ws => ";transport=ws",
-            Transport::Wss => ";transport=wss",
-        };
-        let address = format!("<sip:{user}@{}{transport}>", self.advertised(path));
-        [address.as_bytes(), &self.config.contact_parameters].concat()
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) dialog: Option<Dialog>,
     /// Where in the dialog table this session stands.
     pub(super) keys: SmallVec<[Key; 1]>,
+    /// What the user wants to stand in the BYE that waits for an ACK.
+    pub(super) leave_headers: Headers,
     /// BYEs of ours without a final response.
     pub(super) byes: u32,
     pub(super) timer: Option<(TimerId, Instant)>,
@@ -86,6 +88,11 @@ pub(super) struct Incoming {
 }
 
 impl Session {
+    /// The INVITE of ours that `transaction` carries.
+    pub(super) fn outgoing_of(&mut self, transaction: usize) -> Option<&mut Outgoing> {
+        self.outgoing.iter_mut().find(|outgoing| outgoing.transaction == transaction)
+    }
+
     /// The INVITE of ours that has no final response yet.
     pub(super) fn pending_outgoing(&mut self) -> Option<&mut Outgoing> {
         self.outgoing.iter_mut().find(|outgoing| outgoing.usage.is_pending())

@@ -1,0 +1,69 @@
+//! Changing an established session: a re-INVITE of ours. RFC 3261 §14.1.
+
+use super::face::check_body;
+use super::session::State;
+use super::*;
+use crate::time::Duration;
+use crate::usage::Scope;
+use crate::usage::invite_client::{Action, Step};
+
+impl Endpoint {
+    /// Offers a change (§14.1).
+    pub(super) fn modify(&mut self, id: SessionId, body: Option<&Body>) -> Result<(), Misuse> {
+        check_body(body)?;
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        if session.state != State::Established {
+            return Err(Misuse::NotEstablished);
+        }
+        let busy = session.pending_outgoing().is_some() || session.alerting().is_some();
+        if busy || session.unacknowledged().is_some() {
+            return Err(Misuse::Busy);
+        }
+        let (inherited, tag) = (session.path, session.local_tag);
+        let Some(mut dialog) = session.dialog.clone() else { return Err(Misuse::NotEstablished) };
+        let path = self.path_in(&dialog, inherited);
+        let (branch, cseq) = (self.identifiers.draw(), dialog.next_cseq());
+        let (request, path, fallback) = self.fit(path, |endpoint, path| {
+            let (via, contact) = (endpoint.via(path, &branch), endpoint.contact(path, &tag));
+            let mut writer =
+                dialog.write_request(&mut endpoint.scratch, Method::Invite, cseq, via.as_bytes());
+            writer.line(Name::Contact, &contact).finish(body);
+            endpoint.composed()
+        })?;
+        if let Some(session) = self.session(id) {
+            session.dialog = Some(dialog);
+        }
+        self.send_invite(id, request, &branch, path, fallback, Scope::Modification, None);
+        Ok(())
+    }
+
+    pub(super) fn tell_modification(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>) {
+        let Some(session) = self.session(id) else { return };
+        if session.state == State::Over {
+            return; // the end was the last that the user hears of a session
+        }
+        let is_lost = end == End::TimedOut || (end == End::Rejected && matches!(status, Some(408 | 481)));
+        if is_lost && session.state == State::Established {
+            // §12.2.1.2: the peer does not know the dialog any more, or is not there.
+            self.leave_dialog(id, &Vec::new());
+            return self.end(id, End::Lost, Party::Remote, status, None);
+        }
+        // §14.1: we own the Call-ID if we invited: 2.1 to 4 s; else 0 to 2 s; in steps of 10 ms.
+        let glare = status == Some(491) && end == End::Rejected;
+        let retry_after = glare.then(|| {
+            let owns = self.session(id).is_some_and(|session| session.is_inviter);
+            let steps = if owns { 210 + self.identifiers.below(191) } else { self.identifiers.below(201) };
+            Duration::from_millis(u64::from(steps) * 10)
+        });
+        self.events.push_back(Event::ModificationEnded { session: id, end, by, status, retry_after });
+    }
+
+    /// A change that is still asked for when its session ends: it must not outlive it.
+    pub(super) fn abandon_modification(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(outgoing) = self.session(id).and_then(Session::pending_outgoing) else { return };
+        let transaction = outgoing.transaction;
+        let action = outgoing.usage.cancel(now).unwrap_or(Action::Nothing);
+        self.take_step(id, transaction, Step { action, outcome: None }, None);
+    }
+}

@@ -1,0 +1,209 @@
+//! Requests of peers: which are answered here, and which reach a session. RFC 3261 §8.2 and §12.2.2.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::reply::{Extra, ReplyHead};
+use super::*;
+
+impl Endpoint {
+    /// A request. An error is a fault in it that nobody has been told yet.
+    pub(super) fn handle_request(
+        &mut self,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        // A request without a key has a fault, and perhaps one that says more.
+        let key =
+            key::server(&self.keyed, request).map_err(|fault| request.validate().err().unwrap_or(fault))?;
+        if method == Method::Ack {
+            request.validate()?;
+            self.handle_ack(key, request);
+            return Ok(());
+        }
+        if let Some(&transaction) = self.by_key.get(&key) {
+            return self.handle_again(transaction, method);
+        }
+        request.validate()?;
+        if method == Method::Cancel {
+            return self.handle_cancel(key, path, request);
+        }
+        if self.transactions.len() >= self.config.transactions_max {
+            let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
+            self.reply_once(path, request, 503, &headers);
+            return Ok(());
+        }
+        // RFC 3261 §8.2.2 and §8.2.3, in this order.
+        if method == Method::Other {
+            self.answer(key, path, request, 501, &allow())?;
+        } else if !request.uri()?.is_sip() {
+            self.answer(key, path, request, 416, &Vec::new())?;
+        } else if let Some(unsupported) = self.unsupported(request) {
+            self.answer(key, path, request, 420, &vec![(Name::Unsupported, unsupported)])?;
+        } else if request.to()?.tag().is_some() {
+            self.handle_in_dialog(key, path, method, request)?;
+        } else if method == Method::Invite {
+            self.handle_invite(key, path, request)?;
+        } else {
+            self.answer_out_of_dialog(key, path, method, request)?;
+        }
+        Ok(())
+    }
+
+    /// A request that belongs to a transaction already.
+    pub(super) fn handle_again(&mut self, transaction: usize, method: Method) -> Result<(), Fault> {
+        match &mut self.transactions[transaction].machine {
+            Machine::InviteServer { machine, .. } if method == Method::Invite => {
+                machine.handle_invite(&mut self.outbox)
+            }
+            Machine::Server { machine, .. } => machine.handle_request(&mut self.outbox),
+            Machine::InviteServer { .. } | Machine::InviteClient { .. } | Machine::Client(_) => {}
+        }
+        self.reschedule(transaction);
+        Ok(())
+    }
+
+    pub(super) fn answer_out_of_dialog(
+        &mut self,
+        key: Key,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        if method == Method::Bye {
+            return self.answer(key, path, request, 481, &Vec::new());
+        }
+        self.answer_generally(key, path, method, request)
+    }
+
+    /// OPTIONS is answered; nothing else has a user here.
+    pub(super) fn answer_generally(
+        &mut self,
+        key: Key,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let status = if method == Method::Options { 200 } else { 405 };
+        let mut headers = allow();
+        if method == Method::Options {
+            headers.push((Name::Accept, Bytes::from(self.config.body_types.join(&b", "[..]))));
+        }
+        self.answer(key, path, request, status, &headers)
+    }
+
+    /// §8.2.2.3: the required extensions that this endpoint does not have.
+    pub(super) fn unsupported(&self, request: &Message) -> Option<Bytes> {
+        let supported = &self.config.supported;
+        let missing: Vec<_> = request
+            .items(Name::Require)
+            .filter(|tag| !tag.is_empty() && !supported.iter().any(|have| have.eq_ignore_ascii_case(tag)))
+            .collect();
+        (!missing.is_empty()).then(|| Bytes::from(missing.join(&b", "[..])))
+    }
+
+    /// A request with a To tag.
+    pub(super) fn handle_in_dialog(
+        &mut self,
+        key: Key,
+        path: Path,
+        method: Method,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let Some(id) = self.dialog_of(request)? else {
+            return self.answer(key, path, request, 481, &Vec::new()); // §12.2.2
+        };
+        match method {
+            Method::Bye => self.handle_bye(key, path, id, request),
+            Method::Invite => self.handle_reinvite(key, path, id, request),
+            Method::Ack
+            | Method::Cancel
+            | Method::Info
+            | Method::Message
+            | Method::Notify
+            | Method::Options
+            | Method::Prack
+            | Method::Publish
+            | Method::Refer
+            | Method::Register
+            | Method::Subscribe
+            | Method::Update
+            | Method::Other => self.answer_generally(key, path, method, request),
+        }
+    }
+
+    /// The session in one of whose dialogs `request` came.
+    pub(super) fn dialog_of(&self, request: &Message) -> Result<Option<SessionId>, Fault> {
+        let (local, remote) =
+            (request.to()?.tag().unwrap_or_default(), request.from()?.tag().unwrap_or_default());
+        let key = Dialog::key_of(&self.keyed, request.call_id(), local, remote);
+        Ok(self.dialogs.get(&key).copied())
+    }
+
+    /// Answers a request other than INVITE with a final response, in a transaction that absorbs its copies. An INVITE
+    /// is answered likewise if no session comes of it.
+    pub(super) fn answer(
+        &mut self,
+        key: Key,
+        path: Path,
+        request: &Message,
+        status: u16,
+        headers: &Headers,
+    ) -> Result<(), Fault> {
+        let head = ReplyHead::new(request, path)?;
+        let tag = self.identifiers.draw();
+        self.answer_as(key, &head, request, tag, status, headers);
+        Ok(())
+    }
+
+    /// The same, with a To tag that is given.
+    pub(super) fn answer_as(
+        &mut self,
+        key: Key,
+        head: &ReplyHead,
+        request: &Message,
+        tag: Identifier,
+        status: u16,
+        headers: &Headers,
+    ) {
+        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        if self.transactions.len() >= self.config.transactions_max {
+            // §8.2.7: a CANCEL for which there is no room: its copies are answered like itself.
+            return self.outbox.send(head.path(), response);
+        }
+        let (now, timers) = (self.now, self.config.timers);
+        let mut keys = SmallVec::from_slice(&[key]);
+        let machine = if request.is(Method::Invite) {
+            let trying = head.response(100, b"", b"", &Extra::default());
+            let mut machine = InviteServer::start(now, head.path(), timers, trying);
+            machine.respond(now, status, response, &mut self.outbox);
+            keys.extend(key::merged(&self.keyed, request).ok().filter(|key| !self.by_key.contains_key(key)));
+            Machine::InviteServer { machine, tag, source: head.source() }
+        } else {
+            let mut machine = Server::start(head.path(), timers);
+            machine.respond(now, status, response, &mut self.outbox);
+            Machine::Server { machine, tag }
+        };
+        self.open(machine, keys, Owner::Nobody);
+    }
+
+    /// A request with a fault: answered as far as it can be, and forgotten.
+    pub(super) fn refuse_malformed(&mut self, path: Path, method: Method, request: &Message, fault: Fault) {
+        // §8.2: an ACK is never answered. A CANCEL is answered 400 like any request that cannot be read.
+        if method != Method::Ack {
+            self.reply_once(path, request, fault.status(), &Vec::new());
+        }
+    }
+
+    /// §8.2.7: a response that leaves no state behind. Its To tag depends on the request alone, so copies of the
+    /// request get the same.
+    pub(super) fn reply_once(&mut self, path: Path, request: &Message, status: u16, headers: &Headers) {
+        let Ok(head) = ReplyHead::new(request, path) else { return };
+        let tag =
+            self.keyed.key(&[b"stateless", request.call_id(), request.value(Name::Via).unwrap_or_default()]);
+        let tag = tag.to_string();
+        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        self.outbox.send(head.path(), response);
+    }
+}
