@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sip::message::Name;
 use sip::usage::{End, Party};
-use sip::{Event, Invite, Message, Misuse, SessionId};
+use sip::{Command, Event, Invite, Message, Misuse, SessionId};
 
 use crate::wire::*;
 
@@ -229,6 +229,45 @@ fn byes_that_cross_end_the_session_once() {
     wire.receive(&theirs.text());
     assert_eq!(wire.words(), ["200 BYE"]);
     wire.answer(&ours, 481, "");
+    assert_eq!(wire.ended(), Some((End::Left, Party::Local, None)));
+    wire.finish();
+}
+
+/// §15: the Reason that the user gave stands in the BYE that had to wait.
+#[test]
+fn a_leave_that_waits_for_the_ack_keeps_its_reason() {
+    let mut wire = Wire::new();
+    let invite = Request::invite("inv");
+    wire.receive(&invite.text());
+    let session = wire.invited();
+    wire.accept(session).unwrap();
+    let ok = wire.one();
+    let leave = Command::Leave { session, headers: headers(&[(Name::Reason, "SIP;cause=488")]) };
+    wire.command(leave).unwrap();
+    wire.receive(&invite.within(&ok, "ACK", 7).text());
+    let bye = wire.one();
+    assert_eq!((word(&bye).as_str(), text(&bye, Name::Reason)), ("BYE", "SIP;cause=488"));
+    wire.receive(&response(&bye, 200, "", ""));
+    wire.events();
+    wire.finish();
+}
+
+/// §15.1.1: only the answer to the user's own BYE is the end that the user waits for, not that to a declined fork's.
+#[test]
+fn the_answer_to_a_forks_bye_does_not_end_the_wait_for_ours() {
+    let mut wire = Wire::new();
+    let session = wire.invite();
+    let invite = wire.one();
+    wire.answer(&invite, 200, "p1");
+    wire.one();
+    wire.answer(&invite, 200, "p2");
+    let declined = wire.sent().pop().unwrap();
+    wire.events();
+    wire.leave(session).unwrap();
+    let ours = wire.one();
+    wire.answer(&declined, 200, "");
+    assert_eq!(wire.ended(), None);
+    wire.answer(&ours, 200, "");
     assert_eq!(wire.ended(), Some((End::Left, Party::Local, None)));
     wire.finish();
 }

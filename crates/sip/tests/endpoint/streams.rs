@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use sip::message::{Body, Name};
-use sip::transport::{ConnectionId, Target, Transport};
+use sip::transport::{ConnectionId, Listener, Target, Transport};
 use sip::usage::{End, Party};
-use sip::{Event, Input, Invite, Message, Misuse, SessionId};
+use sip::{Command, Event, Input, Invite, Message, Misuse, SessionId};
 
 use crate::wire::*;
 
@@ -227,5 +227,64 @@ fn a_broken_stream_is_closed() {
     wire.receive_on(path, "OPTIONS sip:a@b SIP/2.0\r\nTo: b\r\n\r\n");
     assert_eq!(wire.events(), [Event::Disconnect { connection: ConnectionId::Accepted(1) }]);
     lose(&mut wire, ConnectionId::Accepted(1));
+    wire.finish();
+}
+
+/// §18.1.1 holds for a re-INVITE too; §14.1: what happens to its connection leaves the session as it was.
+#[test]
+fn a_long_reinvite_goes_by_tcp_and_comes_back_to_udp_when_that_is_refused() {
+    let mut wire = Wire::new();
+    let session = wire.invite();
+    let invite = wire.one();
+    wire.receive(&response(&invite, 200, "p1", "Contact: <sip:ben@192.0.2.9>\r\n"));
+    wire.one();
+    wire.events();
+    let body = Some(Body {
+        content_type: Bytes::from_static(b"application/sdp"),
+        bytes: Bytes::from("x".repeat(1300)),
+    });
+    wire.command(Command::Modify { session, body: body.clone() }).unwrap();
+    let by_tcp = wire.log().remove(0);
+    assert_eq!(by_tcp.path, tcp(PEER, FIRST));
+    lose(&mut wire, FIRST);
+    let by_udp = wire.log().remove(0);
+    assert_eq!((by_udp.path, word(&by_udp.message).as_str()), (udp(PEER), "INVITE"));
+    assert_ne!(branch(&by_udp.message), branch(&by_tcp.message));
+    wire.receive(&response(&by_udp.message, 200, "p1", CONTACT));
+    wire.sent();
+    assert!(matches!(wire.events()[..], [Event::Modified { .. }]));
+    wire.leave(session).unwrap();
+    let bye = wire.one();
+    wire.answer(&bye, 200, "");
+    wire.events();
+    wire.finish();
+}
+
+/// Via and Contact tell what peers can reach; the socket's own address stays in the path.
+#[test]
+fn a_listener_is_known_to_peers_by_its_advertised_address() {
+    let mut wire = Wire::with(|config| {
+        let at = |bind: &str, advertised: &str| Listener {
+            transport: Transport::Udp,
+            bind: address(bind),
+            advertised: address(advertised),
+        };
+        config.listeners =
+            vec![at("[2001:db8::1]:5060", "[2001:db8::f]:5080"), at(OURS, "198.51.100.7:5070")];
+    });
+    let (session, request, path) = invite(&mut wire, invitation());
+    assert_eq!(path.local, address(OURS));
+    assert!(text(&request, Name::Via).starts_with("SIP/2.0/UDP 198.51.100.7:5070;"));
+    assert!(text(&request, Name::Contact).contains("@198.51.100.7:5070>"));
+    let six = Target { transport: Transport::Udp, remote: address("[2001:db8::9]:5060") };
+    let (other, request, path) = invite(&mut wire, Invite { target: six, ..invitation() });
+    assert_eq!(path.local, address("[2001:db8::1]:5060"));
+    assert!(text(&request, Name::Via).starts_with("SIP/2.0/UDP [2001:db8::f]:5080;"));
+    for session in [session, other] {
+        wire.cancel(session).unwrap();
+    }
+    wire.advance(ms(32_000));
+    wire.sent();
+    wire.events();
     wire.finish();
 }
