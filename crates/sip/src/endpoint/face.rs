@@ -106,11 +106,6 @@ pub enum Input {
         /// Which.
         connection: ConnectionId,
     },
-    /// A datagram could not be delivered: the network said so (ICMP).
-    Unreachable {
-        /// The way it was to go.
-        path: Path,
-    },
     /// The time is such that something may be due.
     Timeout,
     /// The user wants something.

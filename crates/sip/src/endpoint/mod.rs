@@ -157,7 +157,6 @@ impl Endpoint {
                     self.handle_transport_failure(transaction);
                 }
             }
-            Input::Unreachable { path } => tracing::debug!(%path.remote, "unreachable"),
             Input::Timeout => self.handle_due(),
             Input::Command(command) => return self.handle_command(command),
         }

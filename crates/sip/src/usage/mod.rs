@@ -27,7 +27,7 @@ pub enum End {
     Cancelled,
     /// The invited side answered with 300-699.
     Rejected,
-    /// The time limit of the invitation ran out (Expires, RFC 3261 §13.3.1).
+    /// The invited side let the invitation lapse: its Expires ran out there (RFC 3261 §13.3.1).
     Expired,
     /// Nobody answered.
     TimedOut,
