@@ -83,16 +83,6 @@ impl Trace {
         self.parties.iter().map(|(name, _)| name.as_str())
     }
 
-    /// A message was sent and arrives at these moments.
-    pub fn message(&mut self, now: Instant, transmit: &Transmit, arrivals: &[Instant]) {
-        let fate = match arrivals {
-            [] => Fate::Lost,
-            [only] => Fate::Arrives(only.saturating_since(now)),
-            [first, ..] => Fate::Doubled(first.saturating_since(now)),
-        };
-        self.message_with(now, transmit, fate);
-    }
-
     /// A message was sent, and this becomes of it.
     pub fn message_with(&mut self, now: Instant, transmit: &Transmit, fate: Fate) {
         let place = |address| self.parties.iter().position(|(_, each)| *each == address);

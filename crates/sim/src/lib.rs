@@ -12,5 +12,5 @@ pub mod network;
 pub mod story;
 pub mod world;
 
-pub use network::{Faults, Network};
+pub use network::{Deed, Faults, Network, Which};
 pub use world::World;

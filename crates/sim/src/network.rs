@@ -1,11 +1,13 @@
-//! A network that loses, doubles, delays and reorders datagrams, by a seed.
+//! A network that loses, doubles, delays and reorders datagrams, by a seed and by a script.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use sip::transport::Transmit;
-use sip::{Duration, Instant};
+use sip::{Duration, Instant, Message};
 
 use crate::chance::Chance;
+use crate::ladder::{Fate, label};
 
 /// How bad the network is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,36 +39,101 @@ impl Faults {
     }
 }
 
+/// What a script does to a datagram, whatever chance would have done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deed {
+    /// It is lost.
+    Lose,
+    /// It arrives twice.
+    Double,
+    /// It waits until [`Network::let_go`].
+    Hold,
+}
+
+/// Which datagrams a script means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// That one of all that are sent, from 1 on.
+    Number(u64),
+    /// That one, from 1 on, of those which this address sends from now on and which a ladder labels so.
+    Nth(SocketAddr, &'static str, u64),
+    /// All that this address sends and a ladder labels so.
+    Every(SocketAddr, &'static str),
+    /// All that this address sends from the first moment on and before the second.
+    Span(SocketAddr, Instant, Instant),
+}
+
 /// Datagrams on their way.
 #[derive(Clone, Debug)]
 pub struct Network {
     faults: Faults,
     chance: Chance,
-    /// By arrival, then by order of sending.
+    /// By arrival, then by order of entry.
     flying: BTreeMap<(Instant, u64), Transmit>,
+    entered: u64,
+    held: Vec<Transmit>,
+    script: Vec<(Which, Deed)>,
     sent: u64,
 }
 
 impl Network {
     /// An empty network.
     pub fn new(faults: Faults, chance: Chance) -> Self {
-        Self { faults, chance, flying: BTreeMap::new(), sent: 0 }
+        Self {
+            faults,
+            chance,
+            flying: BTreeMap::new(),
+            entered: 0,
+            held: Vec::new(),
+            script: Vec::new(),
+            sent: 0,
+        }
     }
 
-    /// Takes a datagram. Returns when each copy of it will arrive; none if it is lost.
-    pub fn send(&mut self, now: Instant, datagram: &Transmit) -> Vec<Instant> {
-        if self.chance.happens(self.faults.loss) {
-            return Vec::new();
+    /// Writes a line of the script. The first line that means a datagram decides about it.
+    pub fn on(&mut self, which: Which, deed: Deed) {
+        self.script.push((which, deed));
+    }
+
+    /// How many datagrams were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Takes a datagram, and tells what becomes of it.
+    pub fn send(&mut self, now: Instant, datagram: &Transmit) -> Fate {
+        self.sent += 1;
+        let copies = match self.deed(now, datagram) {
+            Some(Deed::Lose) => 0,
+            Some(Deed::Double) => 2,
+            Some(Deed::Hold) => {
+                self.held.push(datagram.clone());
+                return Fate::Held;
+            }
+            None if self.chance.happens(self.faults.loss) => 0,
+            None => 1 + u64::from(self.chance.happens(self.faults.duplication)),
+        };
+        let mut spans =
+            (0..copies).map(|_| self.enter(now, datagram.clone())).collect::<Vec<_>>().into_iter();
+        match (spans.next(), spans.next()) {
+            (None, _) => Fate::Lost,
+            (Some(span), None) => Fate::Arrives(span),
+            (Some(span), Some(_)) => Fate::Doubled(span),
         }
-        let copies = 1 + u64::from(self.chance.happens(self.faults.duplication));
-        (0..copies)
-            .map(|_| {
-                let arrival = now + self.faults.delay + self.chance.span(self.faults.jitter);
-                self.sent += 1;
-                self.flying.insert((arrival, self.sent), datagram.clone());
-                arrival
-            })
-            .collect()
+    }
+
+    /// What is held back.
+    pub fn held(&self) -> &[Transmit] {
+        &self.held
+    }
+
+    /// Lets go what was held: it arrives as if it were sent now.
+    pub fn let_go(&mut self, now: Instant) -> Vec<Transmit> {
+        let held = std::mem::take(&mut self.held);
+        for datagram in &held {
+            self.enter(now, datagram.clone());
+        }
+        held
     }
 
     /// When the next datagram arrives.
@@ -78,5 +145,40 @@ impl Network {
     pub fn arrived(&mut self, now: Instant) -> Option<Transmit> {
         let first = self.flying.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())
+    }
+
+    fn enter(&mut self, now: Instant, datagram: Transmit) -> Duration {
+        let span = self.faults.delay + self.chance.span(self.faults.jitter);
+        self.entered += 1;
+        self.flying.insert((now + span, self.entered), datagram);
+        span
+    }
+
+    /// What the script says about this datagram.
+    fn deed(&mut self, now: Instant, datagram: &Transmit) -> Option<Deed> {
+        if self.script.is_empty() {
+            return None;
+        }
+        let (from, number) = (datagram.path.local, self.sent);
+        let is_labelled = |address: SocketAddr, text: &str| {
+            address == from && Message::parse(datagram.bytes.clone()).is_ok_and(|read| label(&read) == text)
+        };
+        let mut found = None;
+        for (which, deed) in &mut self.script {
+            let is_meant = match which {
+                Which::Number(only) => *only == number,
+                Which::Nth(address, text, left) if *left > 0 && is_labelled(*address, text) => {
+                    *left -= 1;
+                    *left == 0
+                }
+                Which::Nth(..) => false,
+                Which::Every(address, text) => is_labelled(*address, text),
+                Which::Span(address, since, until) => *address == from && *since <= now && now < *until,
+            };
+            if is_meant {
+                found = found.or(Some(*deed));
+            }
+        }
+        found
     }
 }

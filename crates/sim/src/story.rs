@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poc::{AnswerMode, Event};
+use poc::{AnswerMode, Event, Profile};
 use sip::{Duration, Instant, SessionId};
 
 use crate::chance::Chance;
@@ -63,7 +63,11 @@ impl Teller {
             [0, 1].map(|_| chance.pick(&[AnswerMode::Manual, AnswerMode::Manual, AnswerMode::Automatic]));
         let simultaneous = chance.happens(500);
         let set_up_limit = chance.happens(150).then_some(Duration::from_secs(20));
+        let profile = chance.pick(&[Profile::Plain, Profile::Ims]);
+        let no_answer_after = chance.pick(&[Duration::from_secs(10), Duration::from_secs(120)]);
         let mut world = World::new(seed, 2, faults, |place, config| {
+            config.profile = profile;
+            config.no_answer_after = Some(no_answer_after);
             config.answer_mode = modes[place];
             config.simultaneous_sessions = simultaneous;
             config.set_up_limit = set_up_limit;

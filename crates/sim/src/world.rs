@@ -9,7 +9,7 @@ use sip::transport::{Listener, Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Owner, SessionId};
 
 use crate::chance::Chance;
-use crate::ladder::Trace;
+use crate::ladder::{Fate, Trace};
 use crate::monitor::Monitor;
 use crate::network::{Faults, Network};
 
@@ -66,7 +66,7 @@ impl World {
         Self {
             now: Instant::START,
             network: Network::new(faults, Chance::new(chance.below(u64::MAX))),
-            monitor: Monitor::new(nodes.iter().map(|node| node.address).collect()),
+            monitor: Monitor::new(nodes.len()),
             trace: Trace::new(names),
             events: Vec::new(),
             nodes,
@@ -95,7 +95,7 @@ impl World {
             Act::HangUp(session) => {
                 let given_up = self.nodes[place].client.hang_up(now, session).is_ok();
                 if given_up {
-                    self.monitor.hung_up(now, place);
+                    self.monitor.hung_up(now, place, session);
                     self.trace.note(now, place, format!("{name} hangs up"));
                 }
                 None
@@ -148,6 +148,29 @@ impl World {
             && self.network.next_arrival().is_none()
     }
 
+    /// Lets go what the script holds back.
+    pub fn let_go(&mut self) {
+        for datagram in self.network.let_go(self.now) {
+            self.trace.message_with(self.now, &datagram, Fate::LetGo);
+        }
+    }
+
+    /// Sends octets from the address of `from` to `to` that no client made.
+    pub fn forge(&mut self, from: usize, to: usize, bytes: Bytes) {
+        let path = Path {
+            transport: Transport::Udp,
+            local: self.nodes[from].address,
+            remote: self.nodes[to].address,
+            connection: None,
+        };
+        self.send(&Transmit { path, bytes });
+    }
+
+    fn send(&mut self, transmit: &Transmit) {
+        let fate = self.network.send(self.now, transmit);
+        self.trace.message_with(self.now, transmit, fate);
+    }
+
     fn deliver(&mut self, datagram: &Transmit) {
         let Some(place) = self.nodes.iter().position(|node| node.address == datagram.path.remote) else {
             return;
@@ -158,7 +181,7 @@ impl World {
             remote: datagram.path.local,
             connection: None,
         };
-        self.monitor.received(self.now, place, &datagram.bytes);
+        self.monitor.received(self.now, place, datagram);
         let input = Input::Datagram { path, bytes: datagram.bytes.clone() };
         let handled = self.nodes[place].client.handle_input(self.now, input);
         assert_eq!(handled, Ok(None), "no peer is a misuse");
@@ -168,15 +191,15 @@ impl World {
     /// Drains a client: what it sends goes into the network, what it tells is kept for its user.
     fn settle(&mut self, place: usize) {
         while let Some(transmit) = self.nodes[place].client.poll_transmit() {
-            self.monitor.sent(self.now, place, &transmit.bytes);
-            let arrivals = self.network.send(self.now, &transmit);
-            self.trace.message(self.now, &transmit, &arrivals);
+            self.monitor.sent(self.now, place, &transmit);
+            self.send(&transmit);
         }
         while let Some(event) = self.nodes[place].client.poll_event() {
             self.monitor.told(self.now, place, &event);
             self.trace.event(self.now, place, &event);
             self.events.push((place, event));
         }
+        self.monitor.settled(place);
         if self.nodes[place].client.is_empty() {
             self.monitor.emptied(self.now, place);
         }

@@ -8,11 +8,20 @@ use sim::story;
 const STORIES: u64 = 5_000;
 
 fn tell(part: u64) {
-    let mut totals = [0; 5];
+    let mut totals = [0; 8];
     for seed in part * STORIES..(part + 1) * STORIES {
         let told = catch_unwind(|| story::two_clients(seed).world.monitor.checked);
         let Ok(checked) = told else { panic!("{}", story::ladder_of_failure(seed)) };
-        let counts = [checked.ended, checked.cancels, checked.crossings, checked.terminated, checked.waited];
+        let counts = [
+            checked.ended,
+            checked.cancels,
+            checked.crossings,
+            checked.terminated,
+            checked.waited,
+            checked.agreed,
+            checked.repeated,
+            checked.unacknowledged,
+        ];
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
         }

@@ -262,7 +262,7 @@ impl Client {
     /// Gives up a session that the other side has not answered. Asking again changes nothing.
     ///
     /// # Errors
-    /// [`Misuse::TooLate`] once it was answered: leave it instead.
+    /// [`Misuse::TooLate`] once it was answered: leave it instead; [`Misuse::NoSession`] if it is over.
     pub fn cancel(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
         self.handle_input(now, Input::Command(Command::Cancel(session))).map(|_| ())
     }
@@ -270,7 +270,7 @@ impl Client {
     /// Accepts an invitation.
     ///
     /// # Errors
-    /// [`Misuse::NothingToAnswer`] if it was answered, cancelled or is none of ours.
+    /// [`Misuse::NothingToAnswer`] if it was answered or is one of ours; [`Misuse::NoSession`] if it is over.
     pub fn accept(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
         self.handle_input(now, Input::Command(Command::Accept(session))).map(|_| ())
     }
@@ -322,3 +322,6 @@ fn inviter_of(request: &Message) -> Bytes {
     let end = value[..written].iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
     request.share(&value[..end.map_or(0, |end| end + 1)])
 }
+
+#[cfg(test)]
+mod tests;

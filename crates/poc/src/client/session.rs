@@ -58,6 +58,13 @@ impl Session {
 
 impl Client {
     pub(super) fn handle_command(&mut self, command: Command) -> Result<Option<SessionId>, Misuse> {
+        // The endpoint remembers a session for a while after its end; the user does not have it any more.
+        match &command {
+            Command::Cancel(id) | Command::Accept(id) | Command::Refuse(id) | Command::Leave(id) => {
+                self.sessions.get(id).ok_or(Misuse::NoSession)?;
+            }
+            Command::StartSession { .. } => {}
+        }
         match command {
             Command::StartSession { target, invited } => return self.start(target, &invited).map(Some),
             Command::Cancel(session) => self.cancel_session(session)?,

@@ -118,15 +118,15 @@ impl Endpoint {
     pub(super) fn handle_cancel(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
         let head = ReplyHead::new(request, path)?;
         let Some(transaction) = self.cancelled_by(path, request)? else {
-            let tag = self.identifiers.draw();
-            self.answer_as(key, &head, request, tag, 481, &Vec::new());
+            // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to refuse
+            // the one that the inviter sends with the same branch.
+            self.reply_once(path, request, 481, &Vec::new());
             return Ok(());
         };
         let entry = &self.transactions[transaction];
         let (tag, owner) = match (&entry.machine, entry.owner) {
             (Machine::InviteServer { machine, .. }, _) if machine.is_absorbing() => {
-                let tag = self.identifiers.draw();
-                self.answer_as(key, &head, request, tag, 481, &Vec::new());
+                self.reply_once(path, request, 481, &Vec::new());
                 return Ok(());
             }
             (Machine::InviteServer { machine, tag, .. }, owner) if machine.is_undecided() => {
