@@ -265,7 +265,7 @@ fn ringing(seed: u64, begin: Duration, lost: &[u64]) -> (World, SessionId) {
 }
 
 fn canonical(world: &World) -> [sip::Canonical; 2] {
-    [0, 1].map(|place| world.nodes[place].client.canonical(&OWNERS))
+    [0, 1].map(|place| world.nodes[place].client.canonical(world.now, &OWNERS))
 }
 
 #[test]

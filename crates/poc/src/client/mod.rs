@@ -238,9 +238,11 @@ impl Client {
         self.sessions.is_empty() && self.endpoint.is_empty()
     }
 
-    /// The canonical view of the endpoint below, for exploration.
-    pub fn canonical(&self, owners: &[sip::Owner]) -> sip::Canonical {
-        self.endpoint.canonical(owners)
+    /// The canonical view at `now`, for exploration: see [`Endpoint::canonical`].
+    pub fn canonical(&self, now: Instant, owners: &[sip::Owner]) -> sip::Canonical {
+        let sessions: Vec<_> =
+            self.sessions.iter().map(|(id, session)| (id, session.without_history())).collect();
+        self.endpoint.canonical_beside(now, owners, &(sessions, &self.events))
     }
 
     /// Invites `invited`, a URI, by way of `target`.

@@ -43,6 +43,11 @@ impl Session {
         Self { role, timing: Timing::begun(now), state, unanswered: false }
     }
 
+    /// What decides how it goes on: all but the moments that are only reported.
+    pub(super) fn without_history(&self) -> impl std::fmt::Debug {
+        (self.role, &self.state, self.unanswered)
+    }
+
     pub(super) fn role(&self) -> Role {
         self.role
     }

@@ -419,10 +419,14 @@ cancelled           hang_up  NoSession
                 let mut client = client.clone();
                 sent(&mut client);
                 events(&mut client);
-                let before = format!("{:?}", client.canonical(&[]));
+                let before = format!("{:?}", client.canonical(Instant::START, &[]));
                 let done = act(&mut client, Instant::START, session);
                 if done.is_err() {
-                    assert_eq!(before, format!("{:?}", client.canonical(&[])), "a misuse changes nothing");
+                    assert_eq!(
+                        before,
+                        format!("{:?}", client.canonical(Instant::START, &[])),
+                        "a misuse changes nothing"
+                    );
                     assert_eq!(client.poll_transmit(), None);
                     assert_eq!(client.poll_event(), None);
                 }

@@ -36,8 +36,13 @@ pub(crate) const TIME_MARK: char = '\u{1}';
 pub(crate) const SESSION_MARK: char = '\u{2}';
 
 impl Endpoint {
-    /// The canonical view. `owners` are those of this endpoint and of its peers, as far as they make identifiers.
-    pub fn canonical(&self, owners: &[Owner]) -> Canonical {
+    /// The canonical view at `now`. `owners` are those of this endpoint and of its peers, as far as they make identifiers.
+    pub fn canonical(&self, now: Instant, owners: &[Owner]) -> Canonical {
+        self.canonical_beside(now, owners, &())
+    }
+
+    /// The same with what the owner of this endpoint knows besides, normalised together with it.
+    pub fn canonical_beside(&self, now: Instant, owners: &[Owner], beside: &dyn fmt::Debug) -> Canonical {
         let mut text = String::new();
         let mut transactions: Vec<_> = self.transactions.iter().map(|(_, entry)| entry).collect();
         transactions.sort_by_key(|entry| entry.serial);
@@ -53,7 +58,8 @@ impl Endpoint {
         sessions.sort_by_key(|session| session.id.serial);
         for session in sessions {
             let _ = writeln!(text, "{:#?} {:?} {:#?}", session.id, session.state, session.path);
-            let _ = writeln!(text, "{:#?} {}", session.dialog, session.byes);
+            let _ = writeln!(text, "{:#?} {} {}", session.dialog, session.byes, session.is_inviter);
+            let _ = writeln!(text, "{:?}", session.leave_headers);
             for outgoing in &session.outgoing {
                 let transaction = place(outgoing.transaction);
                 let _ = writeln!(text, "{transaction:?} {:#?} {:#?}", outgoing.usage, outgoing.legs);
@@ -65,8 +71,8 @@ impl Endpoint {
                 let _ = writeln!(text, "{} {:?}", incoming.cseq, incoming.target);
             }
         }
-        let _ = writeln!(text, "{:#?} {:#?}", self.outbox, self.events);
-        Canonical(normalised(&text, self.now, owners))
+        let _ = writeln!(text, "{:#?} {:#?} {beside:#?}", self.outbox, self.events);
+        Canonical(normalised(&text, now, owners))
     }
 }
 

@@ -136,7 +136,7 @@ fn a_full_endpoint_answers_503_and_keeps_nothing() {
     let first = wire.invited();
     wire.receive(&invites[1].text());
     let second = wire.invited();
-    let before = wire.endpoint.canonical(&[]);
+    let before = wire.endpoint.canonical(sip::Instant::START, &[]);
     for _ in 0..2 {
         wire.receive(&invites[2].text());
         let answer = wire.one();
@@ -144,7 +144,7 @@ fn a_full_endpoint_answers_503_and_keeps_nothing() {
         wire.receive(&invites[2].ack(&answer).text());
         wire.quiet();
     }
-    assert_eq!(wire.endpoint.canonical(&[]), before);
+    assert_eq!(wire.endpoint.canonical(sip::Instant::START, &[]), before);
     wire.receive(&invites[0].cancel().text());
     assert_eq!(wire.words(), ["200 CANCEL", "487 INVITE"]);
     assert_eq!(wire.ended(), Some((End::Cancelled, Party::Remote, Some(487))));

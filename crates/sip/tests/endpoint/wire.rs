@@ -481,7 +481,7 @@ impl Wire {
             self.endpoint.handle_timeout(next);
             while self.endpoint.poll_transmit().is_some() || self.endpoint.poll_event().is_some() {}
         }
-        assert!(self.endpoint.is_empty(), "I9: {}", self.endpoint.canonical(&[]).as_str());
+        assert!(self.endpoint.is_empty(), "I9: {}", self.endpoint.canonical(self.at(), &[]).as_str());
     }
 
     /// I9: with nobody answering any more, everything is gone within 256*T1 + 2*T4. Returns what was sent meanwhile.
@@ -489,11 +489,11 @@ impl Wire {
         self.finished = true;
         let latest = self.now + 4 * T1_64 + Duration::from_secs(10);
         while let Some(next) = self.endpoint.poll_timeout() {
-            assert!(next.since_start() <= latest, "I9: {}", self.endpoint.canonical(&[]).as_str());
+            assert!(next.since_start() <= latest, "I9: {}", self.endpoint.canonical(self.at(), &[]).as_str());
             self.now = self.now.max(next.since_start());
             self.tick();
         }
-        assert!(self.endpoint.is_empty(), "I9: {}", self.endpoint.canonical(&[]).as_str());
+        assert!(self.endpoint.is_empty(), "I9: {}", self.endpoint.canonical(self.at(), &[]).as_str());
         self.sent()
     }
 }
