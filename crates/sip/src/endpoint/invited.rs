@@ -118,8 +118,8 @@ impl Endpoint {
     pub(super) fn handle_cancel(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
         let head = ReplyHead::new(request, path)?;
         let Some(transaction) = self.cancelled_by(path, request)? else {
-            // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to refuse
-            // the one that the inviter sends with the same branch.
+            // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to
+            // refuse the one that the inviter sends with the same branch.
             self.reply_once(path, request, 481, &Vec::new());
             return Ok(());
         };
@@ -288,9 +288,10 @@ impl Endpoint {
             }
             let is_leaving = session.state == State::Leaving;
             self.terminate_incoming(id);
-            match is_leaving {
-                true => self.end(id, End::Left, Party::Local, None, None),
-                false => self.end(id, End::Released, Party::Remote, None, reason),
+            if is_leaving {
+                self.end(id, End::Left, Party::Local, None, None);
+            } else {
+                self.end(id, End::Released, Party::Remote, None, reason);
             }
         } else {
             // A dialog that our INVITE created and that is not the user's. If its 2xx has not come yet it overtook it.
