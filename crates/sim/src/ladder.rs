@@ -147,8 +147,9 @@ impl Trace {
         let mut out = String::new();
         let _ = write!(out, "{:>10} ", "");
         for (name, _) in &self.parties {
-            let _ = write!(out, "{name:^WIDTH$}");
+            let _ = write!(out, "{name:<WIDTH$}");
         }
+        out.truncate(out.trim_end().len());
         out.push('\n');
         let begin = self.entries.first().map_or(Instant::START, |entry| entry.at);
         for entry in &self.entries {
@@ -162,11 +163,14 @@ impl Trace {
 }
 
 /// Characters from one party's line to the next.
-const WIDTH: usize = 34;
+const WIDTH: usize = 30;
+
+/// Where the line of the first party stands.
+const MARGIN: usize = 2;
 
 fn line(what: &What, columns: usize) -> String {
-    let center = |place: usize| place * WIDTH + WIDTH / 2;
-    let mut row: Vec<char> = vec![' '; columns * WIDTH];
+    let center = |place: usize| MARGIN + place * WIDTH;
+    let mut row: Vec<char> = vec![' '; center(columns - 1) + 4];
     for place in 0..columns {
         row[center(place)] = '│';
     }

@@ -121,11 +121,11 @@ impl Report {
             let summary = serde_json::to_string(&Summary { scenes, right }).map_err(std::io::Error::other)?;
             writeln!(out, "{summary}")?;
         } else {
-            writeln!(out, "{TITLE}{:<22} {:<38} {:<38} result{TITLE:#}", "scene", "anna saw", "ben saw")?;
+            writeln!(out, "{TITLE}{:<20} {:<38} {:<24} result{TITLE:#}", "scene", "anna saw", "ben saw")?;
             for row in &self.rows {
                 let (style, word) = if row.ok { (GOOD, "right") } else { (BAD, "wrong") };
                 let (anna, ben) = (told(row.anna.as_ref()), told(row.ben.as_ref()));
-                writeln!(out, "{:<22} {anna:<38} {ben:<38} {style}{word}{style:#}", row.scene)?;
+                writeln!(out, "{:<20} {anna:<38} {ben:<24} {style}{word}{style:#}", row.scene)?;
             }
             writeln!(out, "\n{right} of {scenes} scenes ended as they must")?;
         }
