@@ -29,7 +29,9 @@ impl Endpoint {
         if method == Method::Cancel {
             return self.handle_cancel(key, path, request);
         }
-        if self.transactions.len() >= self.config.transactions_max {
+        // A BYE makes room, so there is always room for it.
+        let is_leaving = method == Method::Bye && self.dialog_of(request)?.is_some();
+        if self.transactions.len() >= self.config.transactions_max && !is_leaving {
             let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
             self.reply_once(path, request, 503, &headers);
             return Ok(());
@@ -169,7 +171,7 @@ impl Endpoint {
     ) {
         let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
         if self.transactions.len() >= self.config.transactions_max {
-            // §8.2.7: a CANCEL for which there is no room: its copies are answered like itself.
+            // §8.2.7: a CANCEL or a BYE for which there is no room: its copies are answered like strangers.
             return self.outbox.send(head.path(), response);
         }
         let (now, timers) = (self.now, self.config.timers);

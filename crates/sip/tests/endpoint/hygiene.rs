@@ -240,3 +240,22 @@ fn answers_to(octets: &Bytes) -> (Vec<u16>, bool) {
     wire.finish_unread();
     (answers, is_invited)
 }
+
+/// I14 for what ends a session: a BYE is taken even where there is no room for a transaction.
+#[test]
+fn a_full_endpoint_still_takes_a_bye() {
+    let mut wire = Wire::with(|config| config.transactions_max = 1);
+    let invite = Request::invite("inv");
+    wire.receive(&invite.text());
+    let session = wire.invited();
+    wire.accept(session).unwrap();
+    let ok = wire.one();
+    wire.receive(&invite.within(&ok, "ACK", 7).text());
+    wire.events();
+    wire.receive(&Request::invite("other").text());
+    assert_eq!(wire.words(), ["503 INVITE"]);
+    wire.receive(&invite.within(&ok, "BYE", 8).text());
+    assert_eq!(wire.words(), ["200 BYE"]);
+    assert_eq!(wire.ended(), Some((End::Released, Party::Remote, None)));
+    wire.finish();
+}
