@@ -1,4 +1,4 @@
-//! The invariants of `cancel-cases.md`, checked on the wire and on what users are told. A broken one stops the run.
+//! The invariants of `docs/cancel.md`, checked on the wire and on what users are told. A broken one stops the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -647,7 +647,7 @@ impl Received {
     }
 }
 
-/// I1, and the table of `control-plane.md` 14.2.
+/// I1, and the table of digest 14.2.
 fn assert_identity(invite: &Message, cancel: &Message) {
     assert_eq!(invite.uri_text(), cancel.uri_text(), "I1: Request-URI");
     for name in [Name::From, Name::To, Name::CallId, Name::Route] {

@@ -44,7 +44,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: manual answer, a plain SIP/IP core, one session at a time, no limits of time.
+    /// The defaults: manual answer, a plain SIP/IP core, one session at a time, two minutes to answer.
     pub fn new(mut sip: sip::Config, address: Bytes, capabilities: Capabilities) -> Self {
         sip.product = Bytes::from_static(crate::user_agent::CLIENT.as_bytes());
         sip.contact_parameters = Bytes::from_static(b";+g.poc.talkburst");
@@ -57,12 +57,12 @@ impl Config {
             simultaneous_sessions: false,
             sessions_max: 8,
             set_up_limit: None,
-            no_answer_after: None,
+            no_answer_after: Some(Duration::from_secs(120)),
         }
     }
 }
 
-/// Who decides about an invitation (`control-plane.md` 7.3).
+/// Who decides about an invitation (digest 7.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum AnswerMode {
     /// The user, while the client alerts.
@@ -76,7 +76,7 @@ pub enum AnswerMode {
 pub enum Profile {
     /// Any SIP/IP core: CANCEL and BYE carry no Reason of ours.
     Plain,
-    /// The IMS: CANCEL carries `RELEASE_CAUSE` (`control-plane.md` 14.9).
+    /// The IMS: CANCEL carries `RELEASE_CAUSE` (digest 14.9).
     Ims,
 }
 
@@ -97,7 +97,12 @@ pub enum Input {
         /// The octets.
         bytes: Bytes,
     },
-    /// A connection could not be opened, or was closed.
+    /// A connection could not be opened: nothing has been sent on it.
+    ConnectionRefused {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection was closed.
     ConnectionLost {
         /// Which.
         connection: ConnectionId,
@@ -177,6 +182,8 @@ pub struct Client {
     endpoint: Endpoint,
     sessions: BTreeMap<SessionId, Session>,
     events: VecDeque<Event>,
+    /// Sessions that were described so far.
+    described: u64,
     now: Instant,
 }
 
@@ -184,7 +191,14 @@ impl Client {
     /// A client that knows nobody yet.
     pub fn new(config: Config) -> Self {
         let endpoint = Endpoint::new(config.sip.clone());
-        Self { config, endpoint, sessions: BTreeMap::new(), events: VecDeque::new(), now: Instant::START }
+        Self {
+            config,
+            endpoint,
+            sessions: BTreeMap::new(),
+            events: VecDeque::new(),
+            described: 0,
+            now: Instant::START,
+        }
     }
 
     /// The one way in.
@@ -196,6 +210,7 @@ impl Client {
         let below = match input {
             Input::Datagram { path, bytes } => sip::Input::Datagram { path, bytes },
             Input::Stream { path, bytes } => sip::Input::Stream { path, bytes },
+            Input::ConnectionRefused { connection } => sip::Input::ConnectionRefused { connection },
             Input::ConnectionLost { connection } => sip::Input::ConnectionLost { connection },
             Input::Timeout => {
                 self.refuse_unanswered();

@@ -1,4 +1,4 @@
-//! How a PoC Session ended, for its user (`control-plane.md` 14.10).
+//! How a PoC Session ended, for its user (digest 14.10).
 
 use std::fmt;
 

@@ -19,6 +19,8 @@ pub(super) struct Session {
     state: State,
     /// The client refused for its user, who had not answered in time.
     unanswered: bool,
+    /// What our last session description said of itself.
+    origin: Origin,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,12 +37,9 @@ enum State {
     Leaving,
 }
 
-/// The version of a PoC Session's first session description; a re-INVITE's answer has the next one.
-const FIRST: u64 = 1;
-
 impl Session {
-    fn new(role: Role, now: Instant, state: State) -> Self {
-        Self { role, timing: Timing::begun(now), state, unanswered: false }
+    fn new(role: Role, now: Instant, state: State, origin: Origin) -> Self {
+        Self { role, timing: Timing::begun(now), state, unanswered: false, origin }
     }
 
     /// What decides how it goes on: all but the moments that are only reported.
@@ -74,18 +73,19 @@ impl Client {
             Command::StartSession { target, invited } => return self.start(target, &invited).map(Some),
             Command::Cancel(session) => self.cancel_session(session)?,
             Command::Accept(session) => self.accept_session(session)?,
-            Command::Refuse(session) => self.refuse_session(session, 480)?, // `control-plane.md` Q2
+            Command::Refuse(session) => self.refuse_session(session, 480)?, // digest Q2
             Command::Leave(session) => self.leave_session(session, Vec::new())?,
         }
         Ok(None)
     }
 
-    /// The INVITE of a PoC Session (`control-plane.md` 8.1).
+    /// The INVITE of a PoC Session (digest 8.1).
     fn start(&mut self, target: Target, invited: &[u8]) -> Result<SessionId, Misuse> {
         if self.is_busy() {
             return Err(Misuse::Busy);
         }
         Uri::parse(invited).map_err(|_| Misuse::Address)?;
+        let origin = self.next_origin();
         let headers = vec![
             (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit")),
             (Name::PPreferredIdentity, self.config.address.clone()),
@@ -98,13 +98,13 @@ impl Client {
             to: Bytes::from([b"<", invited, b">"].concat()),
             routes: Vec::new(),
             headers,
-            body: Some(description(sdp::offer(&self.config.capabilities, self.origin(FIRST)))),
+            body: Some(description(sdp::offer(&self.config.capabilities, origin))),
             expires: self.config.set_up_limit,
             expires_headers: self.release_cause(6, "Call-setup time-out"),
         };
         let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
         let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;
-        self.sessions.insert(id, Session::new(Role::Inviter, self.now, State::Inviting));
+        self.sessions.insert(id, Session::new(Role::Inviter, self.now, State::Inviting, origin));
         Ok(id)
     }
 
@@ -122,7 +122,9 @@ impl Client {
     fn accept_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
         let State::Alerting { offer, .. } = &session.state else { return Err(Misuse::NothingToAnswer) };
-        let Ok((answer, media)) = self.answer_to(offer, FIRST) else { return self.refuse_session(id, 488) };
+        let Ok((answer, media)) = self.answer_to(offer, session.origin) else {
+            return self.refuse_session(id, 488);
+        };
         let (headers, body) = (Vec::new(), Some(description(answer)));
         self.command(sip::Command::Accept { session: id, headers, body })?;
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -149,7 +151,7 @@ impl Client {
         self.endpoint.handle_input(self.now, sip::Input::Command(command)).map(|_| ())
     }
 
-    /// The user has not answered in time (`control-plane.md` 9.2).
+    /// The user has not answered in time (digest 9.2).
     pub(super) fn refuse_unanswered(&mut self) {
         let now = self.now;
         let late = |session: &Session| session.no_answer_at().is_some_and(|at| at <= now);
@@ -186,19 +188,18 @@ impl Client {
         }
     }
 
-    /// `control-plane.md` 9.2.
+    /// digest 9.2.
     fn be_invited(&mut self, id: SessionId, request: &Message) {
         let busy = self.is_busy();
         let offer = Bytes::copy_from_slice(request.body());
         let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
         let mode = self.config.answer_mode;
-        self.sessions.insert(
-            id,
-            Session::new(Role::Invited, self.now, State::Alerting { offer: offer.clone(), no_answer_at }),
-        );
+        let origin = self.next_origin();
+        let state = State::Alerting { offer: offer.clone(), no_answer_at };
+        self.sessions.insert(id, Session::new(Role::Invited, self.now, state, origin));
         let refusal = match () {
             () if busy => Some(486),
-            () if self.answer_to(&offer, FIRST).is_err() => Some(488),
+            () if self.answer_to(&offer, origin).is_err() => Some(488),
             () => None,
         };
         if refusal.is_none() {
@@ -212,7 +213,7 @@ impl Client {
                 self.command(sip::Command::Progress { session: id, status: 180, headers: Vec::new() })
             }
         };
-        debug_assert_eq!(answered, Ok(()), "a fresh invitation can be answered");
+        unless_over(id, answered);
     }
 
     fn be_answered(&mut self, id: SessionId, response: &Message) {
@@ -261,18 +262,21 @@ impl Client {
     fn leave_for_media(&mut self, id: SessionId) {
         let reason = Bytes::from_static(b"SIP;cause=488;text=\"Not Acceptable Here\"");
         let left = self.leave_session(id, vec![(Name::Reason, reason)]);
-        debug_assert_eq!(left, Ok(()), "an established session can be left");
+        unless_over(id, left);
     }
 
     fn answer_modification(&mut self, id: SessionId, request: &Message) {
-        let answered = match self.answer_to(request.body(), FIRST + 1) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.origin.version += 1; // RFC 3264 §8
+        let origin = session.origin;
+        let answered = match self.answer_to(request.body(), origin) {
             Ok((answer, _)) => {
                 let body = Some(description(answer));
                 self.command(sip::Command::Accept { session: id, headers: Vec::new(), body })
             }
             Err(_) => self.command(sip::Command::Refuse { session: id, status: 488, headers: Vec::new() }),
         };
-        debug_assert_eq!(answered, Ok(()), "a fresh offer can be answered");
+        unless_over(id, answered);
     }
 
     fn be_ended(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
@@ -291,21 +295,23 @@ impl Client {
     }
 
     /// Our description for an offer; an offer of ours if the peer made none.
-    fn answer_to(&self, offer: &[u8], version: u64) -> Result<(Bytes, Option<Box<Media>>), sdp::SdpError> {
+    fn answer_to(&self, offer: &[u8], origin: Origin) -> Result<(Bytes, Option<Box<Media>>), sdp::SdpError> {
         let capabilities = &self.config.capabilities;
         if offer.is_empty() {
-            return Ok((sdp::offer(capabilities, self.origin(version)), None));
+            return Ok((sdp::offer(capabilities, origin), None));
         }
-        let (answer, media) = sdp::answer(capabilities, self.origin(version), offer)?;
+        let (answer, media) = sdp::answer(capabilities, origin, offer)?;
         Ok((answer, Some(Box::new(media))))
     }
 
-    /// RFC 8866 §5.2: the identifier need only be unique together with our address.
-    fn origin(&self, version: u64) -> Origin {
-        Origin { id: u64::from(self.config.capabilities.audio_port), version }
+    /// RFC 8866 §5.2: unique for each session of this client.
+    fn next_origin(&mut self) -> Origin {
+        let id = u64::from(self.config.capabilities.audio_port) + (self.described << 16);
+        self.described += 1;
+        Origin { id, version: 1 }
     }
 
-    /// `control-plane.md` 14.9: on the IMS a CANCEL tells why.
+    /// digest 14.9: on the IMS a CANCEL tells why.
     fn release_cause(&self, cause: u8, text: &str) -> sip::Headers {
         match self.config.profile {
             Profile::Plain => Vec::new(),
@@ -318,4 +324,11 @@ impl Client {
 
 fn description(bytes: Bytes) -> Body {
     Body { content_type: Bytes::from_static(b"application/sdp"), bytes }
+}
+
+/// What the client does by itself may meet a session that the same octets of a stream have ended.
+fn unless_over(id: SessionId, done: Result<(), Misuse>) {
+    if let Err(misuse) = done {
+        tracing::debug!(session = %id, %misuse, "over already");
+    }
 }

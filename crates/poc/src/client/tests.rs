@@ -205,7 +205,7 @@ a=fmtp:TBCP queuing=1; tb_priority=2; timestamp=0; tb_granted=0; poc_sess_priori
         assert_eq!(sent(&mut pair.anna)[0].value(Name::Expires), Some(&b"20"[..]));
     }
 
-    /// `control-plane.md` 14.2: identity, and nothing that must not appear.
+    /// digest 14.2: identity, and nothing that must not appear.
     fn cancel_on(profile: Profile) -> (Message, Message) {
         let mut pair = Pair::with(|config| {
             config.profile = profile;
@@ -631,7 +631,7 @@ mod outcomes {
         Outcome { role, end, by, status, reason, timing: Timing::begun(Instant::START) }
     }
 
-    /// `control-plane.md` 14.10 and what else there is.
+    /// digest 14.10 and what else there is.
     #[test]
     fn every_outcome_has_its_words_and_only_an_unanswered_invitation_was_missed() {
         use End::{
@@ -697,5 +697,36 @@ mod outcomes {
         assert_eq!(outcome.reason_cause(b"q.850").as_deref(), Some(&b"16"[..]));
         assert_eq!(outcome.reason_cause(b"SIP").as_deref(), Some(&b"408"[..]));
         assert_eq!(outcome.reason_cause(b"RELEASE_CAUSE"), None);
+    }
+}
+
+mod in_one_piece {
+    use sip::transport::ConnectionId;
+
+    use super::*;
+
+    /// C58, item 10: a stream may bring an invitation and its CANCEL at once, before the client has said anything.
+    #[test]
+    fn an_invitation_and_its_cancel_leave_nothing_behind() {
+        for mode in [AnswerMode::Manual, AnswerMode::Automatic] {
+            let mut config = config(BEN);
+            config.answer_mode = mode;
+            let udp = config.sip.listeners[0];
+            config.sip.listeners.push(Listener { transport: Transport::Tcp, ..udp });
+            let mut ben = Client::new(config);
+            let invite = text(&invite_of_a_peer(7, "")).replace("/UDP", "/TCP");
+            let cancel = invite.replace("INVITE", "CANCEL");
+            let path = Path {
+                transport: Transport::Tcp,
+                local: address(BEN),
+                remote: address(ANNA),
+                connection: Some(ConnectionId::Accepted(1)),
+            };
+            let bytes = Bytes::from([invite, cancel].concat());
+            assert_eq!(ben.handle_input(Instant::START, Input::Stream { path, bytes }), Ok(None));
+            assert_eq!(starts(&sent(&mut ben)), ["200 CANCEL", "487 INVITE"]);
+            assert_eq!(ended(&mut ben).end, End::Cancelled);
+            assert!(ben.sessions.is_empty());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The requirements of the founding document, C1 to C6 in `control-plane.md` 14.1.
+//! The requirements of the founding document, C1 to C6 in digest 14.1.
 
 use poc::AnswerMode;
 use sip::Misuse;

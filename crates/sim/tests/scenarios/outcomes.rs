@@ -1,4 +1,4 @@
-//! What users are told: the rows of `control-plane.md` 14.10.
+//! What users are told: the rows of digest 14.10.
 
 use poc::answer_state::AnswerState;
 use poc::{AnswerMode, Event};

@@ -13,7 +13,7 @@ use crate::time::Instant;
 /// which they stand in it. Two endpoints with equal views answer equal inputs equally, up to that numbering.
 ///
 /// Left out is what is derived (tables, the wheel), what is fixed (settings), and what only chooses names (the
-/// generator and the counters).
+/// generator and the counters), and connections, which hold only octets that are not a message yet.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Canonical(String);
 

@@ -52,8 +52,8 @@ impl Connections {
 
     /// Remembers that the request of `transaction` went this way.
     pub(super) fn carries(&mut self, path: &Path, transaction: usize) {
-        if let Some(id) = path.connection {
-            self.entry(id).requests.insert(transaction);
+        if let Some(connection) = path.connection.and_then(|id| self.by_id.get_mut(&id)) {
+            connection.requests.insert(transaction);
         }
     }
 

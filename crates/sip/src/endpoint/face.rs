@@ -101,7 +101,12 @@ pub enum Input {
         /// The octets.
         bytes: Bytes,
     },
-    /// A connection could not be opened, or was closed.
+    /// A connection could not be opened: nothing has been sent on it.
+    ConnectionRefused {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection was closed.
     ConnectionLost {
         /// Which.
         connection: ConnectionId,

@@ -89,6 +89,7 @@ impl Endpoint {
         request: &Message,
     ) -> Result<(), Fault> {
         let number = request.cseq()?.number;
+        let remote_tag = request.from()?.tag().unwrap_or_default();
         let retry = self.identifiers.below(11);
         let Some(session) = self.session(id) else { return Ok(()) };
         let busy = session.pending_outgoing().is_some() || session.unacknowledged().is_some();
@@ -96,8 +97,11 @@ impl Endpoint {
         let established = session.state == State::Established;
         let early = session.incoming.iter_mut().find_map(|incoming| incoming.dialog.as_mut());
         let dialog = session.dialog.as_mut().or(early);
-        let in_order = dialog.is_some_and(|dialog| dialog.accept_cseq(number));
+        // §12.2.2: a fork that was declined has no session here to change.
+        let is_other = dialog.as_ref().is_none_or(|dialog| dialog.remote_tag() != remote_tag);
+        let in_order = !is_other && dialog.is_some_and(|dialog| dialog.accept_cseq(number));
         let refusal = match () {
+            () if is_other => Some((481, Vec::new())),
             () if !established && !alerting && !busy => Some((481, Vec::new())),
             () if !in_order => Some((500, Vec::new())), // §12.2.2
             () if alerting => Some((500, vec![(Name::RetryAfter, Bytes::from(retry.to_string()))])),

@@ -347,6 +347,7 @@ impl Endpoint {
         let headers = std::mem::take(&mut outgoing.cancel_headers);
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
         let (cancel, path) = (machine.cancel(&headers), machine.path());
+        let path = self.reopened(path);
         let branch = cancel.via().ok().and_then(|via| Identifier::from_branch(via.branch()?));
         let Some(branch) = branch else { return };
         tracing::debug!(session = id.serial, "CANCEL");

@@ -157,6 +157,11 @@ impl Endpoint {
                     self.handle_transport_failure(transaction);
                 }
             }
+            Input::ConnectionRefused { connection } => {
+                for transaction in self.connections.lose(connection) {
+                    self.fall_back(transaction);
+                }
+            }
             Input::Timeout => self.handle_due(),
             Input::Command(command) => return self.handle_command(command),
         }
@@ -242,7 +247,7 @@ impl Endpoint {
 
     fn handle_response(&mut self, response: &Message) {
         // §8.1.3.3: more than one Via: it was meant for somebody else.
-        let is_ours = response.validate().is_ok() && response.items(Name::Via).nth(1).is_none();
+        let is_ours = response.validate_essentials().is_ok() && response.items(Name::Via).nth(1).is_none();
         let key = is_ours.then(|| key::client_of(&self.keyed, response)).flatten();
         let Some(&transaction) = key.and_then(|key| self.by_key.get(&key)) else {
             return tracing::trace!("response to nothing");
@@ -266,7 +271,6 @@ impl Endpoint {
         let now = self.now;
         let Some(entry) = self.transactions.get_mut(transaction) else { return };
         match &mut entry.machine {
-            Machine::InviteClient { fallback, .. } if fallback.is_some() => self.fall_back(transaction),
             Machine::InviteClient { machine, .. } => {
                 let output = machine.handle_transport_failure(now);
                 self.handle_invite_output(transaction, output, None);
@@ -407,7 +411,7 @@ impl Endpoint {
         self.serial = self.serial.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
         let id = SessionId {
-            index: u32::try_from(entry.key()).expect("bounded by transactions_max"),
+            index: u32::try_from(entry.key()).expect("fewer than 2^32 sessions"),
             serial: self.serial,
         };
         entry.insert(Session {

@@ -21,13 +21,27 @@ const SINGLE: [Name; 14] = [
     Name::Timestamp,
 ];
 
+/// What every message is known by.
+const ESSENTIAL: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
 impl Message {
-    /// Whether a user may see this message. Linear in the length of the message.
+    /// Whether a user may see this message: every header field that this system relies on follows its grammar. Linear
+    /// in the length of the message.
+    ///
+    /// # Errors
+    /// As [`Message::validate_essentials`], then the first other header field that is malformed.
+    pub fn validate(&self) -> Result<(), Fault> {
+        self.validate_essentials()?;
+        self.headers().try_for_each(|header| check(header.name, header.value))
+    }
+
+    /// Whether this message can do its work: what identifies it is there and readable. RFC 3261 §8.2.2: what is
+    /// malformed and not needed is ignored. A CANCEL must not fail for the text of its Reason.
     ///
     /// # Errors
     /// The first [`Fault`] found: what [`Message::parse`] met, then the start line, then the mandatory header fields,
     /// then the optional ones.
-    pub fn validate(&self) -> Result<(), Fault> {
+    pub fn validate_essentials(&self) -> Result<(), Fault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -42,16 +56,15 @@ impl Message {
             }
             seen |= bit;
         }
-        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+        for name in ESSENTIAL {
             if seen & 1u128 << (name as u8) == 0 {
                 return Err(Fault::Missing(name));
             }
         }
         self.validate_cseq()?;
-        for header in self.headers() {
-            check(header.name, header.value)?;
-        }
-        Ok(())
+        self.headers()
+            .filter(|header| ESSENTIAL.contains(&header.name))
+            .try_for_each(|each| check(each.name, each.value))
     }
 
     fn validate_cseq(&self) -> Result<(), Fault> {

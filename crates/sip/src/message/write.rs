@@ -119,7 +119,7 @@ impl Message {
     }
 }
 
-/// RFC 3261 §21 and the extensions named in `docs/conformance.md`: the phrase of a status code.
+/// The phrase of a status code that this system or its examples use; "Unnamed" for others, which means nothing to SIP.
 pub const fn reason_phrase(status: u16) -> &'static str {
     match status {
         100 => "Trying",

@@ -1,6 +1,6 @@
 //! The INVITE usage of the side that invites. The wish to cancel lives here, and nowhere else.
 //!
-//! Names U1 to U4 and the rules are those of `control-plane.md` 14.3.
+//! Names U1 to U4 and the rules are those of digest 14.3.
 //!
 //! ```text
 //!                    cancel              1xx            2xx                   300-699     timer B, error  guard

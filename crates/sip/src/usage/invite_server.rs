@@ -1,6 +1,6 @@
 //! The INVITE usage of the side that is invited.
 //!
-//! Names V1 to V5 and the rules are those of `control-plane.md` 14.4. The CANCEL itself is answered by the endpoint.
+//! Names V1 to V5 and the rules are those of digest 14.4. The CANCEL itself is answered by the endpoint.
 //!
 //! ```text
 //!                 accept     refuse    CANCEL        ACK          BYE           leave         timer

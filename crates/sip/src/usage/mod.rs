@@ -1,6 +1,6 @@
 //! What makes a dialog or lives in one (RFC 5057): the INVITE usage, seen from both sides.
 //!
-//! These machines hold no bytes and no identifiers: they say what is to be done, and the endpoint does it.
+//! These machines hold no identifiers, and no bytes but a 2xx that waits for its ACK: they say what is to be done, and the endpoint does it.
 
 #[cfg(test)]
 mod fixture;

@@ -1,4 +1,4 @@
-//! The side that is invited and cancelled: control-plane.md 14.4, row by row.
+//! The side that is invited and cancelled: digest 14.4, row by row.
 
 use sip::message::Name;
 use sip::usage::{End, Party};

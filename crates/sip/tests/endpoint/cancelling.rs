@@ -1,4 +1,4 @@
-//! The side that invites and gives up: control-plane.md 14.3, row by row.
+//! The side that invites and gives up: digest 14.3, row by row.
 
 use sip::message::Name;
 use sip::usage::{End, Party};

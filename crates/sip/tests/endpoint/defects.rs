@@ -1,4 +1,4 @@
-//! Defects of other stacks (cancel-cases.md), each by the scenario that would have caught it, where no row of a table does.
+//! Defects of other stacks (C01 to C90), each by the scenario that would have caught it, where no row of a table does.
 //! Elsewhere: C01 C08 C22 C24 C26 C28 C29 C36 C37 C38 C40 C42 C45 C52 C64 C77 `cancelling`; C41 C46 C49 C50 C53 C54 C58 C88
 //! C89 C90 `cancelled`; C05 C10 C20 `wire`; C13 C17 C18 `streams`; C14 `dialogs`; C56 C57 `matching`; C61 `modifications`.
 

@@ -1,4 +1,4 @@
-//! Which INVITE a CANCEL is for (I7): RFC 3261 §9.2, §17.2.3 and control-plane.md 14.4.
+//! Which INVITE a CANCEL is for (I7): RFC 3261 §9.2, §17.2.3 and digest 14.4.
 
 use sip::usage::End;
 use sip::{Event, SessionId};
@@ -169,5 +169,31 @@ fn a_cancel_for_another_request_has_no_effect() {
         assert_eq!(wire.words(), ["481 CANCEL"], "{method}");
     }
     assert_eq!(wire.events(), []);
+    wire.finish();
+}
+
+/// §8.2.2: what ends something does not fail for a header field that nobody needs.
+#[test]
+fn a_cancel_and_a_bye_with_an_odd_reason_are_taken() {
+    let odd = "Reason: SIP;cause=200;text=Call completed elsewhere\r\n";
+    let mut wire = Wire::new();
+    let invite = Request::invite("inv");
+    wire.receive(&invite.text());
+    wire.invited();
+    wire.receive(&invite.cancel().with(odd).text());
+    assert_eq!(wire.words(), ["200 CANCEL", "487 INVITE"]);
+    wire.events();
+    wire.finish();
+
+    let mut wire = Wire::new();
+    let session = wire.invite();
+    let invite = wire.one();
+    wire.receive(&response(&invite, 180, "p1", CONTACT));
+    wire.events();
+    wire.cancel(session).unwrap();
+    wire.one();
+    wire.receive(&response(&invite, 487, "p1", odd));
+    assert_eq!(wire.words(), ["ACK"]);
+    wire.events();
     wire.finish();
 }

@@ -284,3 +284,34 @@ fn a_re_invite_of_the_peer_that_waits_is_487_when_the_session_ends() {
     assert_eq!(wire.ended(), Some((End::Released, Party::Remote, None)));
     wire.finish();
 }
+
+/// §12.2.2: a fork that was declined changes nothing in the session that another fork has.
+#[test]
+fn a_re_invite_of_a_declined_fork_is_481() {
+    let mut wire = Wire::new();
+    let session = wire.invite();
+    let invite = wire.one();
+    wire.receive(&response(&invite, 200, "p1", "Contact: <sip:ben@ben.example>\r\n"));
+    let ack = wire.one();
+    wire.events();
+    wire.receive(&response(&invite, 200, "p2", "Contact: <sip:eve@eve.example>\r\n"));
+    let declined = wire.sent().pop().expect("a BYE");
+    wire.receive(&response(&declined, 200, "", ""));
+    let again = Request { body: OFFER.into(), ..from_peer(&declined, "INVITE", 90) };
+    wire.receive(&again.with("Contact: <sip:eve@eve.example>\r\nContent-Type: application/sdp\r\n").text());
+    assert_eq!(wire.words(), ["481 INVITE"]);
+    assert!(wire.events().is_empty());
+    let again = from_peer(&ack, "INVITE", 2);
+    wire.receive(
+        &Request { body: OFFER.into(), ..again }
+            .with("Contact: <sip:ben@ben.example>\r\nContent-Type: application/sdp\r\n")
+            .text(),
+    );
+    assert!(
+        matches!(wire.events()[..], [Event::ModificationOffered { .. }]),
+        "its own numbers are untouched"
+    );
+    wire.refuse(session, 488).expect("offered");
+    wire.sent();
+    leave(wire, session);
+}

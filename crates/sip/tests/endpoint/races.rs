@@ -1,4 +1,4 @@
-//! The race catalogue, control-plane.md 14.7, between two endpoints whose messages are lost, delayed and reordered by hand.
+//! The race catalogue, digest 14.7, between two endpoints whose messages are lost, delayed and reordered by hand.
 //! Rows with a test elsewhere: R1 R4 R7 R8 R24 `cancelling`, R5 R6 R14 R18 `cancelled`, R20 `modifications`, R21 `matching`,
 //! R28 R30 `streams`.
 

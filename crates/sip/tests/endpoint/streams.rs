@@ -27,6 +27,10 @@ fn lose(wire: &mut Wire, connection: ConnectionId) {
     wire.input(Input::ConnectionLost { connection }).expect("only commands are refused");
 }
 
+fn refuse(wire: &mut Wire, connection: ConnectionId) {
+    wire.input(Input::ConnectionRefused { connection }).expect("only commands are refused");
+}
+
 fn invite(wire: &mut Wire, invite: Invite) -> (SessionId, Message, sip::transport::Path) {
     let session = wire.invite_with(invite);
     let sent = wire.log().remove(0);
@@ -91,7 +95,7 @@ fn the_length_decides_and_so_does_the_listener() {
 fn a_refused_connection_falls_back_to_udp() {
     let mut wire = Wire::new();
     let (session, first, _) = invite(&mut wire, long());
-    lose(&mut wire, FIRST);
+    refuse(&mut wire, FIRST);
     let sent = wire.log().remove(0);
     assert_eq!(sent.path, udp(PEER));
     let second = sent.message;
@@ -119,7 +123,7 @@ fn a_refused_connection_does_not_fall_back_after_the_wish() {
     let mut wire = Wire::new();
     let (session, ..) = invite(&mut wire, long());
     wire.cancel(session).unwrap();
-    lose(&mut wire, FIRST);
+    refuse(&mut wire, FIRST);
     assert_eq!(wire.words(), [""; 0]);
     assert_eq!(wire.ended(), Some((End::Cancelled, Party::Local, None)));
     assert!(wire.finish().is_empty());
@@ -134,7 +138,7 @@ fn a_refused_connection_ends_an_invite_that_wanted_tcp() {
         if !is_wanted {
             wire.cancel(session).unwrap();
         }
-        lose(&mut wire, FIRST);
+        refuse(&mut wire, FIRST);
         let expected = match is_wanted {
             true => (End::TransportFailed, Party::Remote, None),
             false => (End::Cancelled, Party::Local, None),
@@ -246,7 +250,7 @@ fn a_long_reinvite_goes_by_tcp_and_comes_back_to_udp_when_that_is_refused() {
     wire.command(Command::Modify { session, body: body.clone() }).unwrap();
     let by_tcp = wire.log().remove(0);
     assert_eq!(by_tcp.path, tcp(PEER, FIRST));
-    lose(&mut wire, FIRST);
+    refuse(&mut wire, FIRST);
     let by_udp = wire.log().remove(0);
     assert_eq!((by_udp.path, word(&by_udp.message).as_str()), (udp(PEER), "INVITE"));
     assert_ne!(branch(&by_udp.message), branch(&by_tcp.message));
@@ -286,5 +290,33 @@ fn a_listener_is_known_to_peers_by_its_advertised_address() {
     wire.advance(ms(32_000));
     wire.sent();
     wire.events();
+    wire.finish();
+}
+
+/// §18.1.1: a connection that was open may have carried the INVITE: no second one leaves, which would ring beside it.
+#[test]
+fn a_connection_that_is_lost_after_it_was_open_does_not_fall_back() {
+    let mut wire = Wire::new();
+    let (_, _, path) = invite(&mut wire, long());
+    lose(&mut wire, path.connection.expect("TCP"));
+    assert!(wire.sent().is_empty());
+    assert_eq!(wire.ended(), Some((End::TransportFailed, Party::Remote, None)));
+    wire.finish();
+}
+
+/// R30, §18.1.1: the CANCEL of an INVITE whose connection was lost goes to the same peer over a new one.
+#[test]
+fn a_cancel_whose_connection_was_lost_opens_another_to_the_same_peer() {
+    let mut wire = Wire::new();
+    let (session, request, path) = invite(&mut wire, over_tcp());
+    wire.receive_on(path, &response(&request, 180, "p1", CONTACT));
+    lose(&mut wire, FIRST);
+    wire.cancel(session).unwrap();
+    let cancel = wire.log().remove(0);
+    assert_eq!(word(&cancel.message), "CANCEL");
+    assert_eq!((cancel.path.remote, cancel.path.connection), (path.remote, Some(ConnectionId::Opened(2))));
+    wire.receive_on(cancel.path, &response(&request, 487, "p1", ""));
+    wire.sent();
+    assert_eq!(wire.ended(), Some((End::Cancelled, Party::Local, Some(487))));
     wire.finish();
 }
