@@ -159,7 +159,7 @@ impl Endpoint {
             }
             Input::ConnectionRefused { connection } => {
                 for transaction in self.connections.lose(connection) {
-                    self.fall_back(transaction);
+                    self.handle_refusal(transaction);
                 }
             }
             Input::Timeout => self.handle_due(),
@@ -265,6 +265,17 @@ impl Endpoint {
             Machine::InviteServer { .. } | Machine::Server { .. } => {}
         }
         self.reschedule(transaction);
+    }
+
+    /// The connection for a request could not be opened.
+    fn handle_refusal(&mut self, transaction: usize) {
+        match self.transactions.get(transaction).map(|entry| &entry.machine) {
+            Some(Machine::InviteClient { fallback: Some(_), .. }) => {
+                self.fall_back(transaction);
+                self.reschedule(transaction);
+            }
+            Some(_) | None => self.handle_transport_failure(transaction),
+        }
     }
 
     fn handle_transport_failure(&mut self, transaction: usize) {

@@ -320,3 +320,33 @@ fn a_cancel_whose_connection_was_lost_opens_another_to_the_same_peer() {
     assert_eq!(wire.ended(), Some((End::Cancelled, Party::Local, Some(487))));
     wire.finish();
 }
+
+/// §17.1.1.2, §17.1.4: after the fall-back timer A runs as for any INVITE by UDP; a request without one has failed.
+#[test]
+fn what_was_refused_is_retransmitted_by_udp_or_has_failed() {
+    let mut wire = Wire::new();
+    let (session, _, path) = invite(&mut wire, long());
+    refuse(&mut wire, path.connection.expect("TCP"));
+    assert_eq!(wire.words(), ["INVITE"]);
+    wire.advance(ms(500));
+    assert_eq!(wire.words(), ["INVITE"]);
+    wire.cancel(session).unwrap();
+    wire.advance(ms(31_500));
+    wire.sent();
+    wire.events();
+    wire.finish();
+
+    let mut wire = Wire::new();
+    let (session, request, path) = invite(&mut wire, over_tcp());
+    wire.receive_on(
+        path,
+        &response(&request, 200, "p1", "Contact: <sip:ben@192.0.2.9:5070;transport=tcp>\r\n"),
+    );
+    wire.sent();
+    wire.events();
+    wire.leave(session).unwrap();
+    let bye = wire.log().remove(0);
+    refuse(&mut wire, bye.path.connection.expect("TCP"));
+    assert_eq!(wire.ended(), Some((End::Left, Party::Local, None)));
+    wire.finish();
+}
