@@ -13,8 +13,8 @@ pub mod usage;
 mod wheel;
 
 pub use endpoint::{
-    Canonical, Command, Config, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record,
-    SessionId,
+    ALLOWED, Canonical, Command, Config, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse,
+    Record, SessionId,
 };
 pub use identifier::{Identifier, Identifiers, Owner};
 pub use message::Message;

@@ -89,7 +89,7 @@ impl Client {
         let headers = vec![
             (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit")),
             (Name::PPreferredIdentity, self.config.address.clone()),
-            (Name::Allow, Bytes::from_static(b"INVITE, ACK, CANCEL, BYE, OPTIONS")),
+            (Name::Allow, Bytes::from_static(sip::ALLOWED)),
         ];
         let invite = Invite {
             target,

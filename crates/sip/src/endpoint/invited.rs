@@ -182,9 +182,7 @@ impl Endpoint {
     /// The peer gave up an INVITE that is undecided: 487.
     fn terminate(&mut self, id: SessionId, transaction: usize, reason: Option<Bytes>) {
         let Some(session) = self.session(id) else { return };
-        let Some(incoming) = session.incoming.iter_mut().find(|each| each.transaction == transaction) else {
-            return;
-        };
+        let Some(incoming) = session.incoming_of(transaction) else { return };
         if !incoming.usage.cancel() {
             return;
         }
@@ -218,9 +216,7 @@ impl Endpoint {
         let (now, product) = (self.now, self.config.product.clone());
         let Some(session) = self.session(id) else { return Bytes::new() };
         let tag = session.local_tag;
-        let Some(incoming) = session.incoming.iter().find(|each| each.transaction == transaction) else {
-            return Bytes::new();
-        };
+        let Some(incoming) = session.incoming_of(transaction) else { return Bytes::new() };
         let response = incoming.head.response(status, tag.as_bytes(), &product, extra);
         if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine {
             machine.respond(now, status, response.clone(), &mut self.outbox);

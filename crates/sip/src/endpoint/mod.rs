@@ -42,8 +42,8 @@ use crate::transport::{Frame, Path, Target, Transmit, Transport};
 use crate::usage::{End, Party};
 use crate::wheel::{TimerId, Wheel};
 
-/// The methods that this endpoint answers with something else than 405.
-const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS";
+/// The value of Allow: the methods that an [`Endpoint`] answers with something else than 405.
+pub const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS";
 
 /// A SIP user agent without sockets and without a clock.
 ///

@@ -93,6 +93,11 @@ impl Session {
         self.outgoing.iter_mut().find(|outgoing| outgoing.transaction == transaction)
     }
 
+    /// The INVITE of the peer that `transaction` carries.
+    pub(super) fn incoming_of(&mut self, transaction: usize) -> Option<&mut Incoming> {
+        self.incoming.iter_mut().find(|incoming| incoming.transaction == transaction)
+    }
+
     /// The INVITE of ours that has no final response yet.
     pub(super) fn pending_outgoing(&mut self) -> Option<&mut Outgoing> {
         self.outgoing.iter_mut().find(|outgoing| outgoing.usage.is_pending())

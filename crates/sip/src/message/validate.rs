@@ -32,7 +32,8 @@ impl Message {
     /// As [`Message::validate_essentials`], then the first other header field that is malformed.
     pub fn validate(&self) -> Result<(), Fault> {
         self.validate_essentials()?;
-        self.headers().try_for_each(|header| check(header.name, header.value))
+        let mut others = self.headers().filter(|header| !ESSENTIAL.contains(&header.name));
+        others.try_for_each(|header| check(header.name, header.value))
     }
 
     /// Whether this message can do its work: what identifies it is there and readable. RFC 3261 §8.2.2: what is
