@@ -18,7 +18,7 @@ fuzz_target!(|octets: &[u8]| {
     let mut endpoint = Endpoint::new(Config::new(vec![listener], [7; 32]));
     let mut now = Instant::START;
     let invite = Invite {
-        target: Target { transport: Transport::Udp, remote },
+        targets: vec![Target { transport: Transport::Udp, remote }],
         uri: Bytes::from_static(b"sip:ben@poc.example"),
         from: Bytes::from_static(b"<sip:anna@poc.example>"),
         to: Bytes::from_static(b"<sip:ben@poc.example>"),

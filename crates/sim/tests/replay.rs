@@ -151,7 +151,11 @@ fn at(seconds: u64) -> Instant {
 fn clients() -> Recorded<Client> {
     let mut story = Recorded::new([client(0), client(1)], &[1, 3, 5, 6, 9, 14]);
     let start = |invited: &'static str| {
-        poc::Input::Command(Command::StartSession { target: target(), invited: Bytes::from(invited) })
+        poc::Input::Command(Command::StartSession {
+            targets: vec![target()],
+            routes: Vec::new(),
+            invited: Bytes::from(invited),
+        })
     };
     let first = story.input(at(1), 0, start("sip:ben@poc.example")).expect("begun");
     story.run_until(at(6));
@@ -214,7 +218,7 @@ fn endpoints() -> (Vec<Record>, Vec<Bytes>) {
     let machines = [0, 1].map(|place| Endpoint::new(sip_config(place)));
     let mut story = Recorded::new(machines, &[1, 4, 6, 7]);
     let invite = sip::Invite {
-        target: target(),
+        targets: vec![target()],
         uri: Bytes::from_static(b"sip:ben@poc.example"),
         from: Bytes::from_static(b"<sip:anna@poc.example>"),
         to: Bytes::from_static(b"<sip:ben@poc.example>"),

@@ -41,7 +41,7 @@ impl Pair {
     /// An INVITE, and a 180 back.
     fn invite(&mut self) -> SessionId {
         let invite = Invite {
-            target: Target { transport: Transport::Udp, remote: address(5070) },
+            targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
             uri: Bytes::from_static(b"sip:ben@poc.example"),
             from: Bytes::from_static(b"<sip:anna@poc.example>"),
             to: Bytes::from_static(b"<sip:ben@poc.example>"),

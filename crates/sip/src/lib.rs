@@ -1,6 +1,7 @@
 //! SIP without I/O.
 #![warn(missing_docs)]
 
+pub mod auth;
 pub mod dialog;
 mod endpoint;
 pub mod hash;
@@ -12,6 +13,7 @@ pub mod transport;
 pub mod usage;
 mod wheel;
 
+pub use auth::Credentials;
 pub use endpoint::{
     ALLOWED, Canonical, Command, Config, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse,
     Record, SessionId,

@@ -118,8 +118,10 @@ pub enum Input {
 pub enum Command {
     /// Invite another user.
     StartSession {
-        /// The next hop.
-        target: Target,
+        /// The next hops, in the order in which they are tried.
+        targets: Vec<Target>,
+        /// Route values: an outbound proxy, for instance.
+        routes: Vec<Bytes>,
         /// The PoC Address to invite, as a URI.
         invited: Bytes,
     },
@@ -272,7 +274,8 @@ impl Client {
         invited: &str,
     ) -> Result<SessionId, Misuse> {
         let invited = Bytes::copy_from_slice(invited.as_bytes());
-        let started = self.handle_input(now, Input::Command(Command::StartSession { target, invited }))?;
+        let command = Command::StartSession { targets: vec![target], routes: Vec::new(), invited };
+        let started = self.handle_input(now, Input::Command(command))?;
         started.ok_or(Misuse::NoSession)
     }
 

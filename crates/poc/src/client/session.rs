@@ -70,7 +70,9 @@ impl Client {
             Command::StartSession { .. } => {}
         }
         match command {
-            Command::StartSession { target, invited } => return self.start(target, &invited).map(Some),
+            Command::StartSession { targets, routes, invited } => {
+                return self.start(targets, routes, &invited).map(Some);
+            }
             Command::Cancel(session) => self.cancel_session(session)?,
             Command::Accept(session) => self.accept_session(session)?,
             Command::Refuse(session) => self.refuse_session(session, 480)?, // digest Q2
@@ -80,7 +82,12 @@ impl Client {
     }
 
     /// The INVITE of a PoC Session (digest 8.1).
-    fn start(&mut self, target: Target, invited: &[u8]) -> Result<SessionId, Misuse> {
+    fn start(
+        &mut self,
+        targets: Vec<Target>,
+        routes: Vec<Bytes>,
+        invited: &[u8],
+    ) -> Result<SessionId, Misuse> {
         if self.is_busy() {
             return Err(Misuse::Busy);
         }
@@ -92,11 +99,11 @@ impl Client {
             (Name::Allow, Bytes::from_static(sip::ALLOWED)),
         ];
         let invite = Invite {
-            target,
+            targets,
             uri: Bytes::copy_from_slice(invited),
             from: self.config.address.clone(),
             to: Bytes::from([b"<", invited, b">"].concat()),
-            routes: Vec::new(),
+            routes,
             headers,
             body: Some(description(sdp::offer(&self.config.capabilities, origin))),
             expires: self.config.set_up_limit,

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Credentials;
 use crate::dialog::ROUTES_MAX;
 use crate::identifier::Owner;
 use crate::message::{Body, Message, Name, NameAddr, check_value, has_line_end, scan};
@@ -41,6 +42,8 @@ pub struct Config {
     pub transactions_max: usize,
     /// Dialogs that one INVITE of ours may create by forking. What comes in further ones is ignored.
     pub forks_max: usize,
+    /// What to answer challenges with, in the order of preference.
+    pub credentials: Vec<Credentials>,
     /// Whether a CANCEL over UDP must come from the port of its INVITE, not only from its address.
     pub strict_flow: bool,
 }
@@ -60,6 +63,7 @@ impl Config {
             datagram_max: 1300,
             transactions_max: 100_000,
             forks_max: 32,
+            credentials: Vec::new(),
             strict_flow: false,
         }
     }
@@ -178,8 +182,9 @@ pub type Headers = Vec<(Name, Bytes)>;
 /// An invitation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Invite {
-    /// The next hop. CANCEL and the ACK of a failure go the same way.
-    pub target: Target,
+    /// The next hops, in the order in which they are tried (RFC 3263 §4.3). CANCEL and the ACK of a failure go the way of
+    /// the attempt that they belong to.
+    pub targets: Vec<Target>,
     /// The Request-URI.
     pub uri: Bytes,
     /// The address that stands in From, without tag.
@@ -317,6 +322,8 @@ pub enum Misuse {
     NoListener,
     /// This text is no URI or no address.
     Address,
+    /// No next hop is given.
+    NoTarget,
     /// A header value is malformed or has a line end in it, or names a header field that the endpoint writes itself.
     HeaderLine,
     /// The status code is not one for this answer.
@@ -336,6 +343,7 @@ impl fmt::Display for Misuse {
             Self::Busy => "another change of the session is under way",
             Self::NoListener => "no listener for the transport and address family of the target",
             Self::Address => "not a URI or an address",
+            Self::NoTarget => "no next hop is given",
             Self::HeaderLine => {
                 "line end in a header value, or a header field that the endpoint writes itself"
             }

@@ -27,7 +27,7 @@ impl Endpoint {
         }
         let (tag, call_id, branch) =
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
-        let path = self.path_to(invite.target)?;
+        let path = self.path_to(*invite.targets.first().ok_or(Misuse::NoTarget)?)?;
         let compose = |endpoint: &mut Self, path: &Path| {
             endpoint.compose_invite(&invite, path, &tag, &call_id, &branch)
         };

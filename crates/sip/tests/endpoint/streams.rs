@@ -11,7 +11,7 @@ use crate::wire::*;
 const FIRST: ConnectionId = ConnectionId::Opened(1);
 
 fn over_tcp() -> Invite {
-    Invite { target: Target { transport: Transport::Tcp, remote: address(PEER) }, ..invitation() }
+    Invite { targets: vec![Target { transport: Transport::Tcp, remote: address(PEER) }], ..invitation() }
 }
 
 /// A multipart INVITE that is longer than 1300 octets, to a peer that is named with UDP.
@@ -281,7 +281,7 @@ fn a_listener_is_known_to_peers_by_its_advertised_address() {
     assert!(text(&request, Name::Via).starts_with("SIP/2.0/UDP 198.51.100.7:5070;"));
     assert!(text(&request, Name::Contact).contains("@198.51.100.7:5070>"));
     let six = Target { transport: Transport::Udp, remote: address("[2001:db8::9]:5060") };
-    let (other, request, path) = invite(&mut wire, Invite { target: six, ..invitation() });
+    let (other, request, path) = invite(&mut wire, Invite { targets: vec![six], ..invitation() });
     assert_eq!(path.local, address("[2001:db8::1]:5060"));
     assert!(text(&request, Name::Via).starts_with("SIP/2.0/UDP [2001:db8::f]:5080;"));
     for session in [session, other] {

@@ -46,7 +46,7 @@ pub(crate) fn sdp() -> Option<Body> {
 /// An invitation to a peer at [`PEER`].
 pub(crate) fn invitation() -> Invite {
     Invite {
-        target: Target { transport: Transport::Udp, remote: address(PEER) },
+        targets: vec![Target { transport: Transport::Udp, remote: address(PEER) }],
         uri: Bytes::from_static(b"sip:ben@192.0.2.9"),
         from: Bytes::from_static(b"\"Anna\" <sip:anna@example.com>"),
         to: Bytes::from_static(b"<sip:ben@example.com>"),
