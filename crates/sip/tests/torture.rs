@@ -89,6 +89,7 @@ fn requests_and_responses_are_told_apart() {
     }
 }
 
+/// Item 14: no header line and no body is lost.
 #[test]
 fn what_must_be_accepted_is_and_survives_being_written_again() {
     for row in rows_with("accept") {

@@ -127,7 +127,7 @@ fn answers_go_to_the_source_and_to_the_port_that_is_asked_for() {
     }
 }
 
-/// A full endpoint: 503 with Retry-After, and nothing is kept; what is under way goes on, CANCEL too (I14).
+/// A full endpoint: 503 with Retry-After, and nothing is kept; what is under way goes on, CANCEL too (I14, item 13).
 #[test]
 fn a_full_endpoint_answers_503_and_keeps_nothing() {
     let mut wire = Wire::with(|config| config.transactions_max = 2);

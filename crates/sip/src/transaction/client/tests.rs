@@ -82,6 +82,7 @@ mod trying {
         assert_eq!(client.state(), &State::Terminated);
     }
 
+    /// T8, item 4: timer E from T1.
     #[test]
     fn a_cancel_that_is_lost_five_times_is_resent_after_half_a_second_one_two_four_and_four() {
         let (mut client, mut out) = trying(udp());
