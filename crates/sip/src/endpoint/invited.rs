@@ -74,6 +74,7 @@ impl Endpoint {
             let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
             let target =
                 contact.filter(|_| dialog.is_none()).map(|contact| Bytes::copy_from_slice(contact.uri));
+            session.incoming.reserve_exact(1); // there is seldom a second
             session.incoming.push(Incoming { usage, transaction, head, cseq, dialog, target });
         }
         self.reschedule_session(id);

@@ -102,6 +102,7 @@ impl Endpoint {
         let transaction = self.open(Machine::InviteClient { machine, fallback }, keys, Owner::Invite(id));
         let usage = Usage::new(now, scope, limit, timers.t1_64());
         if let Some(session) = self.session(id) {
+            session.outgoing.reserve_exact(1); // there is seldom a second
             session.outgoing.push(Outgoing {
                 usage,
                 transaction,
@@ -218,6 +219,7 @@ impl Endpoint {
             }
         }
         let outgoing = self.outgoing(id, transaction)?;
+        outgoing.legs.reserve_exact(1);
         outgoing.legs.push(Leg { dialog, ack: None, released: false });
         let place = outgoing.legs.len() - 1;
         if outgoing.usage.scope() == Scope::Session {

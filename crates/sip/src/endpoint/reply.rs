@@ -5,16 +5,38 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::face::Headers;
-use crate::message::{Body, Fault, Message, Method, Name, Writer, ip_address};
+use crate::message::{Body, Fault, Message, Name, Writer, ip_address};
 use crate::transport::Path;
 
-/// What is kept of a request so that it can be answered: its Via values (the topmost with `received` and `rport`),
-/// From, To, Call-ID, CSeq and Record-Route, in one block of the right size.
+/// What is kept of a request so that it can be answered: the lines that each response repeats, as they stand in it, in one
+/// block of the right size.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ReplyHead {
-    lines: Message,
+    lines: Box<[u8]>,
+    /// Where each [`Part`] ends in `lines`.
+    ends: [u32; Part::COUNT],
+    /// The To of the request has a tag already: the request came within a dialog.
+    has_tag: bool,
     path: Path,
     source: Path,
+}
+
+/// The parts of a [`ReplyHead`], in order.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Via lines, the topmost with `received` and `rport`.
+    Via,
+    RecordRoute,
+    From,
+    /// The To line without its end, where our tag goes.
+    To,
+    /// Call-ID and CSeq.
+    Identity,
+    Timestamp,
+}
+
+impl Part {
+    const COUNT: usize = 6;
 }
 
 impl ReplyHead {
@@ -25,21 +47,40 @@ impl ReplyHead {
         };
         // One that cannot be read goes back as it came, to where it came from.
         let wants_port = via.is_none_or(|via| via.parameters.has(b"rport"));
-        let mut out = Vec::with_capacity(512);
-        let mut writer = Writer::request(&mut out, Method::Options, b"sip:x");
-        if let Some(via) = &via {
-            let mut vias = request.items(Name::Via);
-            let top = amended(vias.next().unwrap_or_default(), path.remote, ip_address(via.host), wants_port);
-            writer.line(Name::Via, &top);
-            for via in vias {
-                writer.line(Name::Via, via);
+        let mut lines = Vec::with_capacity(512);
+        let mut ends = [0; Part::COUNT];
+        let mut part = |part: Part, write: &dyn Fn(&mut Writer<'_>)| {
+            write(&mut Writer::lines(&mut lines));
+            ends[part as usize] = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        };
+        part(Part::Via, &|writer| match &via {
+            Some(via) => {
+                let mut vias = request.items(Name::Via);
+                let top = vias.next().unwrap_or_default();
+                writer.line(Name::Via, &amended(top, path.remote, ip_address(via.host), wants_port));
+                for via in vias {
+                    writer.line(Name::Via, via);
+                }
             }
-        } else {
-            writer.copy_all(request, &[Name::Via]);
-        }
-        let kept = [Name::RecordRoute, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Timestamp];
-        writer.copy_all(request, &kept).finish(None);
-        let lines = Message::parse(Bytes::copy_from_slice(&out)).map_err(|_| Fault::HeaderLine)?;
+            None => {
+                writer.copy_all(request, &[Name::Via]);
+            }
+        });
+        part(Part::RecordRoute, &|writer| {
+            writer.copy_all(request, &[Name::RecordRoute]);
+        });
+        part(Part::From, &|writer| {
+            writer.copy_all(request, &[Name::From]);
+        });
+        part(Part::To, &|writer| {
+            writer.copied(b"To: ").copied(request.value(Name::To).unwrap_or_default());
+        });
+        part(Part::Identity, &|writer| {
+            writer.copy_all(request, &[Name::CallId, Name::CSeq]);
+        });
+        part(Part::Timestamp, &|writer| {
+            writer.copy_all(request, &[Name::Timestamp]);
+        });
         // §18.2.2, RFC 3581 §4: to the port the request came from if asked for, else to the one of sent-by. An maddr
         // is not followed: it would let a peer aim our responses at somebody else.
         let port = if wants_port { path.remote.port() } else { via.and_then(|via| via.port).unwrap_or(5060) };
@@ -47,7 +88,9 @@ impl ReplyHead {
             Some(_) => path.remote,
             None => SocketAddr::new(path.remote.ip(), port),
         };
-        Ok(Self { lines, path: Path { remote, ..path }, source: path })
+        let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+        let lines = lines.into_boxed_slice();
+        Ok(Self { lines, ends, has_tag, path: Path { remote, ..path }, source: path })
     }
 
     /// The way back.
@@ -60,29 +103,27 @@ impl ReplyHead {
         self.source
     }
 
-    /// The To of the request has a tag already: the request came within a dialog.
-    fn has_tag(&self) -> bool {
-        self.lines.to().is_ok_and(|to| to.tag().is_some())
+    fn part(&self, part: Part) -> &[u8] {
+        let end = |place: usize| self.ends[place] as usize;
+        let start = (part as usize).checked_sub(1).map_or(0, end);
+        &self.lines[start..end(part as usize)]
     }
 
     /// A response. `tag` is our tag; it is left out of a 100 (§8.2.6.2), and if the request has one already.
     pub(super) fn response(&self, status: u16, tag: &[u8], product: &[u8], extra: &Extra<'_>) -> Bytes {
-        let mut out = Vec::with_capacity(self.lines.bytes().len() + 256);
+        let mut out = Vec::with_capacity(self.lines.len() + 256);
         let mut writer = Writer::response(&mut out, status);
-        writer.copy_all(&self.lines, &[Name::Via]);
+        writer.copied(self.part(Part::Via));
         if extra.contact.is_some() {
-            writer.copy_all(&self.lines, &[Name::RecordRoute]); // §12.1.1
+            writer.copied(self.part(Part::RecordRoute)); // §12.1.1
         }
-        writer.copy_all(&self.lines, &[Name::From]);
-        let to = self.lines.value(Name::To).unwrap_or_default();
-        if status == 100 || tag.is_empty() || self.has_tag() {
-            writer.line(Name::To, to);
-        } else {
-            writer.parts(Name::To, &[to, b";tag=", tag]);
+        writer.copied(self.part(Part::From)).copied(self.part(Part::To));
+        if status != 100 && !tag.is_empty() && !self.has_tag {
+            writer.copied(b";tag=").copied(tag);
         }
-        writer.copy_all(&self.lines, &[Name::CallId, Name::CSeq]);
+        writer.copied(b"\r\n").copied(self.part(Part::Identity));
         if status == 100 {
-            writer.copy_all(&self.lines, &[Name::Timestamp]); // §8.2.6.1
+            writer.copied(self.part(Part::Timestamp)); // §8.2.6.1
         }
         if let Some(contact) = extra.contact {
             writer.line(Name::Contact, contact);
@@ -94,7 +135,7 @@ impl ReplyHead {
             writer.line(Name::Server, product);
         }
         writer.finish(extra.body);
-        Bytes::copy_from_slice(&out)
+        Bytes::from(out.into_boxed_slice())
     }
 }
 

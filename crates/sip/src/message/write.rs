@@ -38,6 +38,16 @@ impl<'a> Writer<'a> {
         writer
     }
 
+    /// Goes on behind what stands in `out`.
+    pub(crate) fn lines(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// Writes octets that are right as they are.
+    pub(crate) fn copied(&mut self, octets: &[u8]) -> &mut Self {
+        self.raw(&[octets])
+    }
+
     /// Writes a header line.
     pub fn line(&mut self, name: Name, value: &[u8]) -> &mut Self {
         self.parts(name, &[value])
