@@ -1,9 +1,13 @@
 //! Which transaction a message belongs to: RFC 3261 §17.1.3 and §17.2.3.
 
+use std::net::{IpAddr, SocketAddr};
+
+use smallvec::SmallVec;
+
 use crate::hash::{Key, Keyed};
 use crate::identifier::Identifier;
 use crate::message::{Fault, Message, Method, Name};
-use crate::transport::Path;
+use crate::transport::{ConnectionId, Path, Transport};
 
 /// What a request is, as far as matching goes: an ACK belongs to its INVITE, and a CANCEL has a transaction of its own.
 fn class(method: &[u8]) -> &[u8] {
@@ -23,7 +27,8 @@ pub(crate) fn of_method(keyed: &Keyed, request: &Message, method: &[u8]) -> Resu
     let port = via.port.unwrap_or(default_port).to_be_bytes();
     match via.branch().filter(|branch| has_cookie(branch)) {
         Some(branch) => {
-            let host = via.host.to_ascii_lowercase();
+            let mut host: SmallVec<[u8; 64]> = SmallVec::from_slice(via.host);
+            host.make_ascii_lowercase();
             Ok(keyed.key(&[b"3261", branch, &host, &port, class(method)]))
         }
         None => rfc2543(keyed, request, class(method)),
@@ -47,12 +52,19 @@ fn rfc2543(keyed: &Keyed, request: &Message, class: &[u8]) -> Result<Key, Fault>
 /// that of its INVITE (a peer that learned its public address in between).
 pub(crate) fn by_flow(keyed: &Keyed, request: &Message, flow: &Flow) -> Result<Key, Fault> {
     match request.via()?.branch().filter(|branch| has_cookie(branch)) {
-        Some(branch) => Ok(keyed.key(&[b"flow", branch, &flow.0])),
+        Some(branch) => Ok(keyed.key(&[b"flow", branch, &flow.octets()])),
         // No branch to go by: the fields of RFC 2543 but for the Via.
         None => {
             let from = request.from()?.tag().unwrap_or_default();
             let number = request.cseq()?.number.to_be_bytes();
-            Ok(keyed.key(&[b"flow 2543", request.uri_text(), from, request.call_id(), &number, &flow.0]))
+            Ok(keyed.key(&[
+                b"flow 2543",
+                request.uri_text(),
+                from,
+                request.call_id(),
+                &number,
+                &flow.octets(),
+            ]))
         }
     }
 }
@@ -77,19 +89,53 @@ pub(crate) fn client_of(keyed: &Keyed, response: &Message) -> Option<Key> {
 }
 
 /// Where requests come from, as far as trusting a CANCEL goes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Flow(Vec<u8>);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Flow {
+    transport: Transport,
+    source: Source,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    Connection(ConnectionId),
+    Socket(SocketAddr),
+    Address(IpAddr),
+}
 
 impl Flow {
     /// The same connection; on UDP the same address, and the same port if `strict`.
     pub(crate) fn of(path: &Path, strict: bool) -> Self {
-        let mut text = path.transport.as_str().as_bytes().to_vec();
-        match path.connection {
-            Some(connection) => text.extend_from_slice(format!("{connection:?}").as_bytes()),
-            None if strict => text.extend_from_slice(path.remote.to_string().as_bytes()),
-            None => text.extend_from_slice(path.remote.ip().to_string().as_bytes()),
+        let source = match path.connection {
+            Some(connection) => Source::Connection(connection),
+            None if strict => Source::Socket(path.remote),
+            None => Source::Address(path.remote.ip()),
+        };
+        Self { transport: path.transport, source }
+    }
+
+    /// What of it goes into a key.
+    fn octets(&self) -> SmallVec<[u8; 32]> {
+        let mut octets = SmallVec::from_slice(self.transport.as_str().as_bytes());
+        let mut address = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => octets.extend_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => octets.extend_from_slice(&ip.octets()),
+        };
+        match self.source {
+            Source::Connection(ConnectionId::Opened(number)) => {
+                octets.push(b'o');
+                octets.extend_from_slice(&number.to_be_bytes());
+            }
+            Source::Connection(ConnectionId::Accepted(number)) => {
+                octets.push(b'a');
+                octets.extend_from_slice(&number.to_be_bytes());
+            }
+            Source::Socket(socket) => {
+                address(socket.ip());
+                octets.extend_from_slice(&socket.port().to_be_bytes());
+            }
+            Source::Address(ip) => address(ip),
         }
-        Self(text)
+        octets
     }
 }
 
