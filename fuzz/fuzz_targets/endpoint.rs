@@ -1,64 +1,158 @@
-//! Datagrams for an endpoint that is inviting somebody: each gets a bounded answer, and in the end nothing remains.
+//! Datagrams, streams, commands and time for an endpoint that is inviting somebody: each datagram gets a bounded answer,
+//! and once its user has given up everything nothing remains.
+//!
+//! The input is a list of steps with 0xff between them. The first octet of a step says what it is; anything below 0x80
+//! begins a datagram. In what a peer sends, the octets 1 to 4 stand for what a peer knows of the last message that it
+//! received: the branch, the From tag, the Call-ID and the To tag. `seeds/endpoint` has calls to begin with.
 #![no_main]
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sip::transport::{Listener, Path, Target, Transport};
-use sip::{Command, Config, Duration, Endpoint, Event, Input, Instant, Invite};
+use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
+use sip::{Command, Config, Duration, Endpoint, Event, Input, Instant, Invite, Message, SessionId};
 
-/// A 200 and a 487, or an ACK and a BYE.
-const ANSWER_MAX: usize = 2;
+/// Messages that one datagram may cause.
+const ANSWER_MAX: usize = 4;
 
 fuzz_target!(|octets: &[u8]| {
-    let local = SocketAddr::from(([127, 0, 0, 1], 5060));
-    let remote = SocketAddr::from(([127, 0, 0, 1], 5070));
-    let listener = Listener { transport: Transport::Udp, bind: local, advertised: local };
-    let mut endpoint = Endpoint::new(Config::new(vec![listener], [7; 32]));
-    let mut now = Instant::START;
-    let invite = Invite {
-        targets: vec![Target { transport: Transport::Udp, remote }],
-        uri: Bytes::from_static(b"sip:ben@poc.example"),
-        from: Bytes::from_static(b"<sip:anna@poc.example>"),
-        to: Bytes::from_static(b"<sip:ben@poc.example>"),
-        routes: Vec::new(),
-        headers: Vec::new(),
-        body: None,
-        expires: Some(Duration::from_secs(60)),
-        expires_headers: Vec::new(),
-    };
-    endpoint.handle_input(now, Input::Command(Command::Invite(Box::new(invite)))).expect("well-formed");
-    while endpoint.poll_transmit().is_some() {}
-    let path = Path { transport: Transport::Udp, local, remote, connection: None };
-    for datagram in octets.split(|octet| *octet == 0xff) {
-        endpoint
-            .handle_input(now, Input::Datagram { path, bytes: Bytes::copy_from_slice(datagram) })
-            .expect("a peer");
-        let sent = std::iter::from_fn(|| endpoint.poll_transmit()).count();
-        assert!(sent <= ANSWER_MAX, "{sent} datagrams for one");
-        react(&mut endpoint, now);
+    let mut fuzz = Fuzz::new();
+    for step in octets.split(|octet| *octet == 0xff) {
+        fuzz.step(step);
     }
-    while let Some(next) = endpoint.poll_timeout() {
-        assert!(next >= now, "time goes on");
-        now = next;
-        endpoint.handle_timeout(now);
-        react(&mut endpoint, now);
-    }
-    assert!(endpoint.is_empty());
+    fuzz.give_up();
 });
 
-/// A user who wants nothing: refuses what comes and leaves what stands.
-fn react(endpoint: &mut Endpoint, now: Instant) {
-    while let Some(event) = endpoint.poll_event() {
-        let command = match event {
-            Event::Invited { session, .. } | Event::ModificationOffered { session, .. } => {
-                Command::Refuse { session, status: 480, headers: Vec::new() }
-            }
-            Event::Established { session, .. } => Command::Leave { session, headers: Vec::new() },
-            _ => continue,
+struct Fuzz {
+    endpoint: Endpoint,
+    now: Instant,
+    sessions: Vec<SessionId>,
+    /// Branch, From tag, Call-ID and To tag of the last message that left.
+    known: [Vec<u8>; 4],
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+impl Fuzz {
+    fn new() -> Self {
+        let listener = |transport| Listener { transport, bind: address(5060), advertised: address(5060) };
+        let config = Config::new(vec![listener(Transport::Udp), listener(Transport::Tcp)], [7; 32]);
+        let endpoint = Endpoint::new(config);
+        let mut fuzz =
+            Self { endpoint, now: Instant::START, sessions: Vec::new(), known: Default::default() };
+        let invite = Invite {
+            targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
+            uri: Bytes::from_static(b"sip:ben@poc.example"),
+            from: Bytes::from_static(b"<sip:anna@poc.example>"),
+            to: Bytes::from_static(b"<sip:ben@poc.example>"),
+            routes: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            expires: Some(Duration::from_secs(60)),
+            expires_headers: Vec::new(),
         };
-        endpoint.handle_input(now, Input::Command(command)).expect("it was just told");
+        let command = Input::Command(Command::Invite(Box::new(invite)));
+        let session = fuzz.endpoint.handle_input(fuzz.now, command).expect("well-formed");
+        fuzz.sessions.extend(session);
+        fuzz.drain();
+        fuzz
     }
-    while endpoint.poll_transmit().is_some() {}
+
+    fn step(&mut self, step: &[u8]) {
+        let Some((first, rest)) = step.split_first() else { return };
+        let path =
+            Path { transport: Transport::Udp, local: address(5060), remote: address(5070), connection: None };
+        let connection = ConnectionId::Accepted(1);
+        let stream = Path { transport: Transport::Tcp, connection: Some(connection), ..path };
+        let session = rest.first().map_or(0, |place| usize::from(*place) % self.sessions.len());
+        let session = self.sessions[session];
+        let headers = Vec::new;
+        let input = match first {
+            0x80 => Input::Command(Command::Progress { session, status: 180, headers: headers() }),
+            0x81 => Input::Command(Command::Accept { session, headers: headers(), body: None }),
+            0x82 => Input::Command(Command::Refuse { session, status: 480, headers: headers() }),
+            0x83 => Input::Command(Command::Leave { session, headers: headers() }),
+            0x84 => Input::Command(Command::Cancel { session, headers: headers() }),
+            0x85 => Input::Command(Command::Modify { session, body: None }),
+            0x86 => {
+                self.now = self.endpoint.poll_timeout().unwrap_or(self.now);
+                Input::Timeout
+            }
+            0x87 => Input::Stream { path: stream, bytes: self.as_sent(rest) },
+            0x88 => Input::ConnectionLost { connection },
+            _ => Input::Datagram { path, bytes: self.as_sent(step) },
+        };
+        let is_datagram = matches!(input, Input::Datagram { .. });
+        // A command may come at the wrong time: then it is refused and nothing has changed.
+        let _misuse = self.endpoint.handle_input(self.now, input);
+        let sent = self.drain();
+        assert!(!is_datagram || sent <= ANSWER_MAX, "{sent} messages for one datagram");
+    }
+
+    /// What a peer sends, with what it knows filled in.
+    fn as_sent(&self, octets: &[u8]) -> Bytes {
+        let mut sent = Vec::with_capacity(octets.len());
+        for octet in octets {
+            match octet {
+                1..=4 => sent.extend_from_slice(&self.known[usize::from(*octet) - 1]),
+                _ => sent.push(*octet),
+            }
+        }
+        Bytes::from(sent)
+    }
+
+    /// Takes what leaves and what is told. Returns how many messages left.
+    fn drain(&mut self) -> usize {
+        while let Some(event) = self.endpoint.poll_event() {
+            if let Event::Invited { session, .. } = event {
+                self.sessions.push(session);
+            }
+        }
+        let mut sent = 0;
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            sent += 1;
+            let Ok(message) = Message::parse(transmit.bytes) else { continue };
+            // A refusal repeats the faults of what it refuses.
+            let refuses = message.status().is_some_and(|status| status >= 400);
+            assert!(refuses || message.validate().is_ok(), "{message:?}");
+            let tag = |address: Option<&[u8]>| address.unwrap_or_default().to_vec();
+            let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or_default().to_vec();
+            self.known = [
+                branch,
+                tag(message.from().ok().and_then(|from| from.tag())),
+                message.call_id().to_vec(),
+                tag(message.to().ok().and_then(|to| to.tag())),
+            ];
+        }
+        sent
+    }
+
+    /// The user wants nothing any more: whatever stands is left, whatever is asked refused, whatever is tried cancelled.
+    fn give_up(mut self) {
+        let mut steps = 0;
+        loop {
+            for session in self.sessions.clone() {
+                let commands = [
+                    Command::Cancel { session, headers: Vec::new() },
+                    Command::Refuse { session, status: 480, headers: Vec::new() },
+                    Command::Leave { session, headers: Vec::new() },
+                ];
+                for command in commands {
+                    let _misuse = self.endpoint.handle_input(self.now, Input::Command(command));
+                    self.drain();
+                }
+            }
+            let Some(next) = self.endpoint.poll_timeout() else { break };
+            assert!(next >= self.now, "time goes on");
+            self.now = next;
+            self.endpoint.handle_timeout(self.now);
+            self.drain();
+            steps += 1;
+            assert!(steps < 100_000, "it never ends");
+        }
+        assert!(self.endpoint.is_empty());
+    }
 }

@@ -69,18 +69,21 @@ impl ReplyHead {
         part(Part::RecordRoute, &|writer| {
             writer.copy_all(request, &[Name::RecordRoute]);
         });
-        part(Part::From, &|writer| {
-            writer.copy_all(request, &[Name::From]);
-        });
+        // A request with a line too many is answered with its first.
+        let first = |writer: &mut Writer<'_>, name: Name| {
+            if let Some(value) = request.value(name) {
+                writer.line(name, value);
+            }
+        };
+        part(Part::From, &|writer| first(writer, Name::From));
         part(Part::To, &|writer| {
             writer.copied(b"To: ").copied(request.value(Name::To).unwrap_or_default());
         });
         part(Part::Identity, &|writer| {
-            writer.copy_all(request, &[Name::CallId, Name::CSeq]);
+            first(writer, Name::CallId);
+            first(writer, Name::CSeq);
         });
-        part(Part::Timestamp, &|writer| {
-            writer.copy_all(request, &[Name::Timestamp]);
-        });
+        part(Part::Timestamp, &|writer| first(writer, Name::Timestamp));
         // §18.2.2, RFC 3581 §4: to the port the request came from if asked for, else to the one of sent-by. An maddr
         // is not followed: it would let a peer aim our responses at somebody else.
         let port = if wants_port { path.remote.port() } else { via.and_then(|via| via.port).unwrap_or(5060) };

@@ -266,3 +266,15 @@ fn a_malformed_ack_is_not_shown() {
     wire.leave(session).unwrap();
     wire.finish();
 }
+
+/// RFC 3261 §7.3.1: a refusal of a request that repeats what stands once does not repeat it.
+#[test]
+fn a_request_with_lines_too_many_is_refused_with_its_first_ones() {
+    let doubled = "From: <sip:x@example.com>;tag=x\r\nCall-ID: other\r\nCSeq: 9 CANCEL\r\n";
+    let mut wire = Wire::new();
+    wire.receive(&Request::invite("j").with(doubled).text());
+    let refusal = wire.one();
+    assert_eq!((refusal.status(), refusal.validate()), (Some(400), Ok(())));
+    assert_eq!(text(&refusal, Name::CSeq), "7 INVITE");
+    wire.finish();
+}
