@@ -182,20 +182,27 @@ fn strict_router(route: &[u8]) -> Option<&[u8]> {
 
 /// The address and transport that a URI with a numeric host names (RFC 3263 §4.1 without look-ups).
 pub fn target_of(uri: &Uri<'_>) -> Option<Target> {
-    let transport = match uri.parameters.value(b"transport").map(<[u8]>::to_ascii_lowercase).as_deref() {
-        _ if uri.is_sips() => Transport::Tls,
-        None | Some(b"udp") => Transport::Udp,
-        Some(b"tcp") => Transport::Tcp,
-        Some(b"tls") => Transport::Tls,
-        Some(b"ws") => Transport::Ws,
-        Some(b"wss") => Transport::Wss,
-        Some(_) => return None,
-    };
+    let transport = transport_of(uri).ok()?.unwrap_or(Transport::Udp);
     let mut remote = uri.socket_address()?;
-    if uri.port.is_none() && transport == Transport::Tls {
-        remote.set_port(5061); // RFC 3261 §19.1.2
-    }
+    remote.set_port(uri.port.unwrap_or(transport.default_port()));
     Some(Target { transport, remote })
+}
+
+/// The transport that a URI itself asks for, by scheme or parameter (RFC 3263 §4.1).
+///
+/// # Errors
+/// [`Fault::Uri`] if it asks for one that has no name here.
+pub fn transport_of(uri: &Uri<'_>) -> Result<Option<Transport>, Fault> {
+    Ok(match uri.parameters.value(b"transport").map(<[u8]>::to_ascii_lowercase).as_deref() {
+        _ if uri.is_sips() => Some(Transport::Tls),
+        None => None,
+        Some(b"udp") => Some(Transport::Udp),
+        Some(b"tcp") => Some(Transport::Tcp),
+        Some(b"tls") => Some(Transport::Tls),
+        Some(b"ws") => Some(Transport::Ws),
+        Some(b"wss") => Some(Transport::Wss),
+        Some(_) => return Err(Fault::Uri),
+    })
 }
 
 fn contact(message: &Message) -> Result<Option<&[u8]>, Fault> {

@@ -35,6 +35,14 @@ impl Transport {
             Self::Wss => "WSS",
         }
     }
+
+    /// The port of a URI that names none (RFC 3261 §19.1.2).
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp | Self::Ws | Self::Wss => 5060,
+            Self::Tls => 5061,
+        }
+    }
 }
 
 impl fmt::Display for Transport {

@@ -407,6 +407,13 @@ mod next_hop {
         assert_eq!(dialog.next_hop(), hop(Transport::Udp, "192.0.2.1:5060"));
     }
 
+    // RFC 3263 §4: TARGET is the value of maddr, if present.
+    #[test]
+    fn is_the_maddr_of_a_uri_that_has_one() {
+        assert_eq!(to("sip:s@192.0.2.99:5070;maddr=192.0.2.5"), hop(Transport::Udp, "192.0.2.5:5070"));
+        assert_eq!(to("sip:s@192.0.2.99;maddr=home1.example"), None);
+    }
+
     #[test]
     fn may_be_an_ipv6_address() {
         assert_eq!(to("sip:s@[2001:db8::9]:5070"), hop(Transport::Udp, "[2001:db8::9]:5070"));

@@ -75,9 +75,14 @@ impl<'a> Uri<'a> {
         self.scheme.eq_ignore_ascii_case(b"sips")
     }
 
-    /// The host and port as a socket address, if the host is an address. The port defaults to 5060.
+    /// What is to be contacted: `maddr`, or the host (RFC 3263 §4: TARGET).
+    pub fn contacted_host(&self) -> &'a [u8] {
+        self.parameters.value(b"maddr").unwrap_or(self.host)
+    }
+
+    /// The contacted host, if it is an address, with the port as a socket address. The port defaults to 5060.
     pub fn socket_address(&self) -> Option<std::net::SocketAddr> {
-        Some(std::net::SocketAddr::new(ip_address(self.host)?, self.port.unwrap_or(5060)))
+        Some(std::net::SocketAddr::new(ip_address(self.contacted_host())?, self.port.unwrap_or(5060)))
     }
 }
 
