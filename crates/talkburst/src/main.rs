@@ -2,6 +2,8 @@
 
 mod capture;
 mod command;
+#[cfg_attr(not(test), expect(dead_code, reason = "called by the commands that call"))]
+mod locate;
 
 use std::io;
 use std::process::ExitCode;
