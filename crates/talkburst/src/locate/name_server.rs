@@ -1,9 +1,10 @@
-//! A name server on the loopback interface, for tests: it can misbehave, which a real one cannot.
+//! A name server on the loopback interface, for tests: it can misbehave.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, NAPTR, SRV};
@@ -15,6 +16,8 @@ pub(super) enum Manner {
     Correct,
     /// Never answers.
     Silent,
+    /// Answers each question almost too late.
+    Slow,
     /// Every answer is too long for a datagram.
     Truncating,
     /// Answers octets that are no DNS.
@@ -45,6 +48,16 @@ impl NameServer {
                     Manner::Silent => continue,
                     Manner::Garbled => [&buffer[..2], &[0xff; 40]].concat(),
                     Manner::Truncating => answer(manner, &zone, &query).truncate().to_vec().unwrap(),
+                    // Each on its own: a question that is resent must not wait for itself.
+                    Manner::Slow => {
+                        let (socket, octets) =
+                            (datagrams.try_clone().unwrap(), answer(manner, &zone, &query));
+                        thread::spawn(move || {
+                            thread::sleep(Duration::from_secs(2));
+                            socket.send_to(&octets.to_vec().unwrap(), from).unwrap();
+                        });
+                        continue;
+                    }
                     Manner::Correct | Manner::Simple => answer(manner, &zone, &query).to_vec().unwrap(),
                 };
                 datagrams.send_to(&octets, from).unwrap();

@@ -1,5 +1,5 @@
 //! Against a name server on the loopback interface, by the sockets that a user's look-up takes. It is put together from
-//! `hickory-proto`, for `hickory-server` neither stays silent, nor cuts answers short, nor sends loops.
+//! `hickory-proto`, which is there anyway: most of its manners are faults, which need no server with zones.
 
 use std::time::Instant;
 
@@ -128,7 +128,7 @@ fn an_answer_too_long_for_a_datagram_comes_by_tcp_and_is_bounded() {
 
 #[test]
 fn a_name_server_that_does_not_answer_ends_in_an_error_in_time() {
-    for manner in [Manner::Silent, Manner::Garbled] {
+    for manner in [Manner::Silent, Manner::Garbled, Manner::Slow] {
         let server = NameServer::start(manner, domain());
         let begin = Instant::now();
         let error = located_at(&server, "sip:home.example", None).unwrap_err();
@@ -146,6 +146,27 @@ fn localhost_and_addresses_work_while_the_name_server_is_dead() {
     assert!(targets.contains(&"UDP 127.0.0.1:5060".to_owned()), "{targets:?}");
     assert_eq!(located_at(&server, "sip:[::1]:5070", None).unwrap(), ["UDP [::1]:5070"]);
     assert!(server.questions().is_empty());
+}
+
+#[test]
+fn a_name_of_the_hosts_file_is_not_asked_for() {
+    let hosts = || {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(&b"192.0.2.3 pbx pbx.home.example"[..]).unwrap();
+        hosts
+    };
+    let server = NameServer::start(Manner::Correct, domain());
+    for uri in ["sip:pbx.home.example", "sip:pbx"] {
+        let targets = run(async {
+            let mut locator = Locator::new(&[server.address]).unwrap();
+            (locator.hosts, locator.can_reach) = (hosts(), |_| true);
+            locator.resolver.set_hosts(hosts().into());
+            locator.locate(uri, None).await.unwrap()
+        });
+        assert_eq!(targets[0].remote, "192.0.2.3:5060".parse().unwrap());
+    }
+    let questions = server.questions();
+    assert!(questions.iter().all(|it| !it.contains("NAPTR") && !it.contains("SRV")), "{questions:?}");
 }
 
 #[test]

@@ -131,6 +131,16 @@ fn servers_of_one_priority_are_drawn_by_weight() {
     assert!((29_578..=30_272).contains(&first[2]), "{first:?}");
 }
 
+// RFC 2782: the first running sum that is greater than or equal to the number drawn.
+#[test]
+fn the_number_drawn_selects_the_first_running_sum_that_reaches_it() {
+    let records = || vec![srv(0, 2, "b."), srv(0, 3, "c."), srv(0, 0, "a.")];
+    for (drawn, expected) in [(0, "a."), (1, "b."), (2, "b."), (3, "c."), (5, "c.")] {
+        let first = ordered(records(), &mut |bound| drawn.min(bound - 1)).swap_remove(0);
+        assert_eq!(first.host, domain(expected), "{drawn}");
+    }
+}
+
 #[test]
 fn a_service_that_is_decidedly_not_available_has_no_servers() {
     assert!(ordered(vec![srv(0, 0, ".")], &mut chance(1)).is_empty());
