@@ -5,6 +5,7 @@
 //! message: it reads every header field whose grammar this system relies on.
 
 mod header;
+mod marks;
 mod name;
 pub(crate) mod scan;
 mod uri;
@@ -15,6 +16,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+
+use marks::Marks;
 
 pub use header::{CSeq, Credentials, NameAddr, Parameters, Valued, Via};
 pub use name::{Method, Name};
@@ -183,26 +186,33 @@ impl Message {
         if at == bytes.len() {
             return Err(ParseError::Empty);
         }
-        let first = Span::new(at, end_of_line(&bytes, &mut at));
-        let (start, mut fault) = Start::parse(&bytes, first)?;
+        let mut marks = Marks::new(&bytes);
+        let found = marks.next_end(at);
+        let first = Found::new(&bytes, &mut marks, found);
+        let (start, mut fault) = Start::parse(&bytes, Span::new(at, first.end))?;
+        at = first.next;
         let mut lines = SmallVec::new();
         loop {
             let begin = at;
-            let end = end_of_line(&bytes, &mut at);
-            if end == begin {
+            let colon = marks.next_colon_or_end(begin);
+            let has_colon = bytes.get(colon) == Some(&b':');
+            let end = if has_colon { marks.next_end(colon + 1) } else { colon };
+            let found = Found::new(&bytes, &mut marks, end);
+            at = found.next;
+            if found.end == begin {
                 if at == begin {
                     fault = fault.or(Some(Fault::Unfinished));
                 }
                 break;
             }
             if matches!(bytes[begin], b' ' | b'\t') {
-                fault = fault.or(extend_last(&mut lines, &bytes, begin, end));
+                fault = fault.or(extend_last(&mut lines, &bytes, begin, &found));
                 continue;
             }
             if lines.len() == HEADERS_MAX {
                 return Err(ParseError::TooManyHeaders);
             }
-            match Line::parse(&bytes, begin, end) {
+            match Line::parse(&bytes, begin, has_colon.then_some(colon), &found) {
                 Some(line) => lines.push(line),
                 None => fault = fault.or(Some(Fault::HeaderLine)),
             }
@@ -331,20 +341,24 @@ impl fmt::Debug for Message {
 }
 
 impl Span {
+    /// Both places lie within a message, so below [`LENGTH_MAX`].
+    #[inline]
     fn new(start: usize, end: usize) -> Self {
-        let place = |at| u16::try_from(at).expect("within LENGTH_MAX");
-        Self { start: place(start), end: place(end) }
+        debug_assert!(start <= end && end <= LENGTH_MAX);
+        Self { start: start as u16, end: end as u16 }
     }
 
+    #[inline]
     fn len(self) -> usize {
         usize::from(self.end - self.start)
     }
 
     /// The part of `bytes[start..end]` without surrounding white space.
+    #[inline]
     fn trimmed(bytes: &[u8], start: usize, end: usize) -> Self {
-        let text = &bytes[start..end];
-        let lead = text.iter().take_while(|byte| scan::is_space(**byte)).count();
-        Self::new(start + lead, start + lead + scan::trim(text).len())
+        let text = scan::trim_start(&bytes[start..end]);
+        let start = end - text.len();
+        Self::new(start, start + scan::trim_end(text).len())
     }
 }
 
@@ -358,20 +372,22 @@ impl Start {
         }
         let last = memchr::memrchr(b' ', text).filter(|last| *last > first).ok_or(ParseError::StartLine)?;
         let method_text = &text[..first];
-        // Something that could have been meant as a request line: only then an answer can be meant for somebody.
         let version_at = last + 1;
-        let version = &text[version_at..];
-        let mentions_sip = || text[first..].windows(4).any(|word| word.eq_ignore_ascii_case(b"SIP/"));
-        if !scan::is_token(method_text) || !mentions_sip() {
-            return Err(ParseError::StartLine);
-        }
-        let fault = match version_of(version) {
+        let fault = match version_of(&text[version_at..]) {
             Some(true) => None,
             Some(false) => Some(Fault::Version),
-            None => Some(Fault::StartLine),
+            // Something that could have been meant as a request line: only then an answer can be meant for somebody.
+            None if text[first..].windows(4).any(|word| word.eq_ignore_ascii_case(b"SIP/")) => {
+                Some(Fault::StartLine)
+            }
+            None => return Err(ParseError::StartLine),
         };
+        let method = Method::parse(method_text);
+        if method == Method::Other && !scan::is_token(method_text) {
+            return Err(ParseError::StartLine);
+        }
         let request = Self::Request {
-            method: Method::parse(method_text),
+            method,
             method_text: Span::new(start, start + first),
             uri: Span::new(start + first + 1, start + last),
             version: Span::new(start + version_at, end),
@@ -405,35 +421,60 @@ impl Start {
 
 /// Whether this is SIP/2.0; `None` if it is no SIP version at all. RFC 3261 §7.1: without regard to case.
 fn version_of(text: &[u8]) -> Option<bool> {
+    if text == b"SIP/2.0" {
+        return Some(true);
+    }
     let number = text.get(..4).filter(|name| name.eq_ignore_ascii_case(b"SIP/")).map(|_| &text[4..])?;
     let dot = memchr::memchr(b'.', number)?;
     let digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
     (digits(&number[..dot]) && digits(&number[dot + 1..])).then_some(number == b"2.0")
 }
 
+/// Where a line ends.
+struct Found {
+    /// Where its CR LF stands; without one the end of the message.
+    end: usize,
+    /// Where the next line begins.
+    next: usize,
+    /// No CR and no LF stands in the line, where others might see a line end.
+    is_clean: bool,
+}
+
+impl Found {
+    /// The end of the line whose first CR or LF stands at `found`.
+    #[inline]
+    fn new(bytes: &[u8], marks: &mut Marks<'_>, found: usize) -> Self {
+        let mut end = found;
+        while let Some(rest) = bytes.get(end..).filter(|rest| !rest.is_empty()) {
+            if rest.starts_with(b"\r\n") {
+                return Self { end, next: end + 2, is_clean: end == found };
+            }
+            end = marks.next_end(end + 1);
+        }
+        Self { end, next: end, is_clean: found == end }
+    }
+}
+
 impl Line {
-    fn parse(bytes: &[u8], begin: usize, end: usize) -> Option<Self> {
-        let text = &bytes[begin..end];
-        let colon = memchr::memchr(b':', text)?;
-        let name = Span::trimmed(bytes, begin, begin + colon);
-        let name_text = &text[..name.len()];
+    #[inline]
+    fn parse(bytes: &[u8], begin: usize, colon: Option<usize>, found: &Found) -> Option<Self> {
+        let colon = colon.filter(|_| found.is_clean)?;
         // HCOLON allows white space before the colon, never before the name.
-        let well_formed = usize::from(name.start) == begin && scan::is_token(name_text);
-        (well_formed && !has_line_end(text)).then(|| Self {
-            id: Name::parse(name_text),
-            name,
-            value: Span::trimmed(bytes, begin + colon + 1, end),
+        let name = scan::trim_end(&bytes[begin..colon]);
+        let id = Name::parse(name);
+        (id != Name::Other || scan::is_token(name)).then(|| Self {
+            id,
+            name: Span::new(begin, begin + name.len()),
+            value: Span::trimmed(bytes, colon + 1, found.end),
         })
     }
 }
 
 /// RFC 3261 §7.3.1: a line that begins with white space continues the one before it.
-fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, end: usize) -> Option<Fault> {
-    let Some(last) = lines.last_mut() else { return Some(Fault::HeaderLine) };
-    if has_line_end(&bytes[begin..end]) {
-        return Some(Fault::HeaderLine);
-    }
-    let extended = Span::trimmed(bytes, begin, end);
+#[cold]
+fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, found: &Found) -> Option<Fault> {
+    let Some(last) = lines.last_mut().filter(|_| found.is_clean) else { return Some(Fault::HeaderLine) };
+    let extended = Span::trimmed(bytes, begin, found.end);
     if extended.len() > 0 {
         let start = if last.value.len() > 0 { last.value.start } else { extended.start };
         last.value = Span { start, end: extended.end };
@@ -444,21 +485,6 @@ fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, end
 /// Whether a CR or an LF stands in `text`.
 pub(crate) fn has_line_end(text: &[u8]) -> bool {
     memchr::memchr2(b'\r', b'\n', text).is_some()
-}
-
-/// The end of the line that begins at `at`, which moves behind its CR LF. Without one the line ends with `bytes`.
-fn end_of_line(bytes: &[u8], at: &mut usize) -> usize {
-    let mut from = *at;
-    while let Some(found) = memchr::memchr(b'\n', &bytes[from..]) {
-        let end = from + found;
-        if end > *at && bytes[end - 1] == b'\r' {
-            *at = end + 1;
-            return end - 1;
-        }
-        from = end + 1;
-    }
-    *at = bytes.len();
-    bytes.len()
 }
 
 #[cfg(test)]

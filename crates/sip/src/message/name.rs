@@ -108,41 +108,100 @@ names! {
     WwwAuthenticate = "WWW-Authenticate",
 }
 
-/// Where the names of each length begin in a table sorted by length.
-const LONGEST: usize = 29;
+/// A spelling, and its beginning and end as [`ends_of`] reads them.
+#[derive(Clone, Copy)]
+struct Spelling {
+    name: Name,
+    text: &'static [u8],
+    ends: (u64, u64),
+}
+
+/// The first and the last octets of `text` in lower case: together with the length, all of it up to 16 octets.
+#[inline]
+const fn ends_of(text: &[u8]) -> (u64, u64) {
+    let (first, last) = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64)
+    } else {
+        match text {
+            [] => (0, 0),
+            [only] => (*only as u64, 0),
+            [first, .., last] => (*first as u64 | (text[1] as u64) << 8, *last as u64),
+        }
+    };
+    (lower_case(first), lower_case(last))
+}
+
+/// Eight octets at once: `A` to `Z` become `a` to `z`, others stay.
+#[inline]
+const fn lower_case(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (EACH * 0x7f);
+    let from_a = low + EACH * (0x80 - b'A' as u64);
+    let above_z = low + EACH * (0x7f - b'Z' as u64);
+    let is_upper = (from_a ^ above_z) & !word & (EACH * 0x80);
+    word | is_upper >> 2
+}
+
+/// Slots of the table by hash, several times as many as spellings so that a multiplier without collisions is found soon.
+const SLOTS: usize = 2048;
+
+#[inline]
+const fn slot(ends: (u64, u64), length: usize, multiplier: u64) -> usize {
+    let mixed = (ends.0 ^ ends.1.rotate_left(23)).wrapping_add(length as u64).wrapping_mul(multiplier);
+    (mixed >> (64 - SLOTS.ilog2())) as usize
+}
+
 const COUNT: usize = Name::ALL.len();
 
-const BY_LENGTH: ([(&str, Name); COUNT], [usize; LONGEST + 2]) = {
-    let mut sorted = [("", Name::Other); COUNT];
-    let mut starts = [0; LONGEST + 2];
-    let (mut length, mut filled) = (0, 0);
-    while length <= LONGEST {
-        starts[length] = filled;
+static SPELLINGS: [Spelling; COUNT] = {
+    let mut spellings = [Spelling { name: Name::Other, text: b"", ends: (0, 0) }; COUNT];
+    let mut each = 0;
+    while each < COUNT {
+        let (text, name) = Name::ALL[each];
+        spellings[each] = Spelling { name, text: text.as_bytes(), ends: ends_of(text.as_bytes()) };
+        each += 1;
+    }
+    spellings
+};
+
+/// A perfect hash, found when this is compiled: the multiplier, and for each slot the index of the one spelling that may
+/// be there (0 where there is none, which comparing shows).
+const PERFECT: (u64, [u8; SLOTS]) = {
+    assert!(COUNT < 256, "an index is an octet");
+    let mut multiplier = 0x9e37_79b9_7f4a_7c15_u64;
+    'search: loop {
+        multiplier = multiplier.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(2);
+        let mut table = [0; SLOTS];
+        let mut taken = [false; SLOTS];
         let mut each = 0;
         while each < COUNT {
-            if Name::ALL[each].0.len() == length {
-                sorted[filled] = Name::ALL[each];
-                filled += 1;
+            let text = Name::ALL[each].0.as_bytes();
+            let slot = slot(ends_of(text), text.len(), multiplier);
+            if taken[slot] {
+                continue 'search;
             }
+            taken[slot] = true;
+            table[slot] = each as u8;
             each += 1;
         }
-        length += 1;
+        break (multiplier, table);
     }
-    starts[LONGEST + 1] = filled;
-    assert!(filled == COUNT, "LONGEST is the length of the longest name");
-    (sorted, starts)
 };
+
+static INDICES: [u8; SLOTS] = PERFECT.1;
 
 impl Name {
     /// The header field that `text` names, in any case and in its compact form too.
+    #[inline]
     pub fn parse(text: &[u8]) -> Self {
-        if text.len() > LONGEST {
-            return Self::Other;
-        }
-        let (names, starts) = &BY_LENGTH;
-        let candidates = &names[starts[text.len()]..starts[text.len() + 1]];
-        let found = candidates.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
-        found.map_or(Self::Other, |(_, name)| *name)
+        let ends = ends_of(text);
+        let spelling = &SPELLINGS[usize::from(INDICES[slot(ends, text.len(), PERFECT.0)])];
+        let is_it = spelling.ends == ends
+            && spelling.text.len() == text.len()
+            && (text.len() <= 16 || spelling.text.eq_ignore_ascii_case(text));
+        if is_it { spelling.name } else { Self::Other }
     }
 }
 
@@ -237,6 +296,8 @@ mod tests {
         assert_eq!(Name::parse(b"X-Unknown"), Name::Other);
         assert_eq!(Name::parse(b""), Name::Other);
         assert_eq!(Name::parse(&[b'v'; 300]), Name::Other);
+        // Ends and length of a known name are not yet that name.
+        assert_eq!(Name::parse(b"P-AssertXX-Identity"), Name::Other);
     }
 
     #[test]
