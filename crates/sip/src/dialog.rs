@@ -1,5 +1,7 @@
 //! Dialogs: identity, route set, remote target and sequence numbers. RFC 3261 §12.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::hash::{Key, Keyed};
@@ -72,8 +74,9 @@ impl Dialog {
         remote_cseq: Option<u32>,
     ) -> Self {
         let part = Option::unwrap_or_default;
+        let target = as_target(target);
         let [call_id, local, local_tag, remote, remote_tag, target] =
-            block([message.call_id(), part(local), part(local_tag), part(remote), part(remote_tag), target]);
+            block([message.call_id(), part(local), part(local_tag), part(remote), part(remote_tag), &target]);
         let local_cseq = local_cseq.unwrap_or(0);
         Self { call_id, local, local_tag, remote, remote_tag, target, routes, local_cseq, remote_cseq }
     }
@@ -101,13 +104,13 @@ impl Dialog {
     /// §12.2.1.2: a target refresh.
     pub fn refresh_target(&mut self, message: &Message) {
         if let Ok(Some(target)) = contact(message) {
-            self.target = Bytes::copy_from_slice(target);
+            self.set_target(target);
         }
     }
 
     /// The remote target, from a request of the peer.
-    pub fn set_target(&mut self, target: Bytes) {
-        self.target = target;
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.target = Bytes::from(as_target(target).into_owned());
     }
 
     /// Takes the route set and target of the response that confirms an early dialog (§13.2.2.4: recomputed on 2xx).
@@ -203,6 +206,28 @@ pub fn transport_of(uri: &Uri<'_>) -> Result<Option<Transport>, Fault> {
         Some(b"wss") => Some(Transport::Wss),
         Some(_) => return Err(Fault::Uri),
     })
+}
+
+/// A Contact URI as a Request-URI: §19.1.1 allows neither header fields nor a method parameter there.
+fn as_target(contact: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(uri) = Uri::parse(contact) else { return Cow::Borrowed(contact) };
+    if !uri.is_sip() || (uri.headers.is_none() && !uri.parameters.has(b"method")) {
+        return Cow::Borrowed(contact);
+    }
+    let address = uri.headers.map_or(contact, |headers| &contact[..contact.len() - headers.len() - 1]);
+    let parameters = uri.parameters.as_bytes();
+    let mut target = match parameters {
+        [] => address.to_vec(),
+        _ => address[..address.len() - parameters.len() - 1].to_vec(),
+    };
+    for parameter in parameters.split(|byte| *byte == b';') {
+        let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+        if !parameter.is_empty() && !name.eq_ignore_ascii_case(b"method") {
+            target.push(b';');
+            target.extend_from_slice(parameter);
+        }
+    }
+    Cow::Owned(target)
 }
 
 fn contact(message: &Message) -> Result<Option<&[u8]>, Fault> {

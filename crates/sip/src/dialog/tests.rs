@@ -320,7 +320,7 @@ mod target {
     #[test]
     fn is_what_the_request_of_the_peer_said_once_it_is_accepted() {
         let mut dialog = server(&["Contact: <sip:anna@192.0.2.10>"]);
-        dialog.set_target(Bytes::from_static(b"sip:anna@192.0.2.11"));
+        dialog.set_target(b"sip:anna@192.0.2.11");
         assert_eq!(way_of(&dialog).0, "sip:anna@192.0.2.11");
     }
 }
@@ -462,5 +462,27 @@ mod next_hop {
     fn is_unknown_if_the_first_route_is_a_name() {
         let dialog = client(&["Record-Route: <sip:p1.example;lr>", "Contact: <sip:s@192.0.2.99>"]);
         assert_eq!(dialog.next_hop(), None);
+    }
+}
+
+/// RFC 3261 §19.1.1: a Contact may have header fields and a method; a Request-URI may not.
+#[test]
+fn a_contact_becomes_a_request_uri_without_its_header_fields_and_method() {
+    for (contact, target) in [
+        ("sip:anna@192.0.2.10?Subject=hi&x=y", "sip:anna@192.0.2.10"),
+        ("sip:anna@192.0.2.10;method=BYE", "sip:anna@192.0.2.10"),
+        ("sip:anna@192.0.2.10;lr;Method=BYE;transport=tcp?a=b", "sip:anna@192.0.2.10;lr;transport=tcp"),
+        ("sip:anna@192.0.2.10;methods=x", "sip:anna@192.0.2.10;methods=x"),
+        ("tel:+15550100;method=x?y", "tel:+15550100;method=x?y"),
+    ] {
+        let line = format!("Contact: <{contact}>");
+        let dialog = client(&[&line]);
+        assert_eq!((text(dialog.target()), way_of(&dialog).0), (target.to_owned(), target.to_owned()));
+        assert_eq!(text(server(&[&line]).target()), target);
+        let mut dialog = client(&["Contact: <sip:poc@192.0.2.9>"]);
+        dialog.refresh_target(&ok(&[&line]));
+        assert_eq!(text(dialog.target()), target);
+        dialog.set_target(contact.as_bytes());
+        assert_eq!(text(dialog.target()), target);
     }
 }

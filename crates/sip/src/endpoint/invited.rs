@@ -32,15 +32,20 @@ impl Endpoint {
         Ok(())
     }
 
-    /// What keeps an INVITE from its user: a body or an answer of a kind that nobody here understands (§8.2.3, §21.4.7).
-    fn unacceptable(&self, request: &Message) -> Option<(u16, Headers)> {
+    /// What keeps an INVITE or an UPDATE from its user: a body or an answer of a kind that nobody here understands
+    /// (§8.2.3, §21.4.7).
+    pub(super) fn unacceptable(&self, request: &Message) -> Option<(u16, Headers)> {
         let types = &self.config.body_types;
         let list = || Bytes::from(types.join(&b", "[..]));
         let known = |name: &[u8]| types.iter().any(|each| each.eq_ignore_ascii_case(name));
-        let coded =
-            request.items(Name::ContentEncoding).any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
-        if !request.body().is_empty() && (coded || !body_type(request).is_some_and(known)) {
-            return Some((415, vec![(Name::Accept, list())]));
+        if needs_reading(request) {
+            let mut codings = request.items(Name::ContentEncoding);
+            if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+                return Some((415, vec![(Name::AcceptEncoding, Bytes::from_static(b"identity"))]));
+            }
+            if !body_type(request).is_some_and(known) {
+                return Some((415, vec![(Name::Accept, list())]));
+            }
         }
         let mut accepted = request.valued(Name::Accept).filter_map(Result::ok).peekable();
         let any = |name: &[u8]| known(name) || name == b"*/*" || name.eq_ignore_ascii_case(b"application/*");
@@ -339,7 +344,7 @@ impl Endpoint {
                 session.dialog = Some(dialog);
                 session.state = State::Established;
             } else if let (Some(target), Some(dialog)) = (incoming.target.take(), &mut session.dialog) {
-                dialog.set_target(target);
+                dialog.set_target(&target);
             }
         }
         self.reschedule_session(id);

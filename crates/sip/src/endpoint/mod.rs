@@ -538,3 +538,13 @@ fn body_type(message: &Message) -> Option<&[u8]> {
         .value(Name::ContentType)
         .map(|value| crate::message::scan::trim(value.split(|b| *b == b';').next().unwrap_or(value)))
 }
+
+/// Whether there is a body that whoever takes `message` must understand (RFC 3261 §20.11: one whose handling is
+/// optional may be ignored).
+fn needs_reading(message: &Message) -> bool {
+    let mut dispositions = message.valued(Name::ContentDisposition).filter_map(Result::ok);
+    let is_optional = dispositions.any(|each| {
+        each.parameters.value(b"handling").is_some_and(|handling| handling.eq_ignore_ascii_case(b"optional"))
+    });
+    !message.body().is_empty() && !is_optional
+}

@@ -42,7 +42,10 @@ impl Endpoint {
         if session.state == State::Over {
             return; // the end was the last that the user hears of a session
         }
-        let is_lost = end == End::TimedOut || (end == End::Rejected && matches!(status, Some(408 | 481)));
+        // RFC 5057 §5.1 (8): a 481 says that the dialog is gone, whoever wanted what of the request that met it. A 408 to
+        // what was cancelled may be a proxy's word for its silence.
+        let is_lost =
+            end == End::TimedOut || status == Some(481) || (end == End::Rejected && status == Some(408));
         if is_lost && session.state == State::Established {
             // §12.2.1.2: the peer does not know the dialog any more, or is not there.
             self.leave_dialog(id, &Vec::new());

@@ -219,6 +219,25 @@ impl<'a> CSeq<'a> {
     }
 }
 
+/// The RAck header field: which reliable 1xx a PRACK acknowledges (RFC 3262 §7.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RAck<'a> {
+    /// The RSeq of the 1xx.
+    pub response: u32,
+    /// The number of its CSeq.
+    pub number: u32,
+    /// The method of its CSeq as written.
+    pub method: &'a [u8],
+}
+
+impl<'a> RAck<'a> {
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let (response, rest) = text.split_at(text.iter().position(|byte| scan::is_space(*byte))?);
+        let CSeq { number, method } = CSeq::parse(scan::trim(rest))?;
+        Some(Self { response: scan::number(response)?, number, method })
+    }
+}
+
 /// A value with parameters: Reason, Event, Content-Type, Accept-Contact, Answer-Mode, Session-Expires …
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Valued<'a> {
@@ -301,6 +320,15 @@ impl Message {
     pub fn cseq(&self) -> Result<CSeq<'_>, Fault> {
         let value = self.value(Name::CSeq).ok_or(Fault::Missing(Name::CSeq))?;
         CSeq::parse(value).ok_or(Fault::Header(Name::CSeq))
+    }
+
+    /// The RAck header field.
+    ///
+    /// # Errors
+    /// [`Fault::Missing`] or [`Fault::Header`].
+    pub fn rack(&self) -> Result<RAck<'_>, Fault> {
+        let value = self.value(Name::RAck).ok_or(Fault::Missing(Name::RAck))?;
+        RAck::parse(value).ok_or(Fault::Header(Name::RAck))
     }
 
     /// The Via values, topmost first.
@@ -425,6 +453,20 @@ mod tests {
         assert_eq!(number(b"0002147483647 INVITE"), Some(i32::MAX as u32));
         assert_eq!((number(b"2147483648 INVITE"), number(b"4294967296 INVITE")), (None, None));
         assert_eq!((number(b"1INVITE"), number(b"1 IN VITE"), number(b"-1 INVITE")), (None, None, None));
+    }
+
+    #[test]
+    fn an_acknowledgement_names_a_response_and_its_request() {
+        let read = |text: &'static str| {
+            RAck::parse(text.as_bytes()).map(|rack| (rack.response, rack.number, rack.method))
+        };
+        assert_eq!(read("776656 1 INVITE"), Some((776_656, 1, &b"INVITE"[..])));
+        assert_eq!(read("4294967295 \t 2147483647  INVITE").map(|rack| rack.0), Some(u32::MAX));
+        for text in
+            ["", "1", "1 2", "1 2 ", "x 1 INVITE", "1 -1 INVITE", "1 2 IN VITE", "4294967296 1 INVITE"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! header. Values are read on demand by the typed accessors. [`Message::validate`] is the gate before a user sees a
 //! message: it reads every header field whose grammar this system relies on.
 
+mod disposition;
 mod header;
 mod marks;
 mod name;
@@ -19,7 +20,8 @@ use smallvec::SmallVec;
 
 use marks::Marks;
 
-pub use header::{CSeq, Credentials, NameAddr, Parameters, Valued, Via};
+pub use disposition::{Disposition, Handling};
+pub use header::{CSeq, Credentials, NameAddr, Parameters, RAck, Valued, Via};
 pub use name::{Method, Name};
 pub use uri::Uri;
 pub(crate) use uri::ip_address;

@@ -1,10 +1,11 @@
 //! The gate between the parser and a user: RFC 3261 §7, §8.2 and the grammar of every header field relied on.
 
+use super::header::RAck;
 use super::scan::{self, Cursor, is_call_id};
 use super::{Fault, Message, Method, Name, NameAddr, Parameters, Start, Valued};
 
 /// Header fields that may stand once only and have one value.
-const SINGLE: [Name; 14] = [
+const SINGLE: [Name; 17] = [
     Name::From,
     Name::To,
     Name::CallId,
@@ -17,6 +18,9 @@ const SINGLE: [Name; 14] = [
     Name::Event,
     Name::ReferTo,
     Name::SessionExpires,
+    Name::MinSe,
+    Name::RAck,
+    Name::RSeq,
     Name::PAnswerState,
     Name::Timestamp,
 ];
@@ -102,6 +106,7 @@ pub(crate) fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
         Name::CallId => is_call_id(value),
         Name::MaxForwards => scan::number(value).is_some_and(|hops| hops <= 255), // RFC 3261 §20.22
         Name::Expires | Name::MinExpires | Name::RSeq => scan::number(value).is_some(),
+        Name::RAck => RAck::parse(value).is_some(),
         Name::SessionExpires | Name::MinSe => {
             Valued::parse(value).is_some_and(|valued| valued.number().is_some())
         }

@@ -84,7 +84,7 @@ fn what_is_not_known_is_refused_by_its_own_status() {
         (Request { uri: "tel:+1".into(), ..Request::invite("e") }, 416, Name::Via),
         (Request::invite("f").with("Require: x, y\r\n"), 420, Name::Unsupported),
         (Request { lines: "Content-Type: text/x\r\n".into(), ..Request::invite("g") }, 415, Name::Accept),
-        (Request::invite("h").with("Content-Encoding: gzip\r\n"), 415, Name::Accept),
+        (Request::invite("h").with("Content-Encoding: gzip\r\n"), 415, Name::AcceptEncoding),
         (Request::invite("i").with("Accept: text/x\r\n"), 406, Name::Accept),
         (Request::invite("j").with("Expires: soon\r\n"), 400, Name::Via),
         (Request::invite("k").follow("OPTIONS").with("Require: x\r\n"), 420, Name::Unsupported),
@@ -104,6 +104,26 @@ fn what_is_not_known_is_refused_by_its_own_status() {
     }
     assert_eq!(wire.events(), []);
     wire.finish();
+}
+
+/// §20.11: a body whose handling is optional is no reason to refuse.
+#[test]
+fn an_optional_body_of_a_strange_type_is_ignored() {
+    for (disposition, is_taken) in [("handling=optional", true), ("handling=required", false), ("x=y", false)]
+    {
+        let lines = format!(
+            "{CONTACT}Content-Type: text/x\r\nContent-Encoding: gzip\r\nContent-Disposition: render;{disposition}\r\n"
+        );
+        let mut wire = Wire::new();
+        wire.receive(&Request { lines, ..Request::invite("a") }.text());
+        if is_taken {
+            let session = wire.invited();
+            wire.refuse(session, 480).unwrap();
+        } else {
+            assert_eq!(wire.words(), ["415 INVITE"], "{disposition}");
+        }
+        wire.finish();
+    }
 }
 
 /// §18.2.1, §18.2.2, RFC 3581: where the answer goes.

@@ -64,7 +64,7 @@ fn leave(mut wire: Wire, session: SessionId) {
 /// R20, C61, T21: our re-INVITE, given up at each moment; the session lives and can be left afterwards.
 #[test]
 fn giving_up_a_re_invite_leaves_the_session_alone() {
-    for (status, is_silent) in [(487, false), (200, false), (486, false), (481, false), (0, true)] {
+    for (status, is_silent) in [(487, false), (200, false), (486, false), (408, false), (0, true)] {
         let (mut wire, session, _) = established();
         wire.modify(session).unwrap();
         let invite = wire.one();
@@ -236,6 +236,21 @@ fn a_peer_that_lost_the_session_ends_it() {
         assert_eq!(wire.ended(), Some((End::Lost, Party::Remote, status)));
         wire.finish();
     }
+}
+
+/// §12.2.1.2, RFC 5057 §5.1 (8): 481 says that the dialog is gone, also to a re-INVITE that was given up.
+#[test]
+fn a_481_to_a_cancelled_re_invite_ends_the_session() {
+    let (mut wire, session, _) = established();
+    wire.modify(session).unwrap();
+    let invite = wire.one();
+    wire.answer(&invite, 100, "");
+    wire.cancel(session).unwrap();
+    wire.sent();
+    wire.answer(&invite, 481, "");
+    assert_eq!(wire.words(), ["ACK", "BYE"]);
+    assert_eq!(wire.ended(), Some((End::Lost, Party::Remote, Some(481))));
+    wire.finish();
 }
 
 /// I4, I9: a re-INVITE that waits when the session ends keeps nothing alive, and says nothing after the end.
