@@ -56,7 +56,7 @@ impl Pair {
         self.exchange();
         while let Some(event) = self.invited.poll_event() {
             if let Event::Invited { session, .. } = event {
-                let ring = Command::Progress { session, status: 180, headers: Vec::new() };
+                let ring = Command::Progress { session, status: 180, headers: Vec::new(), body: None };
                 self.invited.handle_input(self.now, Input::Command(ring)).expect("just invited");
             }
         }

@@ -96,7 +96,6 @@ impl Client {
         let headers = vec![
             (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit")),
             (Name::PPreferredIdentity, self.config.address.clone()),
-            (Name::Allow, Bytes::from_static(sip::ALLOWED)),
         ];
         let invite = Invite {
             targets,
@@ -191,7 +190,9 @@ impl Client {
             }
             sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
             // The client offers no modification, and one that the peer takes back leaves all as it was.
-            sip::Event::Modified { .. } | sip::Event::ModificationEnded { .. } => {}
+            sip::Event::Modified { .. }
+            | sip::Event::ModificationEnded { .. }
+            | sip::Event::ProgressAcknowledged { .. } => {}
         }
     }
 
@@ -216,9 +217,12 @@ impl Client {
         let answered = match (refusal, mode) {
             (Some(status), _) => self.refuse_session(id, status),
             (None, AnswerMode::Automatic) => self.accept_session(id),
-            (None, AnswerMode::Manual) => {
-                self.command(sip::Command::Progress { session: id, status: 180, headers: Vec::new() })
-            }
+            (None, AnswerMode::Manual) => self.command(sip::Command::Progress {
+                session: id,
+                status: 180,
+                headers: Vec::new(),
+                body: None,
+            }),
         };
         unless_over(id, answered);
     }

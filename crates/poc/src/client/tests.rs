@@ -173,9 +173,10 @@ To: <sip:ben@home1.example>
 Call-ID: 000100zq3r2v9ar8zttwbbqh
 CSeq: 1 INVITE
 Contact: <sip:000100gvmttnmrss1f7xe0vc@192.0.2.1:5060>;+g.poc.talkburst
+Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO
+Supported: 100rel, timer
 Accept-Contact: *;+g.poc.talkburst;require;explicit
 P-Preferred-Identity: \"Anna\" <sip:anna@home1.example>
-Allow: INVITE, ACK, CANCEL, BYE, OPTIONS
 User-Agent: {}
 Content-Type: application/sdp
 Content-Length: 301

@@ -59,16 +59,27 @@ impl Endpoint {
         for session in sessions {
             let _ = writeln!(text, "{:#?} {:?} {:#?}", session.id, session.state, session.path);
             let _ = writeln!(text, "{:#?} {} {}", session.dialog, session.byes, session.is_inviter);
-            let _ = writeln!(text, "{:?}", session.leave_headers);
+            let _ = writeln!(text, "{:?} {:#?}", session.leave_headers, session.session_timer);
+            let _ = writeln!(text, "{:?} {}", session.min_se, session.allows_update);
+            let _ = writeln!(text, "{:#?}", session.described);
+            if let Some(asked) = &session.asked {
+                let transaction = place(asked.transaction);
+                let _ = writeln!(text, "{transaction:?} {:?} {:#?}", asked.remote_tag, asked.until);
+                let _ = writeln!(text, "{:?} {:?}", asked.target, asked.terms);
+            }
             for outgoing in &session.outgoing {
                 let transaction = place(outgoing.transaction);
                 let _ = writeln!(text, "{transaction:?} {:#?} {:#?}", outgoing.usage, outgoing.legs);
-                let _ = writeln!(text, "{:?}", outgoing.cancel_headers);
+                let _ = writeln!(text, "{:?} {:?}", outgoing.cancel_headers, outgoing.body);
+                let _ = writeln!(text, "{:?} {}", outgoing.session_expires, outgoing.is_refresh);
             }
             for incoming in &session.incoming {
                 let transaction = place(incoming.transaction);
                 let _ = writeln!(text, "{transaction:?} {:#?} {:#?}", incoming.usage, incoming.dialog);
                 let _ = writeln!(text, "{} {:?}", incoming.cseq, incoming.target);
+                let _ = writeln!(text, "{} {:?}", incoming.offers, incoming.terms);
+                let _ = writeln!(text, "{:#?} {} {:?}", incoming.reliable, incoming.described, incoming.said);
+                let _ = writeln!(text, "{:#?}", incoming.accepted);
             }
         }
         let _ = writeln!(text, "{:#?} {:#?} {beside:#?}", self.outbox, self.events);

@@ -12,7 +12,7 @@ use crate::message::{Body, Message, Name, NameAddr, check_value, has_line_end, s
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::Timers;
 use crate::transport::{ConnectionId, Listener, Path, Target};
-use crate::usage::{End, Party};
+use crate::usage::{End, Party, session_timer};
 
 /// The version of [`Record`]. A journal of another version is not replayed.
 pub const JOURNAL_VERSION: u16 = 1;
@@ -44,6 +44,12 @@ pub struct Config {
     pub forks_max: usize,
     /// What to answer challenges with, in the order of preference.
     pub credentials: Vec<Credentials>,
+    /// Which provisional responses are reliable (RFC 3262).
+    pub reliability: Reliability,
+    /// After which a session is over unless it is refreshed (RFC 4028). `None`: only if the peer wants it.
+    pub session_expires: Option<Duration>,
+    /// The smallest such span that a peer may want; never below 90 s.
+    pub min_se: Duration,
     /// Whether a CANCEL over UDP must come from the port of its INVITE, not only from its address.
     pub strict_flow: bool,
 }
@@ -64,9 +70,23 @@ impl Config {
             transactions_max: 100_000,
             forks_max: 32,
             credentials: Vec::new(),
+            reliability: Reliability::WhenRequired,
+            session_expires: None,
+            min_se: session_timer::FLOOR,
             strict_flow: false,
         }
     }
+}
+
+/// Which provisional responses an endpoint sends reliably.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Reliability {
+    /// None: an INVITE that requires it is refused, and none of ours offers it.
+    Never,
+    /// Those to an INVITE that requires it.
+    WhenRequired,
+    /// Those to an INVITE whose sender can acknowledge them.
+    WhenSupported,
 }
 
 /// One line of a journal: enough, in order, to bring another endpoint to the same octets.
@@ -133,7 +153,8 @@ pub enum Command {
         /// Reason, for instance.
         headers: Headers,
     },
-    /// Answer an INVITE with 180 or another 1xx.
+    /// Answer an INVITE with 180 or another 1xx. It is sent reliably if the INVITE and [`Config::reliability`] want it,
+    /// in order: each waits for the PRACK of the one before.
     Progress {
         /// Which.
         session: SessionId,
@@ -141,8 +162,12 @@ pub enum Command {
         status: u16,
         /// P-Answer-State, for instance.
         headers: Headers,
+        /// A session description. It is the answer if the response is sent reliably (RFC 3262 §5), and a mere preview
+        /// of it if not.
+        body: Option<Body>,
     },
-    /// Answer an INVITE with 200.
+    /// Answer an INVITE with 200, or an UPDATE or PRACK that offers a modification. The 200 to an INVITE waits for the
+    /// PRACK of a session description that was sent reliably (RFC 3262 §3).
     Accept {
         /// Which.
         session: SessionId,
@@ -151,7 +176,7 @@ pub enum Command {
         /// The answer.
         body: Option<Body>,
     },
-    /// Answer an INVITE with 300 to 699.
+    /// Answer an INVITE, or an UPDATE or PRACK that offers a modification, with 300 to 699.
     Refuse {
         /// Which.
         session: SessionId,
@@ -257,11 +282,19 @@ pub enum Event {
         /// The ACK.
         request: Message,
     },
-    /// The peer wants to change the session: answer with accept or refuse.
+    /// A reliable 1xx of ours has arrived.
+    ProgressAcknowledged {
+        /// Which.
+        session: SessionId,
+        /// The PRACK; its body is the answer if the 1xx held an offer (RFC 3262 §5).
+        request: Message,
+    },
+    /// The peer wants to change the session: answer with accept or refuse. An UPDATE or a PRACK, which may come before
+    /// the session is established, wants it at once: after T2 it is answered 504 (RFC 3311 §5.2).
     ModificationOffered {
         /// Which.
         session: SessionId,
-        /// The re-INVITE.
+        /// The re-INVITE, UPDATE or PRACK.
         request: Message,
     },
     /// Our change was accepted and the ACK has been sent.
@@ -312,11 +345,11 @@ pub enum Misuse {
     NoSession,
     /// A final response is known already: leave the session instead.
     TooLate,
-    /// There is no INVITE of the peer to answer.
+    /// There is no INVITE, UPDATE or PRACK of the peer to answer.
     NothingToAnswer,
     /// The session is not established, so it cannot be left or changed: cancel it, or refuse it.
     NotEstablished,
-    /// Another change of the session is under way.
+    /// Another change of the session is under way, or too many provisional responses wait for their PRACK.
     Busy,
     /// There is no listener for the transport and address family of the target.
     NoListener,
@@ -375,6 +408,10 @@ pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
         Name::ContentType,
         Name::Route,
         Name::RecordRoute,
+        Name::RSeq,
+        Name::RAck,
+        Name::SessionExpires,
+        Name::MinSe,
         Name::Other,
     ];
     let is_fine = |(name, value): &(Name, Bytes)| {

@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 use super::face::{check_body, check_headers};
 use super::session::{Incoming, State};
 use super::*;
-use crate::time::Duration;
 use crate::transaction::key::Flow;
 use crate::usage::invite_server::{Action, InviteServer as Usage};
+use crate::usage::session_timer::Terms;
 
 impl Endpoint {
     /// An INVITE that begins a session.
@@ -32,9 +32,13 @@ impl Endpoint {
         Ok(())
     }
 
-    /// What keeps an INVITE or an UPDATE from its user: a body or an answer of a kind that nobody here understands
-    /// (§8.2.3, §21.4.7).
+    /// What keeps an INVITE, UPDATE or PRACK from its user: a session that would have to be refreshed too often, a body
+    /// or an answer of a kind that nobody here understands (§8.2.3, §21.4.7).
     pub(super) fn unacceptable(&self, request: &Message) -> Option<(u16, Headers)> {
+        if Terms::of(request).is_too_small(self.min_se()) {
+            let least = self.min_se().as_secs().to_string();
+            return Some((422, vec![(Name::MinSe, Bytes::from(least))])); // RFC 4028 §9
+        }
         let types = &self.config.body_types;
         let list = || Bytes::from(types.join(&b", "[..]));
         let known = |name: &[u8]| types.iter().any(|each| each.eq_ignore_ascii_case(name));
@@ -75,12 +79,28 @@ impl Endpoint {
             self.open(Machine::InviteServer { machine, tag, source: head.source() }, keys, Owner::Invite(id));
         let usage = Usage::new(now, expires, timers);
         let cseq = request.cseq()?.number;
+        let (offers, terms) = (needs_reading(request), Terms::of(request));
+        let reliable = self.reliability_of(request);
         if let Some(session) = self.session(id) {
+            session.note_allowed(request);
             let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
             let target =
                 contact.filter(|_| dialog.is_none()).map(|contact| Bytes::copy_from_slice(contact.uri));
             session.incoming.reserve_exact(1); // there is seldom a second
-            session.incoming.push(Incoming { usage, transaction, head, cseq, dialog, target });
+            session.incoming.push(Incoming {
+                usage,
+                transaction,
+                head,
+                cseq,
+                dialog,
+                target,
+                offers,
+                terms,
+                reliable,
+                described: false,
+                said: None,
+                accepted: None,
+            });
         }
         self.reschedule_session(id);
         Ok(())
@@ -99,7 +119,7 @@ impl Endpoint {
         let retry = self.identifiers.below(11);
         let Some(session) = self.session(id) else { return Ok(()) };
         let busy = session.pending_outgoing().is_some() || session.unacknowledged().is_some();
-        let alerting = session.alerting().is_some();
+        let alerting = session.alerting().is_some() || session.asked.is_some();
         let established = session.state == State::Established;
         let early = session.incoming.iter_mut().find_map(|incoming| incoming.dialog.as_mut());
         let dialog = session.dialog.as_mut().or(early);
@@ -218,12 +238,21 @@ impl Endpoint {
     }
 
     /// Sends a response to an INVITE of the peer. Returns its octets.
-    fn respond(&mut self, id: SessionId, transaction: usize, status: u16, extra: &Extra<'_>) -> Bytes {
+    pub(super) fn respond(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        status: u16,
+        extra: &Extra<'_>,
+    ) -> Bytes {
         let (now, product) = (self.now, self.config.product.clone());
         let Some(session) = self.session(id) else { return Bytes::new() };
         let tag = session.local_tag;
         let Some(incoming) = session.incoming_of(transaction) else { return Bytes::new() };
         let response = incoming.head.response(status, tag.as_bytes(), &product, extra);
+        if let Some(reliable) = incoming.reliable.as_mut().filter(|_| status >= 200) {
+            reliable.stop();
+        }
         if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine {
             machine.respond(now, status, response.clone(), &mut self.outbox);
         }
@@ -255,7 +284,7 @@ impl Endpoint {
                 self.events.push_back(Event::Acknowledged { session: id, request: request.clone() })
             }
             Action::Leave => self.leave_at_last(id),
-            Action::Nothing | Action::Resend(_) | Action::GiveUp | Action::Lapse => {}
+            Action::Nothing | Action::Resend(_) | Action::GiveUp | Action::Lapse | Action::Remind => {}
         }
         self.reschedule_session(id);
     }
@@ -312,14 +341,20 @@ impl Endpoint {
     // The user's answers.
 
     /// Answers with a 1xx.
-    pub(super) fn progress(&mut self, id: SessionId, status: u16, headers: &Headers) -> Result<(), Misuse> {
+    pub(super) fn progress(
+        &mut self,
+        id: SessionId,
+        status: u16,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<(), Misuse> {
         check_headers(headers)?;
-        let (transaction, contact) = self.answerable(id)?;
+        check_body(body)?;
+        let transaction = self.answerable(id)?;
         if !(101..200).contains(&status) {
             return Err(Misuse::Status);
         }
-        self.respond(id, transaction, status, &Extra { contact: Some(&contact), headers, body: None });
-        Ok(())
+        self.send_progress(id, transaction, status, headers, body)
     }
 
     /// Answers with 200.
@@ -331,13 +366,41 @@ impl Endpoint {
     ) -> Result<(), Misuse> {
         check_headers(headers)?;
         check_body(body)?;
-        let (transaction, contact) = self.answerable(id)?;
+        if self.session(id).ok_or(Misuse::NoSession)?.asked.is_some() {
+            return self.answer_asked(id, 200, headers, body);
+        }
+        let transaction = self.answerable(id)?;
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        if let Some(incoming) = session.alerting()
+            && incoming.reliable.as_ref().is_some_and(ReliableServer::delays_success)
+        {
+            incoming.accepted = Some((headers.clone(), body.cloned())); // RFC 3262 §3, §5
+            return Ok(());
+        }
+        self.send_success(id, transaction, headers, body);
+        Ok(())
+    }
+
+    pub(super) fn send_success(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) {
         let now = self.now;
+        let Some(session) = self.session(id) else { return };
+        let (path, tag) = (session.path, session.local_tag);
+        if let Some(body) = body {
+            session.described = Some(body.clone());
+        }
+        let Some(terms) = session.incoming_of(transaction).map(|incoming| incoming.terms) else { return };
+        let contact = self.contact(&path, &tag);
         let mut headers = headers.clone();
-        headers.extend(allow());
+        headers.extend(self.agree(id, &terms));
         let response =
             self.respond(id, transaction, 200, &Extra { contact: Some(&contact), headers: &headers, body });
-        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let Some(session) = self.session(id) else { return };
         if let Some(incoming) = session.alerting() {
             incoming.usage.accept(now, response);
             if let Some(dialog) = incoming.dialog.take() {
@@ -348,13 +411,22 @@ impl Endpoint {
             }
         }
         self.reschedule_session(id);
-        Ok(())
     }
 
     /// Answers with 300 to 699.
     pub(super) fn refuse(&mut self, id: SessionId, status: u16, headers: &Headers) -> Result<(), Misuse> {
         check_headers(headers)?;
-        let (transaction, _) = self.answerable(id)?;
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        if session.asked.is_some() {
+            let is_refusal = (300..700).contains(&status);
+            return if is_refusal {
+                self.answer_asked(id, status, headers, None)
+            } else {
+                Err(Misuse::Status)
+            };
+        }
+        // Also if the user accepted, as long as nobody was told.
+        let transaction = session.alerting().ok_or(Misuse::NothingToAnswer)?.transaction;
         if !(300..700).contains(&status) {
             return Err(Misuse::Status);
         }
@@ -362,6 +434,7 @@ impl Endpoint {
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let Some(incoming) = session.alerting() else { return Err(Misuse::NothingToAnswer) };
         incoming.usage.refuse();
+        incoming.accepted = None;
         if incoming.dialog.is_some() {
             self.end(id, End::Rejected, Party::Local, Some(status), None);
         }
@@ -369,13 +442,11 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The transaction of the INVITE that waits for the user, and our Contact in it.
-    fn answerable(&mut self, id: SessionId) -> Result<(usize, Vec<u8>), Misuse> {
+    /// The transaction of the INVITE that waits for the user.
+    fn answerable(&mut self, id: SessionId) -> Result<usize, Misuse> {
         let session = self.session(id).ok_or(Misuse::NoSession)?;
-        let (path, tag) = (session.path, session.local_tag);
-        let incoming = session.alerting().ok_or(Misuse::NothingToAnswer)?;
-        let transaction = incoming.transaction;
-        Ok((transaction, self.contact(&path, &tag)))
+        let waiting = session.alerting().filter(|incoming| incoming.accepted.is_none());
+        waiting.map(|incoming| incoming.transaction).ok_or(Misuse::NothingToAnswer)
     }
 
     pub(super) fn handle_incoming_timeouts(&mut self, id: SessionId) {
@@ -407,6 +478,7 @@ impl Endpoint {
                         self.end(id, End::Expired, Party::Remote, Some(487), None);
                     }
                 }
+                Action::Remind => self.remind(id, transaction),
                 Action::Nothing | Action::Establish => {}
             }
         }

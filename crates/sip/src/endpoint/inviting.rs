@@ -11,6 +11,7 @@ use crate::time::Duration;
 use crate::transaction::invite_client::Output;
 use crate::usage::Scope;
 use crate::usage::invite_client::{Action, InviteClient as Usage, Outcome, Step};
+use crate::usage::reliable::ReliableClient;
 
 impl Endpoint {
     /// Begins a session.
@@ -34,8 +35,11 @@ impl Endpoint {
         let (request, path, fallback) = self.fit(path, compose)?;
         let id = self.new_session(tag, path, true);
         self.send_invite(id, request, &branch, path, fallback, Scope::Session, invite.expires);
+        let session_expires = self.wanted_interval(Duration::ZERO);
         if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.first_mut()) {
             outgoing.cancel_headers = invite.expires_headers;
+            outgoing.body = invite.body;
+            outgoing.session_expires = session_expires;
         }
         tracing::debug!(session = id.serial, "inviting");
         Ok(id)
@@ -50,6 +54,7 @@ impl Endpoint {
         branch: &Identifier,
     ) -> Result<Message, Misuse> {
         let (via, contact) = (self.via(path, branch), self.contact(path, tag));
+        let terms = self.terms(self.wanted_interval(Duration::ZERO), None, Duration::ZERO);
         let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &invite.uri);
         writer.line(Name::Via, via.as_bytes()).line(Name::MaxForwards, b"70");
         for route in &invite.routes {
@@ -61,7 +66,7 @@ impl Endpoint {
             .line(Name::CallId, call_id.as_bytes())
             .line(Name::CSeq, b"1 INVITE")
             .line(Name::Contact, &contact);
-        for (name, value) in &invite.headers {
+        for (name, value) in terms.iter().chain(&invite.headers) {
             writer.line(*name, value);
         }
         if let Some(expires) = invite.expires {
@@ -108,6 +113,9 @@ impl Endpoint {
                 transaction,
                 cancel_headers: Vec::new(),
                 legs: Vec::new(),
+                body: None,
+                session_expires: None,
+                is_refresh: false,
             });
         }
         self.reschedule_session(id);
@@ -118,7 +126,8 @@ impl Endpoint {
         check_cancel_headers(&headers)?;
         let now = self.now;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
-        let outgoing = session.pending_outgoing().ok_or(Misuse::TooLate)?;
+        let pending = session.pending_outgoing().filter(|outgoing| !outgoing.is_refresh);
+        let outgoing = pending.ok_or(Misuse::TooLate)?;
         if !outgoing.usage.is_unwanted() {
             outgoing.cancel_headers = headers;
         }
@@ -177,13 +186,14 @@ impl Endpoint {
         if has_tag && self.leg_of(id, transaction, response).is_none() {
             self.add_leg(id, transaction, response);
         }
-        if !is_unwanted {
+        let is_news = !has_tag || self.acknowledge_progress(id, transaction, response);
+        if !is_unwanted && is_news {
             self.events.push_back(Event::Progress { session: id, response: response.clone() });
         }
     }
 
     /// The place of the dialog in which `response` came.
-    fn leg_of(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
+    pub(super) fn leg_of(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
         let tag = response.to().ok()?.tag().unwrap_or_default();
         let outgoing = self.outgoing(id, transaction)?;
         outgoing.legs.iter().position(|leg| leg.dialog.remote_tag() == tag)
@@ -220,7 +230,13 @@ impl Endpoint {
         }
         let outgoing = self.outgoing(id, transaction)?;
         outgoing.legs.reserve_exact(1);
-        outgoing.legs.push(Leg { dialog, ack: None, released: false });
+        outgoing.legs.push(Leg {
+            dialog,
+            ack: None,
+            released: false,
+            reliable: ReliableClient::default(),
+            described: false,
+        });
         let place = outgoing.legs.len() - 1;
         if outgoing.usage.scope() == Scope::Session {
             self.enter_dialog(id, key);
@@ -269,10 +285,14 @@ impl Endpoint {
         let Some(session) = self.session(id) else { return };
         let Some(outgoing) = session.outgoing_of(transaction) else { return };
         let dialog = outgoing.legs[place].dialog.clone();
+        let (described, session_expires) = (outgoing.body.take(), outgoing.session_expires);
         match (step.action, outgoing.usage.scope()) {
             (Action::Establish, Scope::Session) => {
                 session.dialog = Some(dialog);
                 session.state = State::Established;
+                session.described = described;
+                session.note_allowed(response);
+                self.be_agreed(id, session_expires, response);
                 self.events.push_back(Event::Established { session: id, response: response.clone() });
             }
             (action @ (Action::Establish | Action::Acknowledge), Scope::Modification) => {
@@ -280,7 +300,13 @@ impl Endpoint {
                 if let Some(dialog) = &mut session.dialog {
                     dialog.refresh_target(response);
                 }
-                if action == Action::Establish && session.state != State::Over {
+                if session.state == State::Established {
+                    session.described = described;
+                    session.note_allowed(response);
+                    self.be_agreed(id, session_expires, response);
+                }
+                let is_over = self.session(id).is_none_or(|session| session.state == State::Over);
+                if action == Action::Establish && !is_over {
                     self.events.push_back(Event::Modified { session: id, response: response.clone() });
                 }
             }
@@ -379,9 +405,13 @@ impl Endpoint {
     ) {
         let Some(Outcome { end, by, status }) = outcome else { return };
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
-        let reason = response.and_then(reason_of);
+        let (reason, is_refresh) = (response.and_then(reason_of), outgoing.is_refresh);
         match outgoing.usage.scope() {
             Scope::Session => self.end(id, end, by, status, reason),
+            Scope::Modification if is_refresh => {
+                let status = status.or((end == End::TransportFailed).then_some(503));
+                self.refresh_is_over(id, status, response);
+            }
             Scope::Modification => self.tell_modification(id, end, by, status),
         }
     }
@@ -398,5 +428,8 @@ impl Endpoint {
             self.take_step(id, transaction, step, None);
         }
         self.handle_incoming_timeouts(id);
+        self.handle_reliable_timeouts(id);
+        self.handle_asked_timeout(id);
+        self.handle_session_timer(id);
     }
 }

@@ -38,6 +38,10 @@ impl Endpoint {
     /// Sends BYE in the session's dialog. What the peer asked in it gets its answer first.
     pub(super) fn leave_dialog(&mut self, id: SessionId, headers: &Headers) {
         self.terminate_incoming(id);
+        self.drop_asked(id);
+        if let Some(session) = self.session(id) {
+            session.session_timer = None;
+        }
         let Some(mut dialog) = self.session(id).and_then(|session| session.dialog.take()) else { return };
         self.send_bye(id, &mut dialog, headers, Owner::Leaving(id));
         if let Some(session) = self.session(id) {

@@ -10,9 +10,12 @@ mod invited;
 mod inviting;
 mod leaving;
 mod modifying;
+mod refreshing;
+mod reliable;
 mod reply;
 mod request;
 mod session;
+mod updating;
 mod way;
 
 use std::collections::VecDeque;
@@ -23,7 +26,9 @@ use smallvec::SmallVec;
 
 pub use canonical::Canonical;
 pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
-pub use face::{Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, SessionId};
+pub use face::{
+    Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, Reliability, SessionId,
+};
 
 use self::connection::Connections;
 use self::reply::{Extra, ReplyHead};
@@ -32,18 +37,19 @@ use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
 use crate::identifier::{Identifier, Identifiers};
 use crate::message::{Body, Fault, Message, Method, Name};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::transaction::client::{self, Client};
 use crate::transaction::invite_client::InviteClient;
 use crate::transaction::invite_server::{self, InviteServer};
 use crate::transaction::server::Server;
 use crate::transaction::{Outbox, invite_client, key};
 use crate::transport::{Frame, Path, Target, Transmit, Transport};
+use crate::usage::reliable::ReliableServer;
 use crate::usage::{End, Party};
 use crate::wheel::{TimerId, Wheel};
 
 /// The value of Allow: the methods that an [`Endpoint`] answers with something else than 405.
-pub const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// A SIP user agent without sockets and without a clock.
 ///
@@ -114,7 +120,9 @@ enum Owner {
     Leaving(SessionId),
     /// The BYE to a 2xx that nobody wants.
     Declining(SessionId),
-    /// Nobody: a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
+    /// An UPDATE that refreshes a session.
+    Refreshing(SessionId),
+    /// Nobody: a PRACK, or a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
     Nobody,
 }
 
@@ -202,7 +210,9 @@ impl Endpoint {
         match command {
             Command::Invite(invite) => return self.invite(*invite).map(Some),
             Command::Cancel { session, headers } => self.cancel(session, headers)?,
-            Command::Progress { session, status, headers } => self.progress(session, status, &headers)?,
+            Command::Progress { session, status, headers, body } => {
+                self.progress(session, status, &headers, body.as_ref())?;
+            }
             Command::Accept { session, headers, body } => self.accept(session, &headers, body.as_ref())?,
             Command::Refuse { session, status, headers } => self.refuse(session, status, &headers)?,
             Command::Leave { session, headers } => self.leave(session, &headers)?,
@@ -260,7 +270,7 @@ impl Endpoint {
             }
             Machine::Client(machine) => {
                 let output = machine.handle_response(now, response);
-                self.handle_client_output(transaction, output);
+                self.handle_client_output(transaction, output, Some(response));
             }
             Machine::InviteServer { .. } | Machine::Server { .. } => {}
         }
@@ -288,21 +298,35 @@ impl Endpoint {
             }
             Machine::Client(machine) => {
                 let output = machine.handle_transport_failure();
-                self.handle_client_output(transaction, output);
+                self.handle_client_output(transaction, output, None);
             }
             Machine::InviteServer { .. } | Machine::Server { .. } => {}
         }
         self.reschedule(transaction);
     }
 
-    fn handle_client_output(&mut self, transaction: usize, output: Option<client::Output>) {
+    fn handle_client_output(
+        &mut self,
+        transaction: usize,
+        output: Option<client::Output>,
+        response: Option<&Message>,
+    ) {
+        use client::Output::{Final, Provisional, Terminated, TimedOut, TransportFailed};
         let owner = self.transactions[transaction].owner;
         match (output, owner) {
+            (Some(Final | TimedOut | TransportFailed), Owner::Leaving(id) | Owner::Declining(id)) => {
+                self.bye_is_over(id, owner);
+            }
+            (Some(Final), Owner::Refreshing(id)) => {
+                self.refresh_is_over(id, response.and_then(Message::status), response);
+            }
+            (Some(TimedOut), Owner::Refreshing(id)) => self.refresh_is_over(id, None, None),
+            (Some(TransportFailed), Owner::Refreshing(id)) => self.refresh_is_over(id, Some(503), None),
             (
-                Some(client::Output::Final | client::Output::TimedOut | client::Output::TransportFailed),
-                Owner::Leaving(id) | Owner::Declining(id),
-            ) => self.bye_is_over(id, owner),
-            (None | Some(_), Owner::Leaving(_) | Owner::Declining(_) | Owner::Invite(_) | Owner::Nobody) => {}
+                None | Some(Provisional | Terminated),
+                Owner::Leaving(_) | Owner::Declining(_) | Owner::Refreshing(_),
+            )
+            | (_, Owner::Invite(_) | Owner::Nobody) => {}
         }
     }
 
@@ -343,7 +367,7 @@ impl Endpoint {
             Machine::InviteServer { machine, .. } => machine.handle_timeout(now, &mut self.outbox),
             Machine::Client(machine) => {
                 let output = machine.handle_timeout(now, &mut self.outbox);
-                self.handle_client_output(transaction, output);
+                self.handle_client_output(transaction, output, None);
             }
             Machine::Server { machine, .. } => machine.handle_timeout(now),
         }
@@ -437,6 +461,11 @@ impl Endpoint {
             keys: SmallVec::new(),
             leave_headers: Vec::new(),
             byes: 0,
+            asked: None,
+            session_timer: None,
+            min_se: Duration::ZERO,
+            allows_update: false,
+            described: None,
             timer: None,
         });
         id
@@ -466,8 +495,14 @@ impl Endpoint {
             return;
         }
         session.state = State::Over;
-        // §12.3: a final response of ours other than 2xx ends the early dialog.
-        let is_early = !session.is_inviter && session.dialog.is_none();
+        session.session_timer = None;
+        session.described = None;
+        // §12.3: a final response of ours other than 2xx ends the early dialog; but RFC 3262 §3: a PRACK may still come
+        // for what was sent reliably in it.
+        let mut reliable = session.incoming.iter().filter_map(|incoming| incoming.reliable.as_ref());
+        let is_early = !session.is_inviter
+            && session.dialog.is_none()
+            && !reliable.any(ReliableServer::is_unacknowledged);
         let keys = if is_early { std::mem::take(&mut session.keys) } else { SmallVec::new() };
         for key in keys {
             self.dialogs.remove(&key);
@@ -475,6 +510,7 @@ impl Endpoint {
         tracing::debug!(session = id.serial, ?end, ?by, ?status, "session over");
         self.events.push_back(Event::Ended { session: id, end, by, status, reason });
         self.abandon_modification(id);
+        self.drop_asked(id);
     }
 }
 

@@ -3,7 +3,6 @@
 use super::face::check_body;
 use super::session::State;
 use super::*;
-use crate::time::Duration;
 use crate::usage::Scope;
 use crate::usage::invite_client::{Action, Step};
 
@@ -11,29 +10,49 @@ impl Endpoint {
     /// Offers a change (§14.1).
     pub(super) fn modify(&mut self, id: SessionId, body: Option<&Body>) -> Result<(), Misuse> {
         check_body(body)?;
+        self.offer_again(id, body, false)
+    }
+
+    /// A re-INVITE: a change that the user wants, or a refresh that offers what was offered before.
+    pub(super) fn offer_again(
+        &mut self,
+        id: SessionId,
+        body: Option<&Body>,
+        is_refresh: bool,
+    ) -> Result<(), Misuse> {
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         if session.state != State::Established {
             return Err(Misuse::NotEstablished);
         }
         let busy = session.pending_outgoing().is_some() || session.alerting().is_some();
-        if busy || session.unacknowledged().is_some() {
+        if busy || session.unacknowledged().is_some() || session.asked.is_some() {
             return Err(Misuse::Busy);
         }
         let (inherited, tag) = (session.path, session.local_tag);
         let Some(mut dialog) = session.dialog.clone() else { return Err(Misuse::NotEstablished) };
         let path = self.path_in(&dialog, inherited);
         let (branch, cseq) = (self.identifiers.draw(), dialog.next_cseq());
+        let (lines, session_expires) = self.terms_in(&self.sessions[id.index as usize]);
         let (request, path, fallback) = self.fit(path, |endpoint, path| {
             let (via, contact) = (endpoint.via(path, &branch), endpoint.contact(path, &tag));
             let mut writer =
                 dialog.write_request(&mut endpoint.scratch, Method::Invite, cseq, via.as_bytes());
-            writer.line(Name::Contact, &contact).finish(body);
+            writer.line(Name::Contact, &contact);
+            for (name, value) in &lines {
+                writer.line(*name, value);
+            }
+            writer.finish(body);
             endpoint.composed()
         })?;
         if let Some(session) = self.session(id) {
             session.dialog = Some(dialog);
         }
         self.send_invite(id, request, &branch, path, fallback, Scope::Modification, None);
+        if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.last_mut()) {
+            outgoing.body = body.cloned();
+            outgoing.session_expires = session_expires;
+            outgoing.is_refresh = is_refresh;
+        }
         Ok(())
     }
 
@@ -48,8 +67,7 @@ impl Endpoint {
             end == End::TimedOut || status == Some(481) || (end == End::Rejected && status == Some(408));
         if is_lost && session.state == State::Established {
             // §12.2.1.2: the peer does not know the dialog any more, or is not there.
-            self.leave_dialog(id, &Vec::new());
-            return self.end(id, End::Lost, Party::Remote, status, None);
+            return self.lose(id, status);
         }
         // §14.1: we own the Call-ID if we invited: 2.1 to 4 s; else 0 to 2 s; in steps of 10 ms.
         let glare = status == Some(491) && end == End::Rejected;

@@ -78,7 +78,8 @@ impl Endpoint {
         method: Method,
         request: &Message,
     ) -> Result<(), Fault> {
-        if method == Method::Bye {
+        // §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.2: these are nothing without a dialog.
+        if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
             return self.answer(key, path, request, 481, &Vec::new());
         }
         self.answer_generally(key, path, method, request)
@@ -95,6 +96,7 @@ impl Endpoint {
         let status = if method == Method::Options { 200 } else { 405 };
         let mut headers = allow();
         if method == Method::Options {
+            headers = self.introduction(); // §11.2
             headers.push((Name::Accept, Bytes::from(self.config.body_types.join(&b", "[..]))));
         }
         self.answer(key, path, request, status, &headers)
@@ -102,11 +104,9 @@ impl Endpoint {
 
     /// §8.2.2.3: the required extensions that this endpoint does not have.
     pub(super) fn unsupported(&self, request: &Message) -> Option<Bytes> {
-        let supported = &self.config.supported;
-        let missing: Vec<_> = request
-            .items(Name::Require)
-            .filter(|tag| !tag.is_empty() && !supported.iter().any(|have| have.eq_ignore_ascii_case(tag)))
-            .collect();
+        let supports = |tag: &[u8]| self.option_tags().any(|have| have.eq_ignore_ascii_case(tag));
+        let missing: Vec<_> =
+            request.items(Name::Require).filter(|tag| !tag.is_empty() && !supports(tag)).collect();
         (!missing.is_empty()).then(|| Bytes::from(missing.join(&b", "[..])))
     }
 
@@ -121,9 +121,15 @@ impl Endpoint {
         let Some(id) = self.dialog_of(request)? else {
             return self.answer(key, path, request, 481, &Vec::new()); // §12.2.2
         };
+        let Some(session) = self.session(id) else { return Ok(()) };
+        // §12.3: the early dialog has ended, and is only kept for a PRACK that is late.
+        let is_ended = session.state == State::Over && session.dialog.is_none() && !session.is_inviter;
+        if is_ended && method != Method::Prack {
+            return self.answer(key, path, request, 481, &Vec::new());
+        }
         match method {
-            Method::Bye => self.handle_bye(key, path, id, request),
-            Method::Invite => self.handle_reinvite(key, path, id, request),
+            Method::Bye => return self.handle_bye(key, path, id, request),
+            Method::Invite => return self.handle_reinvite(key, path, id, request),
             Method::Ack
             | Method::Cancel
             | Method::Info
@@ -136,8 +142,46 @@ impl Endpoint {
             | Method::Register
             | Method::Subscribe
             | Method::Update
+            | Method::Other => {}
+        }
+        let number = request.cseq()?.number;
+        let Some(dialog) = session.dialog_with(request.from()?.tag().unwrap_or_default()) else {
+            return self.answer(key, path, request, 481, &Vec::new());
+        };
+        if !dialog.accept_cseq(number) {
+            return self.answer(key, path, request, 500, &Vec::new()); // §12.2.2
+        }
+        match method {
+            Method::Prack => self.handle_prack(key, path, id, request),
+            Method::Update => self.handle_update(key, path, id, request),
+            Method::Info => self.handle_info(key, path, id, request),
+            Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Invite
+            | Method::Message
+            | Method::Notify
+            | Method::Options
+            | Method::Publish
+            | Method::Refer
+            | Method::Register
+            | Method::Subscribe
             | Method::Other => self.answer_generally(key, path, method, request),
         }
+    }
+
+    /// An INFO, in order. No Info Package and no body of one has a user here (RFC 6086 §4.2.2).
+    fn handle_info(&mut self, key: Key, path: Path, id: SessionId, request: &Message) -> Result<(), Fault> {
+        let remote_tag = request.from()?.tag().unwrap_or_default();
+        let is_open = self.session(id).is_some_and(|session| session.is_open(remote_tag));
+        let (status, headers) = match () {
+            () if !is_open => (481, Vec::new()),
+            // An empty list: none is wanted (RFC 6086 §5.2.3).
+            () if request.value(Name::InfoPackage).is_some() => (469, vec![(Name::RecvInfo, Bytes::new())]),
+            () if needs_reading(request) => (415, vec![(Name::Accept, Bytes::new())]), // RFC 3261 §20.1
+            () => (200, Vec::new()),
+        };
+        self.answer(key, path, request, status, &headers)
     }
 
     /// The session in one of whose dialogs `request` came.

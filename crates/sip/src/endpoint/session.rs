@@ -8,10 +8,13 @@ use super::reply::ReplyHead;
 use crate::dialog::Dialog;
 use crate::hash::Key;
 use crate::identifier::Identifier;
-use crate::time::Instant;
+use crate::message::Body;
+use crate::time::{Duration, Instant};
 use crate::transport::Path;
 use crate::usage::invite_client::InviteClient;
 use crate::usage::invite_server::InviteServer;
+use crate::usage::reliable::{ReliableClient, ReliableServer};
+use crate::usage::session_timer::{SessionTimer, Terms};
 use crate::wheel::TimerId;
 
 /// Everything that is kept of a session.
@@ -37,6 +40,16 @@ pub(super) struct Session {
     pub(super) leave_headers: Headers,
     /// BYEs of ours without a final response.
     pub(super) byes: u32,
+    /// An offer of the peer that waits for its answer, outside of an INVITE.
+    pub(super) asked: Option<Asked>,
+    /// What keeps the session from being forgotten (RFC 4028).
+    pub(super) session_timer: Option<SessionTimer>,
+    /// The largest Min-SE that was heard of.
+    pub(super) min_se: Duration,
+    /// Whether the peer allows UPDATE.
+    pub(super) allows_update: bool,
+    /// What we last said of our media: what a refresh says again.
+    pub(super) described: Option<Body>,
     pub(super) timer: Option<(TimerId, Instant)>,
 }
 
@@ -62,6 +75,12 @@ pub(super) struct Outgoing {
     pub(super) cancel_headers: Headers,
     /// The dialogs that responses created, by To tag.
     pub(super) legs: Vec<Leg>,
+    /// The offer.
+    pub(super) body: Option<Body>,
+    /// The Session-Expires that it asks for.
+    pub(super) session_expires: Option<Duration>,
+    /// A re-INVITE that only refreshes the session: its user does not know of it.
+    pub(super) is_refresh: bool,
 }
 
 /// A dialog that a response to our INVITE created.
@@ -72,6 +91,10 @@ pub(super) struct Leg {
     pub(super) ack: Option<(Path, Bytes)>,
     /// The peer sent BYE before its 2xx arrived here.
     pub(super) released: bool,
+    /// The order of its reliable provisional responses.
+    pub(super) reliable: ReliableClient,
+    /// A reliable provisional response held the answer.
+    pub(super) described: bool,
 }
 
 /// An INVITE of the peer.
@@ -85,6 +108,33 @@ pub(super) struct Incoming {
     pub(super) dialog: Option<Dialog>,
     /// The Contact URI of a re-INVITE: the remote target once it is accepted (§12.2.2).
     pub(super) target: Option<Bytes>,
+    /// Whether it holds an offer.
+    pub(super) offers: bool,
+    /// What it says about the session timer.
+    pub(super) terms: Terms,
+    /// Its provisional responses, if they are reliable.
+    pub(super) reliable: Option<ReliableServer>,
+    /// A reliable provisional response of ours held a description.
+    pub(super) described: bool,
+    /// The last reliable provisional response of the user, to be said again.
+    pub(super) said: Option<(u16, Headers)>,
+    /// The user has accepted, and the 2xx waits for a PRACK.
+    pub(super) accepted: Option<(Headers, Option<Body>)>,
+}
+
+/// An UPDATE or PRACK of the peer with an offer that waits for the user's answer.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) transaction: usize,
+    pub(super) head: ReplyHead,
+    /// The tag that tells the dialog.
+    pub(super) remote_tag: Bytes,
+    /// The remote target of an UPDATE, once it is accepted.
+    pub(super) target: Option<Bytes>,
+    /// What an UPDATE says about the session timer; `None` for a PRACK.
+    pub(super) terms: Option<Terms>,
+    /// When the user has waited too long.
+    pub(super) until: Instant,
 }
 
 impl Session {
@@ -118,9 +168,30 @@ impl Session {
         self.state == State::Over && self.outgoing.is_empty() && self.incoming.is_empty() && self.byes == 0
     }
 
+    /// The dialog with the peer of this tag: the user's, an early one, or one that was declined.
+    pub(super) fn dialog_with(&mut self, remote_tag: &[u8]) -> Option<&mut Dialog> {
+        let early = self.incoming.iter_mut().filter_map(|incoming| incoming.dialog.as_mut());
+        let legs = self.outgoing.iter_mut().flat_map(|outgoing| &mut outgoing.legs);
+        let mut all = self.dialog.iter_mut().chain(early).chain(legs.map(|leg| &mut leg.dialog));
+        all.find(|dialog| dialog.remote_tag() == remote_tag)
+    }
+
+    /// Whether the dialog with the peer of this tag is one that the user has, or may get.
+    pub(super) fn is_open(&self, remote_tag: &[u8]) -> bool {
+        match self.state {
+            State::Inviting | State::Established => {
+                self.dialog.as_ref().is_none_or(|dialog| dialog.remote_tag() == remote_tag)
+            }
+            State::Leaving | State::Over => false,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let outgoing = self.outgoing.iter().filter_map(|outgoing| outgoing.usage.deadline());
         let incoming = self.incoming.iter().filter_map(|incoming| incoming.usage.deadline());
-        outgoing.chain(incoming).min()
+        let reliable = self.incoming.iter().filter_map(|incoming| incoming.reliable.as_ref()?.deadline());
+        let asked = self.asked.iter().map(|asked| asked.until);
+        let session_timer = self.session_timer.iter().map(SessionTimer::deadline);
+        outgoing.chain(incoming).chain(reliable).chain(asked).chain(session_timer).min()
     }
 }

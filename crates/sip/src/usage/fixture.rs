@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
+use super::reliable::{self, ReliableServer};
 use crate::time::{Duration, Instant};
 
 /// `ms` milliseconds after the start.
@@ -43,6 +44,19 @@ impl Machine for InviteClient {
 impl Machine for InviteServer {
     type Told = invite_server::Action;
     const NOTHING: Self::Told = invite_server::Action::Nothing;
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Self::Told {
+        self.handle_timeout(now)
+    }
+}
+
+impl Machine for ReliableServer {
+    type Told = reliable::Action;
+    const NOTHING: Self::Told = reliable::Action::Nothing;
 
     fn deadline(&self) -> Option<Instant> {
         self.deadline()

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!                 accept     refuse    CANCEL        ACK          BYE           leave         timer
-//! Alerting   V1   Accepted   Refused   Cancelled     -            Cancelled     -             Expires: Cancelled +487
+//! Alerting   V1   Accepted   Refused   Cancelled     -            Cancelled     -             Expires: Cancelled +487; +1xx
 //! Accepted   V2   -          -         no effect     Confirmed    Finished      LeaveWaiting  resend; 64*T1: +BYE
 //! LeaveWaiting    -          -         no effect     +BYE         Finished      -             resend; 64*T1: +BYE
 //! Confirmed  V3   -          -         no effect     -            -             -             -
@@ -27,9 +27,9 @@ pub struct InviteServer {
 
 /// See the table at the top of this file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "expires_at: when the invitation lapses")]
+#[allow(missing_docs, reason = "expires_at: when the invitation lapses; remind: when the 1xx is due again")]
 pub enum State {
-    Alerting { expires_at: Option<Instant> },
+    Alerting { expires_at: Option<Instant>, remind: Option<Resend> },
     Accepted(AckWait),
     LeaveWaiting(AckWait),
     Confirmed,
@@ -62,12 +62,15 @@ pub enum Action {
     GiveUp,
     /// Send 487: the invitation lapsed (§13.3.1).
     Lapse,
+    /// Say the last 1xx again: proxies give up on an INVITE that nobody speaks of (§13.3.1.1).
+    Remind,
 }
 
 impl InviteServer {
     /// An INVITE has been received; it lapses after `expires`, if that is given.
     pub fn new(now: Instant, expires: Option<Duration>, timers: Timers) -> Self {
-        Self { timers, state: State::Alerting { expires_at: expires.map(|expires| now + expires) } }
+        let expires_at = expires.map(|expires| now + expires);
+        Self { timers, state: State::Alerting { expires_at, remind: None } }
     }
 
     /// The state.
@@ -83,6 +86,13 @@ impl InviteServer {
     /// Whether a 2xx has been sent and its ACK has not come.
     pub fn is_unacknowledged(&self) -> bool {
         matches!(self.state, State::Accepted(_) | State::LeaveWaiting(_))
+    }
+
+    /// A 1xx other than 100 has been sent. It is said again after each `interval`.
+    pub fn progress(&mut self, now: Instant, interval: Duration) {
+        if let State::Alerting { remind, .. } = &mut self.state {
+            *remind = Some(Resend { at: now + interval, interval });
+        }
     }
 
     /// The user accepted and `response`, a 2xx, has been sent.
@@ -151,9 +161,13 @@ impl InviteServer {
     /// The expiry, the retransmission of the 2xx or its end, whichever has come.
     pub fn handle_timeout(&mut self, now: Instant) -> Action {
         match &mut self.state {
-            State::Alerting { expires_at: Some(at) } if *at <= now => {
+            State::Alerting { expires_at: Some(at), .. } if *at <= now => {
                 self.state = State::Cancelled;
                 Action::Lapse
+            }
+            State::Alerting { remind: Some(remind), .. } if remind.at <= now => {
+                *remind = remind.next(now, remind.interval);
+                Action::Remind
             }
             State::Accepted(wait) if wait.give_up_at <= now => {
                 self.state = State::Finished;
@@ -180,7 +194,9 @@ impl InviteServer {
     /// When to call [`Self::handle_timeout`].
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Alerting { expires_at } => *expires_at,
+            State::Alerting { expires_at, remind } => {
+                expires_at.iter().copied().chain(remind.map(|remind| remind.at)).min()
+            }
             State::Accepted(wait) | State::LeaveWaiting(wait) => Some(wait.resend.at.min(wait.give_up_at)),
             State::Confirmed | State::Refused | State::Cancelled | State::Finished => None,
         }

@@ -1,11 +1,16 @@
 //! What makes a dialog or lives in one (RFC 5057): the INVITE usage, seen from both sides.
 //!
-//! These machines hold no identifiers, and no bytes but a 2xx that waits for its ACK: they say what is to be done, and the endpoint does it.
+//! Beside it: what makes its provisional responses reliable, and what keeps its session from being forgotten.
+//!
+//! These machines hold no identifiers, and no bytes but responses that wait for their ACK or PRACK: they say what is to
+//! be done, and the endpoint does it.
 
 #[cfg(test)]
 mod fixture;
 pub mod invite_client;
 pub mod invite_server;
+pub mod reliable;
+pub mod session_timer;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,13 +38,14 @@ pub enum End {
     TimedOut,
     /// The request could not be sent, or its connection was lost.
     TransportFailed,
-    /// A 2xx was never acknowledged (§13.3.1.4).
+    /// A 2xx was never acknowledged (§13.3.1.4), or a reliable 1xx (RFC 3262 §3).
     NotAcknowledged,
     /// The local side sent BYE.
     Left,
     /// The peer sent BYE.
     Released,
-    /// The peer does not know the session any more: 481 or 408 within it (§12.2.1.2).
+    /// The peer does not know the session any more: 481 or 408 within it (§12.2.1.2), or nobody refreshed it in time
+    /// (RFC 4028 §10).
     Lost,
 }
 

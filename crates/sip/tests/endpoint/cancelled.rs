@@ -111,7 +111,7 @@ fn of_accept_and_cancel_the_first_wins() {
     let (mut wire, session, _, _) = cancelled();
     assert_eq!(wire.accept(session), Err(Misuse::NothingToAnswer));
     assert_eq!(wire.refuse(session, 486), Err(Misuse::NothingToAnswer));
-    let ring = Command::Progress { session, status: 180, headers: Vec::new() };
+    let ring = Command::Progress { session, status: 180, headers: Vec::new(), body: None };
     assert_eq!(wire.command(ring), Err(Misuse::NothingToAnswer));
     wire.quiet();
     wire.finish();

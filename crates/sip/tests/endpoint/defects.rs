@@ -18,7 +18,6 @@ fn the_cancel_of_every_invite_is_that_of_its_invite() {
         (Name::ProxyRequire, "sec-agree"),
         (Name::Supported, "timer"),
         (Name::PPreferredIdentity, "<sip:anna@example.com>"),
-        (Name::SessionExpires, "1800"),
         (Name::AcceptContact, "*;+g.poc.talkburst"),
         (Name::Authorization, "Digest username=\"a\""),
         (Name::ProxyAuthorization, "Digest username=\"a\""),

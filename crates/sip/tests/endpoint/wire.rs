@@ -285,7 +285,8 @@ impl Wire {
     }
 
     pub(crate) fn ring(&mut self, session: SessionId) {
-        self.command(Command::Progress { session, status: 180, headers: Vec::new() }).expect("alerting");
+        self.command(Command::Progress { session, status: 180, headers: Vec::new(), body: None })
+            .expect("alerting");
     }
 
     pub(crate) fn accept(&mut self, session: SessionId) -> Result<(), Misuse> {
@@ -548,6 +549,7 @@ fn session_of(event: &Event) -> Option<SessionId> {
         | Event::Established { session, .. }
         | Event::Invited { session, .. }
         | Event::Acknowledged { session, .. }
+        | Event::ProgressAcknowledged { session, .. }
         | Event::ModificationOffered { session, .. }
         | Event::Modified { session, .. }
         | Event::ModificationEnded { session, .. }

@@ -126,6 +126,29 @@ mod alerting {
         assert_waits_for_no_timer(&InviteServer::new(at(0), None, Timers::default()));
     }
 
+    // RFC 3261 §13.3.1.1: at every minute, from the last one that was said.
+    #[test]
+    fn a_1xx_is_said_again_every_minute_until_the_end() {
+        let minute = Duration::from_secs(60);
+        let mut server = InviteServer::new(at(0), Some(Duration::from_secs(200)), Timers::default());
+        server.progress(at(100), minute);
+        server.progress(at(300), minute);
+        for ms in [60_300, 120_300, 180_300] {
+            assert_eq!(wake(&mut server, ms), Action::Remind);
+        }
+        assert_eq!(wake(&mut server, 200_000), Action::Lapse);
+        assert_waits_for_no_timer(&server);
+    }
+
+    #[test]
+    fn a_decision_ends_the_reminders() {
+        let mut server = InviteServer::new(at(0), None, Timers::default());
+        server.progress(at(100), Duration::from_secs(60));
+        server.refuse();
+        server.progress(at(200), Duration::from_secs(60));
+        assert_waits_for_no_timer(&server);
+    }
+
     // There is no 2xx to acknowledge.
     #[test]
     fn an_ack_that_nothing_asked_for_is_ignored() {
@@ -400,7 +423,8 @@ fn show(state: &State, now: Instant) -> String {
         format!("{name} {{ resend {}, give up {} }}", wait(now, resend.at), wait(now, *give_up_at))
     };
     match state {
-        State::Alerting { expires_at } => {
+        State::Alerting { expires_at, remind } => {
+            assert_eq!(*remind, None, "nothing was said");
             let expires = expires_at.map_or_else(|| "never".to_owned(), |at| wait(now, at));
             format!("Alerting {{ expires {expires} }}")
         }
@@ -417,7 +441,9 @@ fn told(action: Action) -> String {
             assert_eq!(response, ok());
             "Resend 200".to_owned()
         }
-        Action::Establish | Action::Leave | Action::GiveUp | Action::Lapse => format!("{action:?}"),
+        Action::Establish | Action::Leave | Action::GiveUp | Action::Lapse | Action::Remind => {
+            format!("{action:?}")
+        }
     }
 }
 

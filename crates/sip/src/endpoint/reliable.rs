@@ -1,0 +1,271 @@
+//! Reliable provisional responses and PRACK, on both sides. RFC 3262.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::usage::reliable::{Action, Provisional, ReliableServer};
+use crate::usage::{Scope, invite_client};
+
+/// RFC 3261 §13.3.1.1: how often a provisional response is said again.
+const REMIND_AFTER: Duration = Duration::from_secs(60);
+
+/// RFC 3262 §3: the same for one that is sent reliably.
+const REMIND_RELIABLY_AFTER: Duration = Duration::from_secs(150);
+
+impl Endpoint {
+    // The side that is invited.
+
+    /// What makes the provisional responses to `request` reliable, if they are to be.
+    pub(super) fn reliability_of(&mut self, request: &Message) -> Option<ReliableServer> {
+        let is_required = request.lists(Name::Require, b"100rel");
+        let is_wanted = match self.config.reliability {
+            Reliability::Never => false,
+            Reliability::WhenRequired => is_required,
+            Reliability::WhenSupported => is_required || request.lists(Name::Supported, b"100rel"),
+        };
+        // §3: from 1 to 2^31 - 1, each as likely as any other.
+        let first = 1 + self.identifiers.below(i32::MAX as u32);
+        is_wanted.then(|| ReliableServer::new(first, self.config.timers))
+    }
+
+    /// Sends a 1xx of the user, reliably if the INVITE is such.
+    pub(super) fn send_progress(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        status: u16,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<(), Misuse> {
+        let (now, product) = (self.now, self.config.product.clone());
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let (path, tag) = (session.path, session.local_tag);
+        let contact = self.contact(&path, &tag);
+        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let incoming = session.incoming_of(transaction).ok_or(Misuse::NothingToAnswer)?;
+        let Some(reliable) = &mut incoming.reliable else {
+            incoming.usage.progress(now, REMIND_AFTER);
+            self.respond(id, transaction, status, &Extra { contact: Some(&contact), headers, body });
+            self.reschedule_session(id);
+            return Ok(());
+        };
+        if reliable.is_full() {
+            return Err(Misuse::Busy);
+        }
+        let number = reliable.next_number();
+        let mut lines = headers.clone();
+        lines.push((Name::Require, Bytes::from_static(b"100rel")));
+        lines.push((Name::RSeq, Bytes::from(number.to_string())));
+        lines.extend(allow()); // RFC 3311 §5.1: so that the peer knows whether it may send UPDATE
+        let extra = Extra { contact: Some(&contact), headers: &lines, body };
+        let response = incoming.head.response(status, tag.as_bytes(), &product, &extra);
+        let action = reliable.send(now, Provisional { status, number, response, describes: body.is_some() });
+        incoming.described |= body.is_some();
+        incoming.said = Some((status, headers.clone()));
+        incoming.usage.progress(now, REMIND_RELIABLY_AFTER);
+        if let Some(body) = body {
+            session.described = Some(body.clone());
+        }
+        self.take_reliable(id, transaction, action);
+        self.reschedule_session(id);
+        Ok(())
+    }
+
+    /// Nobody has decided for a while: the last 1xx again, in the way in which it was said.
+    pub(super) fn remind(&mut self, id: SessionId, transaction: usize) {
+        let Some(incoming) = self.session(id).and_then(|session| session.incoming_of(transaction)) else {
+            return;
+        };
+        match (&incoming.reliable, &incoming.said) {
+            (Some(reliable), Some((status, headers))) if reliable.is_idle() => {
+                let (status, headers) = (*status, headers.clone());
+                let sent = self.send_progress(id, transaction, status, &headers, None);
+                debug_assert_eq!(sent, Ok(()), "nothing waits");
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine {
+                    machine.handle_invite(&mut self.outbox);
+                }
+            }
+        }
+    }
+
+    fn take_reliable(&mut self, id: SessionId, transaction: usize, action: Action) {
+        let now = self.now;
+        match action {
+            Action::Nothing => {}
+            Action::Send(Provisional { status, response, .. }) => {
+                if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine {
+                    machine.respond(now, status, response, &mut self.outbox);
+                }
+                self.reschedule(transaction);
+            }
+            Action::GiveUp => self.give_up_unheard(id, transaction),
+        }
+    }
+
+    /// §3: no PRACK came for 64*T1: 5xx.
+    fn give_up_unheard(&mut self, id: SessionId, transaction: usize) {
+        let Some(session) = self.session(id) else { return };
+        let Some(incoming) = session.incoming_of(transaction).filter(|each| each.usage.is_alerting()) else {
+            return;
+        };
+        incoming.usage.refuse();
+        let is_session = incoming.dialog.is_some();
+        self.respond(id, transaction, 504, &Extra::default());
+        let (end, by, status) = (End::NotAcknowledged, Party::Remote, Some(504));
+        if is_session {
+            self.end(id, end, by, status, None);
+        } else {
+            let event = Event::ModificationEnded { session: id, end, by, status, retry_after: None };
+            self.events.push_back(event);
+        }
+    }
+
+    pub(super) fn handle_reliable_timeouts(&mut self, id: SessionId) {
+        let now = self.now;
+        let Some(session) = self.session(id) else { return };
+        let actions: SmallVec<[(usize, Action); 2]> = session
+            .incoming
+            .iter_mut()
+            .filter_map(|incoming| {
+                Some((incoming.transaction, incoming.reliable.as_mut()?.handle_timeout(now)))
+            })
+            .collect();
+        for (transaction, action) in actions {
+            self.take_reliable(id, transaction, action);
+        }
+    }
+
+    /// A PRACK, in order: 200 if it matches what waits for one, else 481.
+    pub(super) fn handle_prack(
+        &mut self,
+        key: Key,
+        path: Path,
+        id: SessionId,
+        request: &Message,
+    ) -> Result<(), Fault> {
+        let now = self.now;
+        let rack = request.rack()?;
+        let Some(session) = self.session(id) else { return Ok(()) };
+        let is_over = session.state == State::Over;
+        let mut matching = session
+            .incoming
+            .iter_mut()
+            .filter(|incoming| incoming.cseq == rack.number && rack.method == b"INVITE");
+        let found = matching.find_map(|incoming| {
+            let action = incoming.reliable.as_mut()?.handle_prack(now, rack.response)?;
+            Some((incoming.transaction, incoming.offers, action))
+        });
+        let Some((transaction, offers, action)) = found else {
+            return self.answer(key, path, request, 481, &Vec::new());
+        };
+        // §5: an offer if the INVITE had one, which the 1xx answered; else the answer to the offer of the 1xx.
+        let asks = offers && needs_reading(request) && !is_over;
+        match self.unacceptable(request).filter(|_| asks) {
+            Some((status, headers)) => self.answer(key, path, request, status, &headers)?,
+            None if asks => self.ask(key, path, id, request, None)?,
+            None => self.answer(key, path, request, 200, &Vec::new())?,
+        }
+        if !is_over {
+            let told = Event::ProgressAcknowledged { session: id, request: request.clone() };
+            self.events.push_back(told);
+            if asks && self.session(id).is_some_and(|session| session.asked.is_some()) {
+                self.events.push_back(Event::ModificationOffered { session: id, request: request.clone() });
+            }
+        }
+        self.take_reliable(id, transaction, action);
+        self.accept_at_last(id);
+        self.reschedule_session(id);
+        Ok(())
+    }
+
+    /// Sends the 2xx that waited for a PRACK, if nothing keeps it any more.
+    pub(super) fn accept_at_last(&mut self, id: SessionId) {
+        let Some(session) = self.session(id) else { return };
+        if session.asked.is_some() {
+            return;
+        }
+        let Some(incoming) = session.alerting() else { return };
+        if incoming.reliable.as_ref().is_some_and(ReliableServer::delays_success) {
+            return;
+        }
+        let transaction = incoming.transaction;
+        if let Some((headers, body)) = incoming.accepted.take() {
+            self.send_success(id, transaction, &headers, body.as_ref());
+        }
+    }
+
+    // The side that invites.
+
+    /// A 1xx that came reliably gets its PRACK. Returns whether it may be looked at further: not if it is a copy or out
+    /// of order (§4).
+    pub(super) fn acknowledge_progress(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        response: &Message,
+    ) -> bool {
+        let is_reliable = response.lists(Name::Require, b"100rel");
+        let Some(number) = response.number(Name::RSeq).ok().flatten().filter(|_| is_reliable) else {
+            return true;
+        };
+        let Some(place) = self.leg_of(id, transaction, response) else { return false };
+        let Some(session) = self.session(id) else { return false };
+        let inherited = session.path;
+        let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
+            return false;
+        };
+        // Also to one that is not wanted any more: it keeps the peer from sending it again. After a final response
+        // nobody waits for it (§4).
+        let is_settled = match outgoing.usage.state() {
+            invite_client::State::Answered
+            | invite_client::State::Withdrawn
+            | invite_client::State::Finished => true,
+            invite_client::State::Calling { .. }
+            | invite_client::State::CancelWaiting
+            | invite_client::State::Proceeding { .. }
+            | invite_client::State::Cancelling { .. }
+            | invite_client::State::GivenUp { .. } => false,
+        };
+        let leg = &mut outgoing.legs[place];
+        if is_settled || !leg.reliable.accept(number) {
+            return false;
+        }
+        leg.described |= !response.body().is_empty();
+        // A re-INVITE runs in the dialog that the session has.
+        let of_session = session.dialog.as_mut().filter(|_| outgoing.usage.scope() == Scope::Modification);
+        let dialog = of_session.unwrap_or(&mut leg.dialog);
+        let cseq = dialog.next_cseq();
+        let dialog = dialog.clone();
+        let invite = response.cseq().map_or(0, |cseq| cseq.number);
+        let lines = vec![(Name::RAck, Bytes::from(format!("{number} {invite} INVITE")))];
+        let path = self.path_in(&dialog, inherited);
+        let sent = self.send_in_dialog(&dialog, cseq, Method::Prack, &lines, path, Owner::Nobody);
+        debug_assert_eq!(sent, Ok(()), "nothing in it is the user's");
+        true
+    }
+
+    /// Sends a request without a body in `dialog`.
+    pub(super) fn send_in_dialog(
+        &mut self,
+        dialog: &Dialog,
+        cseq: u32,
+        method: Method,
+        lines: &Headers,
+        path: Path,
+        owner: Owner,
+    ) -> Result<(), Misuse> {
+        let branch = self.identifiers.draw();
+        let via = self.via(&path, &branch);
+        let mut writer = dialog.write_request(&mut self.scratch, method, cseq, via.as_bytes());
+        for (name, value) in lines {
+            writer.line(*name, value);
+        }
+        writer.finish(None);
+        let request = self.composed()?;
+        self.send_request(request, &branch, method.as_str().as_bytes(), path, owner);
+        Ok(())
+    }
+}
