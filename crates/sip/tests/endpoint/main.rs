@@ -12,6 +12,7 @@ mod hygiene;
 mod matching;
 mod modifications;
 mod races;
+mod reliable;
 mod robustness;
 mod streams;
 mod wire;
