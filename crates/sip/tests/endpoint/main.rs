@@ -14,5 +14,7 @@ mod modifications;
 mod races;
 mod reliable;
 mod robustness;
+mod session_timers;
 mod streams;
+mod updates;
 mod wire;
