@@ -95,7 +95,7 @@ fn a_capture_holds_every_datagram_and_tshark_reads_it_as_sip() {
     }
 }
 
-/// Every packet is SIP to Wireshark's dissector too, well-formed, and without an expert warning.
+/// C21: every packet is SIP to Wireshark's dissector too, well-formed, and without an expert warning.
 fn check_with_tshark(file: &std::path::Path, packets: usize) {
     let fields =
         ["-T", "fields", "-e", "sip.CSeq.method", "-e", "_ws.malformed", "-e", "_ws.expert.severity"];

@@ -70,3 +70,31 @@ fn every_file_that_a_document_links_to_exists() {
         }
     }
 }
+
+/// Whether `name` stands in `text` as a word.
+fn names(text: &str, name: &str) -> bool {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    text.match_indices(name).any(|(at, _)| {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        !is_word(before) && !is_word(bytes.get(at + name.len()))
+    })
+}
+
+#[test]
+fn every_defect_and_every_mistake_that_an_endpoint_can_make_is_named_by_a_test() {
+    let mut text = String::new();
+    for part in ["sip/tests", "sip/src", "poc/src", "sim/tests", "talkburst/tests"] {
+        sources(&root().join("crates").join(part), &mut text);
+    }
+    let document = read("docs/cancel.md");
+    let defects = document.lines().filter(|line| line.starts_with("| C") && !line.contains("(not yet: "));
+    let defects = defects.filter_map(|line| line.split('|').nth(1)).map(|id| id.trim().to_owned());
+    let mistakes = (1..=14).map(|number| format!("item {number}"));
+    let tests = (1..=16).map(|number| format!("T{number}"));
+    let text = text.replace("Item ", "item ");
+    let wanted: Vec<_> = defects.chain(mistakes).chain(tests).filter(|id| id.len() > 1).collect();
+    assert!(wanted.len() > 60, "{}", wanted.len());
+    let missing: Vec<_> = wanted.iter().filter(|id| !names(&text, id)).collect();
+    assert!(missing.is_empty(), "no test names {missing:?}");
+}
