@@ -109,6 +109,8 @@ impl Trace {
             Event::Progress { status, .. } => format!("told: progress ({status})"),
             Event::Invited { .. } => "told: invited".to_owned(),
             Event::Established { .. } => "told: in session".to_owned(),
+            Event::Modified { .. } => "told: media changed".to_owned(),
+            Event::ModificationEnded { .. } => "told: media as before".to_owned(),
             Event::Ended { outcome, .. } => match outcome.status {
                 Some(status) => format!("told: {outcome} ({status})"),
                 None => format!("told: {outcome}"),

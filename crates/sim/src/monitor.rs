@@ -283,6 +283,8 @@ impl Monitor {
             Event::Progress { session, .. }
             | Event::Invited { session, .. }
             | Event::Established { session, .. }
+            | Event::Modified { session, .. }
+            | Event::ModificationEnded { session, .. }
             | Event::Ended { session, .. } => *session,
             Event::Disconnect { .. } => return,
         };

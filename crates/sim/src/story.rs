@@ -149,7 +149,11 @@ impl Teller {
                 self.plan(when, place, Planned::HangUp(*session));
                 self.plan(now + PATIENCE, place, Planned::HangUp(*session));
             }
-            Event::Progress { .. } | Event::Ended { .. } | Event::Disconnect { .. } => {}
+            Event::Progress { .. }
+            | Event::Modified { .. }
+            | Event::ModificationEnded { .. }
+            | Event::Ended { .. }
+            | Event::Disconnect { .. } => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The PoC Client: on-demand PoC Sessions from the user's side.
 //!
 //! Starting, being invited (manual and automatic answer), cancelling (PoC CP 6.1.X.1), being cancelled (6.2.X.1),
-//! refusing, leaving (6.1.6.1), being released. What SIP requires of all that is the endpoint's; what is here is what
+//! refusing, leaving (6.1.6.1), being released, modifying. What SIP requires of all that is the endpoint's; what is here is what
 //! PoC adds: the header fields and media of a PoC Session, answer modes, and how it ended for the user.
 
 mod outcome;
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::transport::{ConnectionId, Path, Target, Transmit};
+use sip::usage::{End, Party};
 use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
 
 pub use outcome::{Outcome, Role, Timing};
@@ -125,7 +126,7 @@ pub enum Command {
         /// The PoC Address to invite, as a URI.
         invited: Bytes,
     },
-    /// Give up a session that the other side has not answered.
+    /// Give up a session that the other side has not answered, or a modification that it has not.
     Cancel(SessionId),
     /// Accept an invitation.
     Accept(SessionId),
@@ -133,6 +134,8 @@ pub enum Command {
     Refuse(SessionId),
     /// Leave a session.
     Leave(SessionId),
+    /// Offer the client's capabilities again in an established session.
+    Modify(SessionId),
 }
 
 /// What the user must know.
@@ -162,6 +165,24 @@ pub enum Event {
         answer_state: AnswerState,
         /// The media agreed on.
         media: Box<Media>,
+    },
+    /// The media of an established session have been agreed on anew.
+    Modified {
+        /// Which.
+        session: SessionId,
+        /// The media agreed on.
+        media: Box<Media>,
+    },
+    /// A modification came to nothing, and the media are as before.
+    ModificationEnded {
+        /// Which.
+        session: SessionId,
+        /// How.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response, if there was one. A 2xx crossed our CANCEL: the peer believes in the modification.
+        status: Option<u16>,
     },
     /// The session is over: the last event of it, and the only one of this kind.
     Ended {
@@ -279,7 +300,8 @@ impl Client {
         started.ok_or(Misuse::NoSession)
     }
 
-    /// Gives up a session that the other side has not answered. Asking again changes nothing.
+    /// Gives up a session that the other side has not answered, or a modification of ours in an established one, which
+    /// goes on then. Asking again changes nothing.
     ///
     /// # Errors
     /// [`Misuse::TooLate`] once it was answered: leave it instead; [`Misuse::NoSession`] if it is over.
@@ -311,13 +333,23 @@ impl Client {
         self.handle_input(now, Input::Command(Command::Leave(session))).map(|_| ())
     }
 
+    /// Offers the client's capabilities again in an established session.
+    ///
+    /// # Errors
+    /// [`Misuse::NotEstablished`] if it is not; [`Misuse::Busy`] while another modification is under way.
+    pub fn modify(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
+        self.handle_input(now, Input::Command(Command::Modify(session))).map(|_| ())
+    }
+
     /// Ends a session whatever its state: cancels, refuses or leaves it. What the hang-up key does.
     ///
     /// # Errors
     /// [`Misuse::NoSession`] if there is none.
     pub fn hang_up(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
-        let role = self.sessions.get(&session).ok_or(Misuse::NoSession)?.role();
-        let first = match role {
+        let known = self.sessions.get(&session).ok_or(Misuse::NoSession)?;
+        let first = match known.role() {
+            // A modification that waits must not be taken for the session.
+            _ if known.is_established() => return self.leave(now, session),
             Role::Inviter => self.cancel(now, session),
             Role::Invited => self.refuse(now, session),
         };

@@ -1,7 +1,7 @@
 //! One PoC Session of the client, and the procedures that begin and end it.
 
 use bytes::Bytes;
-use sip::message::{Body, Name, Uri};
+use sip::message::{Body, Fault, Name, NameAddr, Uri};
 use sip::transport::Target;
 use sip::usage::{End, Party};
 use sip::{Instant, Invite, Message, Misuse, SessionId};
@@ -21,6 +21,10 @@ pub(super) struct Session {
     unanswered: bool,
     /// What our last session description said of itself.
     origin: Origin,
+    /// Answers that came in reliable provisional responses, by the tag of their dialog (RFC 3262 §5).
+    early: Vec<(Bytes, Box<Media>)>,
+    /// Our offer stood in the 200 to a re-INVITE: the answer will stand in the ACK.
+    awaits_answer: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,16 +43,29 @@ enum State {
 
 impl Session {
     fn new(role: Role, now: Instant, state: State, origin: Origin) -> Self {
-        Self { role, timing: Timing::begun(now), state, unanswered: false, origin }
+        Self {
+            role,
+            timing: Timing::begun(now),
+            state,
+            unanswered: false,
+            origin,
+            early: Vec::new(),
+            awaits_answer: false,
+        }
     }
 
     /// What decides how it goes on: all but the moments that are only reported.
     pub(super) fn without_history(&self) -> impl std::fmt::Debug {
-        (self.role, &self.state, self.unanswered)
+        (self.role, &self.state, self.unanswered, &self.early, self.awaits_answer)
     }
 
     pub(super) fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether both sides know the session.
+    pub(super) fn is_established(&self) -> bool {
+        self.state == State::Established
     }
 
     /// When the client stops waiting for its user.
@@ -64,7 +81,11 @@ impl Client {
     pub(super) fn handle_command(&mut self, command: Command) -> Result<Option<SessionId>, Misuse> {
         // The endpoint remembers a session for a while after its end; the user does not have it any more.
         match &command {
-            Command::Cancel(id) | Command::Accept(id) | Command::Refuse(id) | Command::Leave(id) => {
+            Command::Cancel(id)
+            | Command::Accept(id)
+            | Command::Refuse(id)
+            | Command::Leave(id)
+            | Command::Modify(id) => {
                 self.sessions.get(id).ok_or(Misuse::NoSession)?;
             }
             Command::StartSession { .. } => {}
@@ -77,6 +98,7 @@ impl Client {
             Command::Accept(session) => self.accept_session(session)?,
             Command::Refuse(session) => self.refuse_session(session, 480)?, // digest Q2
             Command::Leave(session) => self.leave_session(session, Vec::new())?,
+            Command::Modify(session) => self.modify_session(session)?,
         }
         Ok(None)
     }
@@ -114,12 +136,13 @@ impl Client {
         Ok(id)
     }
 
-    /// PoC CP 6.1.X.1. Whether there is still something to cancel is the endpoint's to say.
+    /// PoC CP 6.1.X.1. Whether there is still something to cancel is the endpoint's to say. In a session that is
+    /// established that is a modification, and the session goes on.
     fn cancel_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let headers = self.release_cause(1, "User ends call");
         self.command(sip::Command::Cancel { session: id, headers })?;
         let now = self.now;
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.state == State::Inviting) {
             session.timing.cancelled.get_or_insert(now);
         }
         Ok(())
@@ -153,6 +176,18 @@ impl Client {
         Ok(())
     }
 
+    /// Offers our capabilities again: a session that was held, for instance, goes on.
+    fn modify_session(&mut self, id: SessionId) -> Result<(), Misuse> {
+        let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
+        let origin = Origin { version: session.origin.version + 1, ..session.origin }; // RFC 3264 §8
+        let body = Some(description(sdp::offer(&self.config.capabilities, origin)));
+        self.command(sip::Command::Modify { session: id, body })?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.origin = origin;
+        }
+        Ok(())
+    }
+
     fn command(&mut self, command: sip::Command) -> Result<(), Misuse> {
         self.endpoint.handle_input(self.now, sip::Input::Command(command)).map(|_| ())
     }
@@ -175,10 +210,7 @@ impl Client {
 
     pub(super) fn handle_event(&mut self, event: sip::Event) {
         match event {
-            sip::Event::Progress { session, response } => {
-                let status = response.status().unwrap_or(180);
-                self.events.push_back(Event::Progress { session, status });
-            }
+            sip::Event::Progress { session, response } => self.be_told_progress(session, &response),
             sip::Event::Invited { session, request } => self.be_invited(session, &request),
             sip::Event::Established { session, response } => self.be_answered(session, &response),
             sip::Event::Acknowledged { session, request } => self.be_acknowledged(session, &request),
@@ -189,10 +221,33 @@ impl Client {
                 self.be_ended(session, end, by, status, reason);
             }
             sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
-            // The client offers no modification, and one that the peer takes back leaves all as it was.
-            sip::Event::Modified { .. }
-            | sip::Event::ModificationEnded { .. }
-            | sip::Event::ProgressAcknowledged { .. } => {}
+            sip::Event::Modified { session, response } => self.be_modified(session, &response),
+            sip::Event::ModificationEnded { session, end, by, status, retry_after: _ } => {
+                self.events.push_back(Event::ModificationEnded { session, end, by, status });
+            }
+            // Our provisional responses describe nothing, so that no answer comes with their PRACK.
+            sip::Event::ProgressAcknowledged { .. } => {}
+        }
+    }
+
+    fn be_told_progress(&mut self, id: SessionId, response: &Message) {
+        let status = response.status().unwrap_or(180);
+        let is_reliable = response.lists(Name::Require, b"100rel") && response.value(Name::RSeq).is_some();
+        if is_reliable && !response.body().is_empty() {
+            self.note_early_answer(id, response);
+        }
+        self.events.push_back(Event::Progress { session: id, status });
+    }
+
+    /// RFC 3261 §13.2.1: the first description in a dialog is the answer; what follows repeats it.
+    fn note_early_answer(&mut self, id: SessionId, response: &Message) {
+        let forks_max = self.config.sip.forks_max;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let tag = tag_of(response.to());
+        let is_first = session.early.iter().all(|(of, _)| *of != tag) && session.early.len() < forks_max;
+        // One that cannot be used shows with the 200.
+        if is_first && let Ok(media) = sdp::accept(&self.config.capabilities, response.body()) {
+            session.early.push((tag, Box::new(media)));
         }
     }
 
@@ -231,11 +286,16 @@ impl Client {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.timing.answered = Some(now);
-        match sdp::accept(&self.config.capabilities, response.body()) {
+        let tag = tag_of(response.to());
+        let early = std::mem::take(&mut session.early).into_iter().find(|(of, _)| *of == tag);
+        let media = match early {
+            Some((_, media)) => Ok(media),
+            None => sdp::accept(&self.config.capabilities, response.body()).map(Box::new),
+        };
+        match media {
             Ok(media) => {
                 session.state = State::Established;
                 let answer_state = AnswerState::of(response).unwrap_or(AnswerState::Confirmed);
-                let media = Box::new(media);
                 self.events.push_back(Event::Established { session: id, answer_state, media });
             }
             Err(error) => {
@@ -247,6 +307,9 @@ impl Client {
 
     fn be_acknowledged(&mut self, id: SessionId, ack: &Message) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        if std::mem::take(&mut session.awaits_answer) {
+            return self.take_answer(id, ack.body());
+        }
         let State::Accepted { media } = &mut session.state else { return };
         // An INVITE without an offer: ours stood in the 200, and the answer stands in the ACK (RFC 3264, RFC 3261 §13.2.1).
         let media = match media.take() {
@@ -276,18 +339,55 @@ impl Client {
         unless_over(id, left);
     }
 
+    /// The peer offers a change: a re-INVITE, or an UPDATE, which may come before the session is established.
     fn answer_modification(&mut self, id: SessionId, request: &Message) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.origin.version += 1; // RFC 3264 §8
         let origin = session.origin;
-        let answered = match self.answer_to(request.body(), origin) {
-            Ok((answer, _)) => {
-                let body = Some(description(answer));
-                self.command(sip::Command::Accept { session: id, headers: Vec::new(), body })
-            }
-            Err(_) => self.command(sip::Command::Refuse { session: id, status: 488, headers: Vec::new() }),
+        let Ok((answer, media)) = self.answer_to(request.body(), origin) else {
+            let refusal = sip::Command::Refuse { session: id, status: 488, headers: Vec::new() };
+            let refused = self.command(refusal);
+            return unless_over(id, refused);
         };
+        let body = Some(description(answer));
+        let answered = self.command(sip::Command::Accept { session: id, headers: Vec::new(), body });
+        let is_answered = answered.is_ok();
         unless_over(id, answered);
+        let Some(session) = self.sessions.get_mut(&id).filter(|_| is_answered) else { return };
+        match (&mut session.state, media) {
+            (State::Established, Some(media)) => {
+                self.events.push_back(Event::Modified { session: id, media })
+            }
+            (State::Established, None) => session.awaits_answer = true,
+            (State::Accepted { media: agreed }, Some(media)) => *agreed = Some(media),
+            (State::Inviting, Some(media)) => {
+                let tag = tag_of(request.from());
+                session.early.retain(|(of, _)| *of != tag);
+                session.early.push((tag, media));
+            }
+            (State::Accepted { .. } | State::Inviting, None)
+            | (State::Alerting { .. } | State::Leaving, _) => {}
+        }
+    }
+
+    /// The peer accepted a change of ours, or a refresh, which offers the same again.
+    fn be_modified(&mut self, id: SessionId, response: &Message) {
+        if !response.body().is_empty() {
+            self.take_answer(id, response.body());
+        }
+    }
+
+    /// The answer to an offer of ours in an established session.
+    fn take_answer(&mut self, id: SessionId, answer: &[u8]) {
+        match sdp::accept(&self.config.capabilities, answer) {
+            Ok(media) => {
+                self.events.push_back(Event::Modified { session: id, media: Box::new(media) });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "unusable answer to a modification");
+                self.leave_for_media(id);
+            }
+        }
     }
 
     fn be_ended(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
@@ -331,6 +431,11 @@ impl Client {
             }
         }
     }
+}
+
+/// The tag of an address that the endpoint has read.
+fn tag_of(address: Result<NameAddr<'_>, Fault>) -> Bytes {
+    Bytes::copy_from_slice(address.ok().and_then(|address| address.tag()).unwrap_or_default())
 }
 
 fn description(bytes: Bytes) -> Body {

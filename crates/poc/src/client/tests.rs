@@ -26,6 +26,8 @@ fn config(place: u8) -> Config {
     Config::new(sip, Bytes::from(name), Capabilities::amr(address(place).ip(), 45_200, 25_463))
 }
 
+mod modifying;
+
 /// Two clients and a wire without time.
 #[derive(Clone)]
 struct Pair {

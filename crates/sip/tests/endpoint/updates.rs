@@ -1,5 +1,7 @@
 //! UPDATE, INFO and OPTIONS within a dialog: RFC 3311, RFC 6086, RFC 3261 §12.2.2 (R14).
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is the failure of its test")]
+
 use sip::message::Name;
 use sip::usage::{End, Party};
 use sip::{Command, Event, Message, Misuse, SessionId};

@@ -114,6 +114,8 @@ impl Stage {
             | Event::Progress { .. }
             | Event::Invited { .. }
             | Event::Established { .. }
+            | Event::Modified { .. }
+            | Event::ModificationEnded { .. }
             | Event::Disconnect { .. } => None,
         })
     }
@@ -175,6 +177,8 @@ impl Stage {
                 Event::Ended { .. }
                 | Event::Progress { .. }
                 | Event::Established { .. }
+                | Event::Modified { .. }
+                | Event::ModificationEnded { .. }
                 | Event::Disconnect { .. } => None,
             })
         })
