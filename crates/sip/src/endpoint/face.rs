@@ -297,7 +297,8 @@ pub enum Event {
         /// The re-INVITE, UPDATE or PRACK.
         request: Message,
     },
-    /// Our change was accepted and the ACK has been sent.
+    /// Our change was accepted and the ACK has been sent; or a refresh of ours, whose answer may be another one (RFC 4028
+    /// §7.4).
     Modified {
         /// Which.
         session: SessionId,

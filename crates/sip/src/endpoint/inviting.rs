@@ -301,7 +301,7 @@ impl Endpoint {
                     dialog.refresh_target(response);
                 }
                 if session.state == State::Established {
-                    session.described = described;
+                    session.described = described.or(session.described.take());
                     session.note_allowed(response);
                     self.be_agreed(id, session_expires, response);
                 }

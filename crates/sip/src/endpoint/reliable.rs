@@ -17,6 +17,7 @@ impl Endpoint {
 
     /// What makes the provisional responses to `request` reliable, if they are to be.
     pub(super) fn reliability_of(&mut self, request: &Message) -> Option<ReliableServer> {
+        let timers = self.config.timers;
         let is_required = request.lists(Name::Require, b"100rel");
         let is_wanted = match self.config.reliability {
             Reliability::Never => false,
@@ -24,8 +25,7 @@ impl Endpoint {
             Reliability::WhenSupported => is_required || request.lists(Name::Supported, b"100rel"),
         };
         // §3: from 1 to 2^31 - 1, each as likely as any other.
-        let first = 1 + self.identifiers.below(i32::MAX as u32);
-        is_wanted.then(|| ReliableServer::new(first, self.config.timers))
+        is_wanted.then(|| ReliableServer::new(1 + self.identifiers.below(i32::MAX as u32), timers))
     }
 
     /// Sends a 1xx of the user, reliably if the INVITE is such.
@@ -150,6 +150,10 @@ impl Endpoint {
         let rack = request.rack()?;
         let Some(session) = self.session(id) else { return Ok(()) };
         let is_over = session.state == State::Over;
+        if session.asked.is_some() && needs_reading(request) {
+            let headers = vec![(Name::RetryAfter, Bytes::from_static(b"1"))];
+            return self.answer(key, path, request, 500, &headers); // RFC 3311 §5.2, in its spirit
+        }
         let mut matching = session
             .incoming
             .iter_mut()
@@ -212,6 +216,8 @@ impl Endpoint {
             return true;
         };
         let Some(place) = self.leg_of(id, transaction, response) else { return false };
+        // Without room for a PRACK it has not come: the peer sends it again.
+        let is_full = self.transactions.len() >= self.config.transactions_max;
         let Some(session) = self.session(id) else { return false };
         let inherited = session.path;
         let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
@@ -230,7 +236,7 @@ impl Endpoint {
             | invite_client::State::GivenUp { .. } => false,
         };
         let leg = &mut outgoing.legs[place];
-        if is_settled || !leg.reliable.accept(number) {
+        if is_settled || is_full || !leg.reliable.accept(number) {
             return false;
         }
         leg.described |= !response.body().is_empty();

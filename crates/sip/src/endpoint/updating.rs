@@ -90,9 +90,11 @@ impl Endpoint {
                 session.described = Some(body.clone());
             }
         }
+        let is_established = session.state == State::Established;
         let mut headers = headers.clone();
         let contact = asked.terms.filter(|_| status < 300).map(|terms| {
-            headers.extend(self.agree(id, &terms));
+            // What is not established yet does not expire: its INVITE says when it begins to (RFC 4028 §9).
+            headers.extend(if is_established { self.agree(id, &terms) } else { self.introduction() });
             self.contact(&path, &tag)
         });
         self.respond_asked(&asked, status, &Extra { contact: contact.as_deref(), headers: &headers, body });

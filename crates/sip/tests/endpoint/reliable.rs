@@ -425,6 +425,26 @@ fn a_reliable_response_to_an_invitation_that_was_given_up_is_acknowledged() {
     wire.finish();
 }
 
+/// A PRACK needs room like everything else: without it the response has not come, and may come again.
+#[test]
+fn without_room_for_a_prack_the_response_has_not_come() {
+    let mut wire = Wire::with(|config| config.transactions_max = 2);
+    wire.invite();
+    let invite = wire.one();
+    wire.receive(&reliably(&invite, 180, "p1", 1));
+    let first = wire.one();
+    wire.receive(&reliably(&invite, 180, "p1", 2));
+    assert_eq!(wire.words(), [""; 0]);
+    assert_eq!(wire.events().len(), 1);
+    wire.answer(&first, 200, "");
+    wire.advance(ms(6000));
+    wire.sent();
+    wire.receive(&reliably(&invite, 180, "p1", 2));
+    assert_eq!(text(&wire.one(), Name::RAck), "2 1 INVITE");
+    wire.answer(&invite, 480, "p1");
+    wire.finish();
+}
+
 /// A PRACK within a re-INVITE counts in the session's dialog.
 #[test]
 fn a_reliable_response_to_a_re_invite_is_acknowledged_in_the_session() {

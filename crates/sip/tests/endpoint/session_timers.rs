@@ -285,6 +285,27 @@ fn a_refresh_waits_for_a_change_that_is_under_way() {
     wire.finish();
 }
 
+/// What is not established does not expire: an UPDATE in an early dialog starts no timer.
+#[test]
+fn an_early_dialog_does_not_expire() {
+    let mut wire = Wire::new();
+    let invite = Request::invite("inv");
+    wire.receive(&invite.text());
+    let session = wire.invited();
+    wire.ring(session);
+    let ringing = wire.one();
+    let lines = "Supported: timer\r\nSession-Expires: 90;refresher=uas\r\n";
+    wire.receive(&invite.within(&ringing, "UPDATE", 8).with(CONTACT).with(lines).text());
+    let answer = wire.one();
+    assert_eq!(word(&answer), "200 UPDATE");
+    assert!(answer.value(Name::SessionExpires).is_none());
+    wire.advance(secs(300));
+    assert!(wire.ended().is_none());
+    assert!(wire.words().iter().all(|word| word == "180 INVITE"));
+    wire.refuse(session, 480).unwrap();
+    wire.finish();
+}
+
 /// I9: nothing of the timer outlives the session, whoever ends it and whatever is under way.
 #[test]
 fn the_timer_ends_with_its_session() {

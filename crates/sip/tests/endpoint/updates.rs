@@ -262,6 +262,28 @@ fn an_update_that_waits_when_its_session_ends_is_answered() {
     wire.finish();
 }
 
+/// One offer at a time, whatever it comes in; and each request gets its one answer.
+#[test]
+fn a_prack_with_an_offer_waits_for_no_update() {
+    let mut wire = Wire::new();
+    let required = Request::invite("inv").with("Require: 100rel\r\n");
+    wire.receive(&required.text());
+    let session = wire.invited();
+    wire.command(Command::Progress { session, status: 183, headers: Vec::new(), body: sdp() }).unwrap();
+    let described = wire.one();
+    wire.receive(&offer(&required, &described, 8).text());
+    assert!(is_offered(&mut wire));
+    let lines =
+        format!("RAck: {} 7 INVITE\r\nContent-Type: application/sdp\r\n", text(&described, Name::RSeq));
+    let prack = required.within(&described, "PRACK", 9).with(&lines);
+    wire.receive(&Request { body: OFFER.into(), ..prack }.text());
+    assert_eq!(wire.words(), ["500 PRACK"]);
+    wire.accept(session).unwrap();
+    assert_eq!(wire.words(), ["200 UPDATE"]);
+    wire.refuse(session, 480).unwrap();
+    wire.finish();
+}
+
 /// §5.2, RFC 6086 §4.2.2: nothing without a dialog, or in one that was declined.
 #[test]
 fn what_belongs_to_a_dialog_is_481_without_one() {
