@@ -11,6 +11,7 @@ mod dialogs;
 mod hygiene;
 mod matching;
 mod modifications;
+mod orders;
 mod races;
 mod reliable;
 mod robustness;
