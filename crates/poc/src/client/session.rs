@@ -25,6 +25,8 @@ pub(super) struct Session {
     early: Vec<(Bytes, Box<Media>)>,
     /// Our offer stood in the 200 to a re-INVITE: the answer will stand in the ACK.
     awaits_answer: bool,
+    /// Our offer stood in a reliable provisional response: the answer will stand in its PRACK.
+    offered_early: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,12 +53,13 @@ impl Session {
             origin,
             early: Vec::new(),
             awaits_answer: false,
+            offered_early: false,
         }
     }
 
     /// What decides how it goes on: all but the moments that are only reported.
     pub(super) fn without_history(&self) -> impl std::fmt::Debug {
-        (self.role, &self.state, self.unanswered, &self.early, self.awaits_answer)
+        (self.role, &self.state, self.unanswered, &self.early, self.awaits_answer, self.offered_early)
     }
 
     pub(super) fn role(&self) -> Role {
@@ -154,7 +157,8 @@ impl Client {
         let Ok((answer, media)) = self.answer_to(offer, session.origin) else {
             return self.refuse_session(id, 488);
         };
-        let (headers, body) = (Vec::new(), Some(description(answer)));
+        let body = (!session.offered_early).then(|| description(answer));
+        let headers = Vec::new();
         self.command(sip::Command::Accept { session: id, headers, body })?;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.timing.answered = Some(self.now);
@@ -225,8 +229,12 @@ impl Client {
             sip::Event::ModificationEnded { session, end, by, status, retry_after: _ } => {
                 self.events.push_back(Event::ModificationEnded { session, end, by, status });
             }
-            // Our provisional responses describe nothing, so that no answer comes with their PRACK.
-            sip::Event::ProgressAcknowledged { .. } => {}
+            sip::Event::ProgressAcknowledged { session, request } => {
+                let is_answer = self.sessions.get(&session).is_some_and(|session| session.offered_early);
+                if is_answer && !request.body().is_empty() {
+                    self.note_early_answer(session, request.from(), request.body());
+                }
+            }
         }
     }
 
@@ -234,19 +242,19 @@ impl Client {
         let status = response.status().unwrap_or(180);
         let is_reliable = response.lists(Name::Require, b"100rel") && response.value(Name::RSeq).is_some();
         if is_reliable && !response.body().is_empty() {
-            self.note_early_answer(id, response);
+            self.note_early_answer(id, response.to(), response.body());
         }
         self.events.push_back(Event::Progress { session: id, status });
     }
 
     /// RFC 3261 §13.2.1: the first description in a dialog is the answer; what follows repeats it.
-    fn note_early_answer(&mut self, id: SessionId, response: &Message) {
+    fn note_early_answer(&mut self, id: SessionId, of: Result<NameAddr<'_>, Fault>, answer: &[u8]) {
         let forks_max = self.config.sip.forks_max;
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let tag = tag_of(response.to());
+        let tag = tag_of(of);
         let is_first = session.early.iter().all(|(of, _)| *of != tag) && session.early.len() < forks_max;
         // One that cannot be used shows with the 200.
-        if is_first && let Ok(media) = sdp::accept(&self.config.capabilities, response.body()) {
+        if is_first && let Ok(media) = sdp::accept(&self.config.capabilities, answer) {
             session.early.push((tag, Box::new(media)));
         }
     }
@@ -272,12 +280,16 @@ impl Client {
         let answered = match (refusal, mode) {
             (Some(status), _) => self.refuse_session(id, status),
             (None, AnswerMode::Automatic) => self.accept_session(id),
-            (None, AnswerMode::Manual) => self.command(sip::Command::Progress {
-                session: id,
-                status: 180,
-                headers: Vec::new(),
-                body: None,
-            }),
+            (None, AnswerMode::Manual) => {
+                // RFC 3262 §5: the first reliable response to an INVITE without an offer has one.
+                let offers = offer.is_empty() && self.config.sip.reliability.applies_to(request);
+                let body = offers.then(|| description(sdp::offer(&self.config.capabilities, origin)));
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.offered_early = offers;
+                }
+                let headers = Vec::new();
+                self.command(sip::Command::Progress { session: id, status: 180, headers, body })
+            }
         };
         unless_over(id, answered);
     }
@@ -312,7 +324,7 @@ impl Client {
         }
         let State::Accepted { media } = &mut session.state else { return };
         // An INVITE without an offer: ours stood in the 200, and the answer stands in the ACK (RFC 3264, RFC 3261 §13.2.1).
-        let media = match media.take() {
+        let media = match media.take().or_else(|| session.early.pop().map(|(_, media)| media)) {
             Some(media) => Ok(media),
             None => sdp::accept(&self.config.capabilities, ack.body()).map(Box::new),
         };

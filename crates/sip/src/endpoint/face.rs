@@ -89,6 +89,18 @@ pub enum Reliability {
     WhenSupported,
 }
 
+impl Reliability {
+    /// Whether the provisional responses to `invite` are sent reliably (RFC 3262 §3).
+    pub fn applies_to(self, invite: &Message) -> bool {
+        let is_required = invite.lists(Name::Require, b"100rel");
+        match self {
+            Self::Never => false,
+            Self::WhenRequired => is_required,
+            Self::WhenSupported => is_required || invite.lists(Name::Supported, b"100rel"),
+        }
+    }
+}
+
 /// One line of a journal: enough, in order, to bring another endpoint to the same octets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Record {

@@ -434,7 +434,6 @@ impl Endpoint {
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let Some(incoming) = session.alerting() else { return Err(Misuse::NothingToAnswer) };
         incoming.usage.refuse();
-        incoming.accepted = None;
         if incoming.dialog.is_some() {
             self.end(id, End::Rejected, Party::Local, Some(status), None);
         }

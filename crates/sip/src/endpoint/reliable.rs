@@ -18,12 +18,7 @@ impl Endpoint {
     /// What makes the provisional responses to `request` reliable, if they are to be.
     pub(super) fn reliability_of(&mut self, request: &Message) -> Option<ReliableServer> {
         let timers = self.config.timers;
-        let is_required = request.lists(Name::Require, b"100rel");
-        let is_wanted = match self.config.reliability {
-            Reliability::Never => false,
-            Reliability::WhenRequired => is_required,
-            Reliability::WhenSupported => is_required || request.lists(Name::Supported, b"100rel"),
-        };
+        let is_wanted = self.config.reliability.applies_to(request);
         // §3: from 1 to 2^31 - 1, each as likely as any other.
         is_wanted.then(|| ReliableServer::new(1 + self.identifiers.below(i32::MAX as u32), timers))
     }

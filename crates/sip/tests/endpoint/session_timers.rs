@@ -318,4 +318,10 @@ fn the_timer_ends_with_its_session() {
         assert_eq!(wire.words(), ["BYE"]);
         assert!(wire.finish().iter().all(|message| word(message) != "INVITE"));
     }
+    // The session would expire while its BYE waits for an answer: one BYE.
+    let (mut wire, session, _) = established(&format!("{TIMER}Session-Expires: 180;refresher=uas\r\n"));
+    wire.advance(secs(140));
+    wire.leave(session).unwrap();
+    let bye = wire.one();
+    assert!(wire.finish().iter().all(|message| *message == bye));
 }

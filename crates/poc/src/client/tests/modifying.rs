@@ -139,6 +139,42 @@ fn only_the_reliable_answer_of_the_same_dialog_counts() {
     }
 }
 
+/// RFC 3262 §5: an INVITE without an offer that requires reliable responses: offer in the 180, answer in the PRACK.
+#[test]
+fn the_offer_of_a_reliable_180_is_answered_in_the_prack() {
+    for answered in [true, false] {
+        let mut pair = Pair::new();
+        let invite =
+            text(&invite_of_a_peer(1, "")).replace("Max-Forwards", "Require: 100rel\r\nMax-Forwards");
+        deliver(pair.now, &mut pair.ben, BEN, ANNA, Bytes::from(invite));
+        let ringing = sent(&mut pair.ben).remove(0);
+        let rseq = text(ringing.value(Name::RSeq).unwrap());
+        let own = crate::sdp::Origin { id: 45_200, version: 1 };
+        assert_eq!(text(ringing.body()), text(&crate::sdp::offer(&config(BEN).capabilities, own)));
+        let session = invited(&mut pair.ben);
+        pair.ben.accept(pair.now, session).unwrap();
+        assert_eq!(starts(&sent(&mut pair.ben)), [""; 0], "the 200 waits for the PRACK");
+        let body = if answered { answer(6000) } else { String::new() };
+        let prack = text(&ack_of_a_peer(&ringing, &body))
+            .replace("ACK", "PRACK")
+            .replace("CSeq: 1", "CSeq: 2")
+            .replace("peerack", "peerprack")
+            .replace("Max-Forwards", &format!("RAck: {rseq} 1 INVITE\r\nMax-Forwards"));
+        deliver(pair.now, &mut pair.ben, BEN, ANNA, Bytes::from(prack));
+        let answers = sent(&mut pair.ben);
+        assert_eq!(starts(&answers), ["200 PRACK", "200 INVITE"]);
+        assert!(answers[1].body().is_empty());
+        deliver(pair.now, &mut pair.ben, BEN, ANNA, ack_of_a_peer(&answers[1], ""));
+        if answered {
+            let told = events(&mut pair.ben);
+            let [established] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(media_of(established).audio.port(), 6000);
+        } else {
+            assert_eq!(starts(&sent(&mut pair.ben)), ["BYE"], "no media came of it");
+        }
+    }
+}
+
 /// A request of Ben's in the dialog that `answered`, a request of Anna's, was sent in.
 fn from_ben(ours: &Message, method: &str, number: u32, body: &str) -> Bytes {
     let line = |name| text(ours.value(name).unwrap());
