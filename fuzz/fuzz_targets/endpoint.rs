@@ -71,7 +71,9 @@ impl Fuzz {
         let session = self.sessions[session];
         let headers = Vec::new;
         let input = match first {
-            0x80 => Input::Command(Command::Progress { session, status: 180, headers: headers() }),
+            0x80 => {
+                Input::Command(Command::Progress { session, status: 180, headers: headers(), body: None })
+            }
             0x81 => Input::Command(Command::Accept { session, headers: headers(), body: None }),
             0x82 => Input::Command(Command::Refuse { session, status: 480, headers: headers() }),
             0x83 => Input::Command(Command::Leave { session, headers: headers() }),

@@ -44,7 +44,7 @@ fn ringing(calls: usize) -> Endpoint {
         endpoint.handle_input(Instant::START, input).expect("a peer");
         while let Some(event) = endpoint.poll_event() {
             if let Event::Invited { session, .. } = event {
-                let ring = Command::Progress { session, status: 180, headers: Vec::new() };
+                let ring = Command::Progress { session, status: 180, headers: Vec::new(), body: None };
                 endpoint.handle_input(Instant::START, Input::Command(ring)).expect("just invited");
             }
         }
