@@ -21,6 +21,8 @@ pub(super) struct Session {
     unanswered: bool,
     /// What our last session description said of itself.
     origin: Origin,
+    /// Our last session description.
+    described: Bytes,
     /// Answers that came in reliable provisional responses, by the tag of their dialog (RFC 3262 §5).
     early: Vec<(Bytes, Box<Media>)>,
     /// Our offer stood in the 200 to a re-INVITE: the answer will stand in the ACK.
@@ -54,16 +56,37 @@ impl Session {
             early: Vec::new(),
             awaits_answer: false,
             offered_early: false,
+            described: Bytes::new(),
         }
     }
 
     /// What decides how it goes on: all but the moments that are only reported.
     pub(super) fn without_history(&self) -> impl std::fmt::Debug {
-        (self.role, &self.state, self.unanswered, &self.early, self.awaits_answer, self.offered_early)
+        (
+            self.role,
+            &self.state,
+            self.unanswered,
+            &self.early,
+            self.awaits_answer,
+            self.offered_early,
+            &self.described,
+        )
     }
 
     pub(super) fn role(&self) -> Role {
         self.role
+    }
+
+    /// A further description. RFC 3264 §8, RFC 4028 §7.4: the version rises by one if it differs from the last one, and
+    /// says that nothing changed if it does not.
+    fn describe<T>(&self, description: impl Fn(Origin) -> (Bytes, T)) -> (Bytes, T, Origin) {
+        let (same, of_same) = description(self.origin);
+        if same == self.described {
+            return (same, of_same, self.origin);
+        }
+        let origin = Origin { version: self.origin.version + 1, ..self.origin };
+        let (next, of_next) = description(origin);
+        (next, of_next, origin)
     }
 
     /// Whether both sides know the session.
@@ -118,6 +141,7 @@ impl Client {
         }
         Uri::parse(invited).map_err(|_| Misuse::Address)?;
         let origin = self.next_origin();
+        let offer = sdp::offer(&self.config.capabilities, origin);
         let headers = vec![
             (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit")),
             (Name::PPreferredIdentity, self.config.address.clone()),
@@ -129,13 +153,14 @@ impl Client {
             to: Bytes::from([b"<", invited, b">"].concat()),
             routes,
             headers,
-            body: Some(description(sdp::offer(&self.config.capabilities, origin))),
+            body: Some(description(offer.clone())),
             expires: self.config.set_up_limit,
             expires_headers: self.release_cause(6, "Call-setup time-out"),
         };
         let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
         let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;
-        self.sessions.insert(id, Session::new(Role::Inviter, self.now, State::Inviting, origin));
+        let session = Session::new(Role::Inviter, self.now, State::Inviting, origin);
+        self.sessions.insert(id, Session { described: offer, ..session });
         Ok(id)
     }
 
@@ -157,12 +182,13 @@ impl Client {
         let Ok((answer, media)) = self.answer_to(offer, session.origin) else {
             return self.refuse_session(id, 488);
         };
-        let body = (!session.offered_early).then(|| description(answer));
+        let body = (!session.offered_early).then(|| description(answer.clone()));
         let headers = Vec::new();
         self.command(sip::Command::Accept { session: id, headers, body })?;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.timing.answered = Some(self.now);
             session.state = State::Accepted { media };
+            session.described = answer;
         }
         Ok(())
     }
@@ -183,11 +209,11 @@ impl Client {
     /// Offers our capabilities again: a session that was held, for instance, goes on.
     fn modify_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
-        let origin = Origin { version: session.origin.version + 1, ..session.origin }; // RFC 3264 §8
-        let body = Some(description(sdp::offer(&self.config.capabilities, origin)));
-        self.command(sip::Command::Modify { session: id, body })?;
+        let offer = |origin| (sdp::offer(&self.config.capabilities, origin), ());
+        let (offer, (), origin) = session.describe(offer);
+        self.command(sip::Command::Modify { session: id, body: Some(description(offer.clone())) })?;
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.origin = origin;
+            (session.origin, session.described) = (origin, offer);
         }
         Ok(())
     }
@@ -353,19 +379,21 @@ impl Client {
 
     /// The peer offers a change: a re-INVITE, or an UPDATE, which may come before the session is established.
     fn answer_modification(&mut self, id: SessionId, request: &Message) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.origin.version += 1; // RFC 3264 §8
+        let Some(session) = self.sessions.get(&id) else { return };
         let origin = session.origin;
-        let Ok((answer, media)) = self.answer_to(request.body(), origin) else {
+        if self.answer_to(request.body(), origin).is_err() {
             let refusal = sip::Command::Refuse { session: id, status: 488, headers: Vec::new() };
             let refused = self.command(refusal);
             return unless_over(id, refused);
-        };
-        let body = Some(description(answer));
+        }
+        let answer = |origin| self.answer_to(request.body(), origin).unwrap_or_default();
+        let (answer, media, origin) = session.describe(answer);
+        let body = Some(description(answer.clone()));
         let answered = self.command(sip::Command::Accept { session: id, headers: Vec::new(), body });
         let is_answered = answered.is_ok();
         unless_over(id, answered);
         let Some(session) = self.sessions.get_mut(&id).filter(|_| is_answered) else { return };
+        (session.origin, session.described) = (origin, answer);
         match (&mut session.state, media) {
             (State::Established, Some(media)) => {
                 self.events.push_back(Event::Modified { session: id, media })

@@ -32,7 +32,7 @@ pub struct Config {
     pub product: Bytes,
     /// Parameters of our Contact, each with its semicolon: `;+g.poc.talkburst`.
     pub contact_parameters: Bytes,
-    /// Option tags that a peer may require.
+    /// Option tags that a peer may require, beside those of the endpoint itself: 100rel and timer.
     pub supported: Vec<Bytes>,
     /// The types of body that an INVITE may have.
     pub body_types: Vec<Bytes>,

@@ -78,7 +78,7 @@ impl Endpoint {
         method: Method,
         request: &Message,
     ) -> Result<(), Fault> {
-        // §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.2: these are nothing without a dialog.
+        // §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.1: these are nothing without a dialog.
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
             return self.answer(key, path, request, 481, &Vec::new());
         }
@@ -176,7 +176,7 @@ impl Endpoint {
         let is_open = self.session(id).is_some_and(|session| session.is_open(remote_tag));
         let (status, headers) = match () {
             () if !is_open => (481, Vec::new()),
-            // An empty list: none is wanted (RFC 6086 §5.2.3).
+            // An empty list: none is wanted (RFC 6086 §5.2.2).
             () if request.value(Name::InfoPackage).is_some() => (469, vec![(Name::RecvInfo, Bytes::new())]),
             () if needs_reading(request) => (415, vec![(Name::Accept, Bytes::new())]), // RFC 3261 §20.1
             () => (200, Vec::new()),

@@ -41,7 +41,7 @@ fn both_sides_are_told_the_media_of_a_modification() {
     pair.anna.modify(pair.now, annas).unwrap();
     assert_eq!(pair.anna.modify(pair.now, annas), Err(Misuse::Busy));
     let offer = pair.anna_to_ben().remove(0);
-    assert!(text(offer.body()).contains("o=- 45200 2 IN"), "RFC 3264 §8: the next version");
+    assert!(text(offer.body()).contains("o=- 45200 1 IN"), "RFC 3264 §8: nothing has changed");
     pair.settle();
     let told = [events(&mut pair.anna), events(&mut pair.ben)];
     for (told, (session, peer)) in told.iter().zip([(annas, BEN), (bens, ANNA)]) {
@@ -212,6 +212,25 @@ fn an_update_with_an_offer_is_answered_and_told() {
     let told = events(&mut pair.anna);
     let [modified] = &told[..] else { panic!("{told:?}") };
     assert_eq!(media_of(modified).audio.port(), 8000);
+}
+
+/// RFC 3264 §8, RFC 4028 §7.4: the version says whether a description differs from the last one.
+#[test]
+fn the_version_of_a_description_rises_only_with_a_change() {
+    let (mut pair, ack) = with_a_peer();
+    let mut versions = Vec::new();
+    // The first offer had no direction of its own; one that holds us changes our answer, and its copy does not.
+    for (number, hold) in [(1, false), (2, true), (3, true), (4, false)] {
+        let origin = crate::sdp::Origin { id: 1, version: number.into() };
+        let offer = text(&crate::sdp::offer(&config(BEN).capabilities, origin));
+        let offer = if hold { offer.replace("a=ptime", "a=sendonly\r\na=ptime") } else { offer };
+        deliver(pair.now, &mut pair.anna, ANNA, BEN, from_ben(&ack, "UPDATE", number, &offer));
+        let answer = text(sent(&mut pair.anna)[0].body());
+        let version = answer.split_whitespace().nth(3).map(str::to_owned);
+        versions.extend(version);
+    }
+    let of = |place: usize| versions[place].parse::<u32>().unwrap();
+    assert_eq!((of(1) - of(0), of(2) - of(1), of(3) - of(2)), (1, 0, 1), "{versions:?}");
 }
 
 #[test]
