@@ -141,6 +141,12 @@ impl Dialog {
         self.local_cseq
     }
 
+    /// The same, and at least `number`: what was refused with one less is sent again.
+    pub fn next_cseq_from(&mut self, number: u32) -> u32 {
+        self.local_cseq = self.local_cseq.saturating_add(1).max(number);
+        self.local_cseq
+    }
+
     /// Where the next request goes, if its host is an address: the first route, or the remote target.
     pub fn next_hop(&self) -> Option<Target> {
         let uri = match self.routes.first() {
@@ -177,7 +183,7 @@ impl Dialog {
 }
 
 /// The URI of a route without `lr`: it wants to be the Request-URI (§12.2.1.1).
-fn strict_router(route: &[u8]) -> Option<&[u8]> {
+pub(crate) fn strict_router(route: &[u8]) -> Option<&[u8]> {
     let uri = NameAddr::parse(route).ok()?.uri;
     let is_loose = Uri::parse(uri).is_ok_and(|uri| uri.parameters.has(b"lr"));
     (!is_loose).then_some(uri)

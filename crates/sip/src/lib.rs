@@ -16,7 +16,7 @@ mod wheel;
 pub use auth::Credentials;
 pub use endpoint::{
     ALLOWED, Canonical, Command, Config, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse,
-    Record, Reliability, SessionId,
+    Record, Reliability, Request, RequestId, SessionId,
 };
 pub use identifier::{Identifier, Identifiers, Owner};
 pub use message::Message;

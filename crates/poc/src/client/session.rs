@@ -255,6 +255,8 @@ impl Client {
             sip::Event::ModificationEnded { session, end, by, status, retry_after: _ } => {
                 self.events.push_back(Event::ModificationEnded { session, end, by, status });
             }
+            // The client asks nothing outside of a session.
+            sip::Event::Answered { .. } => {}
             sip::Event::ProgressAcknowledged { session, request } => {
                 let is_answer = self.sessions.get(&session).is_some_and(|session| session.offered_early);
                 if is_answer && !request.body().is_empty() {

@@ -47,7 +47,7 @@ impl Endpoint {
         let mut transactions: Vec<_> = self.transactions.iter().map(|(_, entry)| entry).collect();
         transactions.sort_by_key(|entry| entry.serial);
         for entry in &transactions {
-            let _ = writeln!(text, "{:#?} {:#?}", entry.owner, entry.machine);
+            let _ = writeln!(text, "{:#?} {:#?} {}", entry.owner, entry.machine, entry.attempt);
         }
         // Transactions are named by their place in the list above.
         let place = |transaction: usize| {
@@ -59,9 +59,9 @@ impl Endpoint {
         for session in sessions {
             let _ = writeln!(text, "{:#?} {:?} {:#?}", session.id, session.state, session.path);
             let _ = writeln!(text, "{:#?} {} {}", session.dialog, session.byes, session.is_inviter);
-            let _ = writeln!(text, "{:?} {:#?}", session.leave_headers, session.session_timer);
-            let _ = writeln!(text, "{:?} {}", session.min_se, session.allows_update);
-            let _ = writeln!(text, "{:#?}", session.described);
+            let _ = writeln!(text, "{:?} {:#?}", session.leave_headers, session.authentication);
+            let _ = writeln!(text, "{:#?} {:?}", session.session_timer, session.min_se);
+            let _ = writeln!(text, "{} {:#?}", session.allows_update, session.described);
             if let Some(asked) = &session.asked {
                 let transaction = place(asked.transaction);
                 let _ = writeln!(text, "{transaction:?} {:?} {:#?}", asked.remote_tag, asked.until);
@@ -70,8 +70,9 @@ impl Endpoint {
             for outgoing in &session.outgoing {
                 let transaction = place(outgoing.transaction);
                 let _ = writeln!(text, "{transaction:?} {:#?} {:#?}", outgoing.usage, outgoing.legs);
-                let _ = writeln!(text, "{:?} {:?}", outgoing.cancel_headers, outgoing.body);
-                let _ = writeln!(text, "{:?} {}", outgoing.session_expires, outgoing.is_refresh);
+                let _ = writeln!(text, "{:?} {:#?}", outgoing.cancel_headers, outgoing.further);
+                let _ = writeln!(text, "{:?} {:?}", outgoing.body, outgoing.session_expires);
+                let _ = writeln!(text, "{}", outgoing.is_refresh);
             }
             for incoming in &session.incoming {
                 let transaction = place(incoming.transaction);
@@ -82,7 +83,7 @@ impl Endpoint {
                 let _ = writeln!(text, "{:#?}", incoming.accepted);
             }
         }
-        let _ = writeln!(text, "{:#?} {:#?} {beside:#?}", self.outbox, self.events);
+        let _ = writeln!(text, "{:#?} {:#?} {:#?} {beside:#?}", self.requests, self.outbox, self.events);
         Canonical(normalised(&text, now, owners))
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Credentials;
 use crate::dialog::ROUTES_MAX;
 use crate::identifier::Owner;
-use crate::message::{Body, Message, Name, NameAddr, check_value, has_line_end, scan};
+use crate::message::{Body, Message, Method, Name, NameAddr, Uri, check_value, has_line_end, scan};
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::Timers;
 use crate::transport::{ConnectionId, Listener, Path, Target};
@@ -211,7 +211,40 @@ pub enum Command {
         /// The offer.
         body: Option<Body>,
     },
+    /// Send a request outside of any dialog.
+    Request(Box<Request>),
 }
+
+/// A request outside of any dialog.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The name under which its outcome is told.
+    pub id: RequestId,
+    /// OPTIONS, MESSAGE and their like; not what makes, changes or ends a session.
+    pub method: Method,
+    /// The Request-URI.
+    pub uri: Bytes,
+    /// The address that stands in From, without tag.
+    pub from: Bytes,
+    /// The address that stands in To.
+    pub to: Bytes,
+    /// The next hops, in the order in which they are tried (RFC 3263 §4.3).
+    pub targets: Vec<Target>,
+    /// Route values.
+    pub routes: Vec<Bytes>,
+    /// Further header lines.
+    pub headers: Headers,
+    /// The body.
+    pub body: Option<Body>,
+    /// The Call-ID, if it continues another request; `None` for a new one.
+    pub call_id: Option<Bytes>,
+    /// The number of CSeq, likewise; `None` for 1.
+    pub cseq: Option<u32>,
+}
+
+/// A request outside of any dialog, as its user calls it: free again once it was answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct RequestId(pub u64);
 
 /// Header lines that a user adds to a message.
 pub type Headers = Vec<(Name, Bytes)>;
@@ -331,6 +364,15 @@ pub enum Event {
         /// After a 491: how long to wait before another try (RFC 3261 §14.1).
         retry_after: Option<Duration>,
     },
+    /// A request outside of any dialog is over: told once.
+    Answered {
+        /// Which.
+        request: RequestId,
+        /// The final response.
+        response: Option<Message>,
+        /// Why there is none.
+        end: Option<End>,
+    },
     /// This stream cannot be read any more: close the connection.
     Disconnect {
         /// Which.
@@ -362,7 +404,8 @@ pub enum Misuse {
     NothingToAnswer,
     /// The session is not established, so it cannot be left or changed: cancel it, or refuse it.
     NotEstablished,
-    /// Another change of the session is under way, or too many provisional responses wait for their PRACK.
+    /// Another change of the session, or another request of this name, is under way; or too many provisional responses
+    /// wait for their PRACK.
     Busy,
     /// There is no listener for the transport and address family of the target.
     NoListener,
@@ -370,6 +413,8 @@ pub enum Misuse {
     Address,
     /// No next hop is given.
     NoTarget,
+    /// This method has a command of its own, or is none that can be asked for.
+    Method,
     /// A header value is malformed or has a line end in it, or names a header field that the endpoint writes itself.
     HeaderLine,
     /// The status code is not one for this answer.
@@ -386,10 +431,11 @@ impl fmt::Display for Misuse {
             Self::TooLate => "too late: a final response is known, leave the session instead",
             Self::NothingToAnswer => "no invitation to answer",
             Self::NotEstablished => "session is not established: cancel or refuse it",
-            Self::Busy => "another change of the session is under way",
+            Self::Busy => "another change of the session, or request of this name, is under way",
             Self::NoListener => "no listener for the transport and address family of the target",
             Self::Address => "not a URI or an address",
             Self::NoTarget => "no next hop is given",
+            Self::Method => "not a method for a request outside of a dialog",
             Self::HeaderLine => {
                 "line end in a header value, or a header field that the endpoint writes itself"
             }
@@ -458,6 +504,12 @@ pub(super) fn check_routes(routes: &[Bytes]) -> Result<(), Misuse> {
     let is_fine =
         |route: &Bytes| !has_line_end(route) && NameAddr::parse(route).is_ok() && route.contains(&b'<');
     if routes.iter().all(is_fine) { Ok(()) } else { Err(Misuse::Address) }
+}
+
+/// A Request-URI: on one line, and without header fields (RFC 3261 §19.1.1).
+pub(super) fn check_uri(text: &[u8]) -> Result<(), Misuse> {
+    let uri = Uri::parse(text).map_err(|_| Misuse::Address)?;
+    if has_line_end(text) || uri.headers.is_some() { Err(Misuse::Address) } else { Ok(()) }
 }
 
 /// An address for From or To: readable, on one line, and without a tag, which is the endpoint's to write.

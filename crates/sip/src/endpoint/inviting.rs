@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::face::{check_address, check_body, check_cancel_headers, check_headers, check_routes};
+use super::attempt::{Cause, Further};
+use super::face::{check_address, check_body, check_cancel_headers, check_headers, check_routes, check_uri};
 use super::session::{Leg, Outgoing, State};
 use super::*;
-use crate::message::{LENGTH_MAX, Uri, has_line_end};
+use crate::dialog::strict_router;
+use crate::message::LENGTH_MAX;
 use crate::time::Duration;
 use crate::transaction::invite_client::Output;
 use crate::usage::Scope;
@@ -22,13 +24,11 @@ impl Endpoint {
         check_cancel_headers(&invite.expires_headers)?;
         check_routes(&invite.routes)?;
         check_body(invite.body.as_ref())?;
-        let uri = Uri::parse(&invite.uri).map_err(|_| Misuse::Address)?;
-        if has_line_end(&invite.uri) || uri.headers.is_some() {
-            return Err(Misuse::Address);
-        }
+        check_uri(&invite.uri)?;
         let (tag, call_id, branch) =
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
-        let path = self.path_to(*invite.targets.first().ok_or(Misuse::NoTarget)?)?;
+        let mut targets = VecDeque::from(invite.targets.clone());
+        let path = self.path_to(targets.pop_front().ok_or(Misuse::NoTarget)?)?;
         let compose = |endpoint: &mut Self, path: &Path| {
             endpoint.compose_invite(&invite, path, &tag, &call_id, &branch)
         };
@@ -40,6 +40,7 @@ impl Endpoint {
             outgoing.cancel_headers = invite.expires_headers;
             outgoing.body = invite.body;
             outgoing.session_expires = session_expires;
+            outgoing.further.targets = targets;
         }
         tracing::debug!(session = id.serial, "inviting");
         Ok(id)
@@ -54,10 +55,11 @@ impl Endpoint {
         branch: &Identifier,
     ) -> Result<Message, Misuse> {
         let (via, contact) = (self.via(path, branch), self.contact(path, tag));
+        let (uri, routes) = first_hop(&invite.uri, &invite.routes);
         let terms = self.terms(self.wanted_interval(Duration::ZERO), None, Duration::ZERO);
-        let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &invite.uri);
+        let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &uri);
         writer.line(Name::Via, via.as_bytes()).line(Name::MaxForwards, b"70");
-        for route in &invite.routes {
+        for route in &routes {
             writer.line(Name::Route, route);
         }
         writer
@@ -101,11 +103,11 @@ impl Endpoint {
         scope: Scope,
         limit: Option<Duration>,
     ) {
-        let (now, timers) = (self.now, self.config.timers);
-        let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, b"INVITE")]);
-        let machine = InviteClient::start(now, request, path, timers, &mut self.outbox);
-        let transaction = self.open(Machine::InviteClient { machine, fallback }, keys, Owner::Invite(id));
-        let usage = Usage::new(now, scope, limit, timers.t1_64());
+        let request = self.authorised(Owner::Invite(id), request);
+        let whole = request.clone();
+        let transaction = self.start_invite(id, request, branch, path, fallback);
+        let usage = Usage::new(self.now, scope, limit, self.config.timers.t1_64());
+        let further = Further { request: Some(whole), targets: VecDeque::new() };
         if let Some(session) = self.session(id) {
             session.outgoing.reserve_exact(1); // there is seldom a second
             session.outgoing.push(Outgoing {
@@ -116,9 +118,24 @@ impl Endpoint {
                 body: None,
                 session_expires: None,
                 is_refresh: false,
+                further,
             });
         }
         self.reschedule_session(id);
+    }
+
+    /// Sends an INVITE and opens its transaction.
+    pub(super) fn start_invite(
+        &mut self,
+        id: SessionId,
+        request: Message,
+        branch: &Identifier,
+        path: Path,
+        fallback: Option<Target>,
+    ) -> usize {
+        let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, b"INVITE")]);
+        let machine = InviteClient::start(self.now, request, path, self.config.timers, &mut self.outbox);
+        self.open(Machine::InviteClient { machine, fallback }, keys, Owner::Invite(id))
     }
 
     /// The user gives up (PoC CP 6.1.X.1).
@@ -148,6 +165,28 @@ impl Endpoint {
         let (Some(output), Owner::Invite(id)) = (output, self.transactions[transaction].owner) else {
             return;
         };
+        let again = match (output, response) {
+            (Output::Failure, Some(response)) => {
+                self.invite_again(id, transaction, Cause::Answered(response))
+            }
+            (Output::TimedOut | Output::TransportFailed, _) => {
+                self.invite_again(id, transaction, Cause::Silence)
+            }
+            (
+                Output::Provisional
+                | Output::Success
+                | Output::Failure
+                | Output::LateFailure
+                | Output::Terminated,
+                _,
+            ) => false,
+        };
+        if again {
+            return;
+        }
+        if matches!(output, Output::Success | Output::Failure) {
+            self.prove(id, response.and_then(Message::status));
+        }
         let now = self.now;
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let usage = &mut outgoing.usage;
@@ -173,6 +212,10 @@ impl Endpoint {
         };
         if let Some(step) = step {
             self.take_step(id, transaction, step, response);
+        }
+        let has_credentials = !self.config.credentials.is_empty();
+        if let Some(outgoing) = self.outgoing(id, transaction) {
+            outgoing.forget_further(has_credentials);
         }
         self.reschedule_session(id);
     }
@@ -312,7 +355,8 @@ impl Endpoint {
             }
             (Action::AcknowledgeAndLeave, _) if !released => {
                 let mut dialog = dialog;
-                self.send_bye(id, &mut dialog, &Vec::new(), Owner::Declining(id));
+                let Some(inherited) = self.transactions[transaction].machine.client_path() else { return };
+                self.send_bye(id, &mut dialog, inherited, &Vec::new(), Owner::Declining(id));
             }
             (
                 Action::AcknowledgeAndLeave
@@ -330,8 +374,13 @@ impl Endpoint {
     fn acknowledge(&mut self, id: SessionId, transaction: usize, place: usize) {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
         let request = machine.request().clone();
-        let Some(inherited) = self.session(id).map(|session| session.path) else { return };
+        let own = machine.path();
+        let Some(session_path) = self.session(id).map(|session| session.path) else { return };
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
+        let inherited = match outgoing.usage.scope() {
+            Scope::Session => own, // of several attempts the one that was answered
+            Scope::Modification => session_path,
+        };
         let dialog = outgoing.legs[place].dialog.clone();
         let path = self.path_in(&dialog, inherited);
         let branch = self.identifiers.draw();
@@ -390,9 +439,21 @@ impl Endpoint {
         path: Path,
         owner: Owner,
     ) {
+        let request = self.authorised(owner, request);
+        self.start_request(request, branch, method, path, owner);
+    }
+
+    pub(super) fn start_request(
+        &mut self,
+        request: Message,
+        branch: &Identifier,
+        method: &[u8],
+        path: Path,
+        owner: Owner,
+    ) -> usize {
         let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, method)]);
         let machine = Client::start(self.now, request, path, self.config.timers, &mut self.outbox);
-        self.open(Machine::Client(machine), keys, owner);
+        self.open(Machine::Client(machine), keys, owner)
     }
 
     /// Tells the user how an INVITE of ours ended.
@@ -432,4 +493,16 @@ impl Endpoint {
         self.handle_asked_timeout(id);
         self.handle_session_timer(id);
     }
+}
+
+/// The Request-URI and the Route values of a request whose user gives these. §8.1.2 with §12.2.1.1: a first route without
+/// `lr` wants to be the Request-URI, which then goes to the end of the route.
+pub(super) fn first_hop(uri: &Bytes, routes: &[Bytes]) -> (Bytes, Vec<Bytes>) {
+    let Some((strict, rest)) =
+        routes.split_first().and_then(|(first, rest)| Some((strict_router(first)?, rest)))
+    else {
+        return (uri.clone(), routes.to_vec());
+    };
+    let last = Bytes::from([b"<", &uri[..], b">"].concat());
+    (Bytes::copy_from_slice(strict), rest.iter().cloned().chain([last]).collect())
 }

@@ -39,20 +39,27 @@ impl Endpoint {
     pub(super) fn leave_dialog(&mut self, id: SessionId, headers: &Headers) {
         self.terminate_incoming(id);
         self.drop_asked(id);
-        if let Some(session) = self.session(id) {
-            session.session_timer = None;
-        }
-        let Some(mut dialog) = self.session(id).and_then(|session| session.dialog.take()) else { return };
-        self.send_bye(id, &mut dialog, headers, Owner::Leaving(id));
+        let Some(session) = self.session(id) else { return };
+        session.session_timer = None;
+        let inherited = session.path;
+        let Some(mut dialog) = session.dialog.take() else { return };
+        self.send_bye(id, &mut dialog, inherited, headers, Owner::Leaving(id));
         if let Some(session) = self.session(id) {
             session.dialog = Some(dialog);
         }
     }
 
-    pub(super) fn send_bye(&mut self, id: SessionId, dialog: &mut Dialog, headers: &Headers, owner: Owner) {
+    /// Sends BYE in `dialog`; `inherited` is the way of the INVITE that made it.
+    pub(super) fn send_bye(
+        &mut self,
+        id: SessionId,
+        dialog: &mut Dialog,
+        inherited: Path,
+        headers: &Headers,
+        owner: Owner,
+    ) {
         let Some(session) = self.session(id) else { return };
         session.byes += 1;
-        let inherited = session.path;
         let path = self.path_in(dialog, inherited);
         let branch = self.identifiers.draw();
         let via = self.via(&path, &branch);

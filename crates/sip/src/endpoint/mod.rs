@@ -3,6 +3,8 @@
 //! The rules live in [`transaction`](crate::transaction) and [`usage`](crate::usage); this hub finds them, carries out
 //! what they ask for, and keeps the tables.
 
+mod asking;
+mod attempt;
 mod canonical;
 mod connection;
 mod face;
@@ -18,7 +20,7 @@ mod session;
 mod updating;
 mod way;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use slab::Slab;
@@ -27,12 +29,16 @@ use smallvec::SmallVec;
 pub use canonical::Canonical;
 pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
 pub use face::{
-    Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, Reliability, SessionId,
+    Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, Reliability, Request,
+    RequestId, SessionId,
 };
 
+use self::asking::Waiting;
+use self::attempt::Cause;
 use self::connection::Connections;
 use self::reply::{Extra, ReplyHead};
 use self::session::{Outgoing, Session, State};
+use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
 use crate::identifier::{Identifier, Identifiers};
@@ -69,6 +75,7 @@ pub struct Endpoint {
     sessions: Slab<Session>,
     dialogs: Table<SessionId>,
     connections: Connections,
+    requests: BTreeMap<RequestId, Waiting>,
     serial: u32,
     /// A buffer in which requests are put together.
     scratch: Vec<u8>,
@@ -88,6 +95,8 @@ struct Transaction {
     owner: Owner,
     /// The order of creation.
     serial: u32,
+    /// Which attempt of a request of ours it is: 1 for the first.
+    attempt: u8,
     timer: Option<(TimerId, Instant)>,
 }
 
@@ -122,7 +131,11 @@ enum Owner {
     Declining(SessionId),
     /// An UPDATE that refreshes a session.
     Refreshing(SessionId),
-    /// Nobody: a PRACK, or a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
+    /// The user of a request outside of any dialog.
+    Request(RequestId),
+    /// A PRACK.
+    Acknowledging(SessionId),
+    /// Nobody: a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
     Nobody,
 }
 
@@ -144,6 +157,7 @@ impl Endpoint {
             sessions: Slab::new(),
             dialogs: Table::default(),
             connections: Connections::default(),
+            requests: BTreeMap::new(),
             serial: 0,
             scratch: Vec::new(),
         }
@@ -203,6 +217,7 @@ impl Endpoint {
             && self.by_key.is_empty()
             && self.sessions.is_empty()
             && self.dialogs.is_empty()
+            && self.requests.is_empty()
             && self.wheel.is_empty()
     }
 
@@ -217,6 +232,7 @@ impl Endpoint {
             Command::Refuse { session, status, headers } => self.refuse(session, status, &headers)?,
             Command::Leave { session, headers } => self.leave(session, &headers)?,
             Command::Modify { session, body } => self.modify(session, body.as_ref())?,
+            Command::Request(request) => self.request(*request)?,
         }
         Ok(None)
     }
@@ -284,6 +300,10 @@ impl Endpoint {
                 self.fall_back(transaction);
                 self.reschedule(transaction);
             }
+            Some(Machine::Client(_)) => {
+                self.fall_back_request(transaction);
+                self.reschedule(transaction);
+            }
             Some(_) | None => self.handle_transport_failure(transaction),
         }
     }
@@ -311,22 +331,31 @@ impl Endpoint {
         output: Option<client::Output>,
         response: Option<&Message>,
     ) {
-        use client::Output::{Final, Provisional, Terminated, TimedOut, TransportFailed};
         let owner = self.transactions[transaction].owner;
-        match (output, owner) {
-            (Some(Final | TimedOut | TransportFailed), Owner::Leaving(id) | Owner::Declining(id)) => {
-                self.bye_is_over(id, owner);
-            }
-            (Some(Final), Owner::Refreshing(id)) => {
-                self.refresh_is_over(id, response.and_then(Message::status), response);
-            }
-            (Some(TimedOut), Owner::Refreshing(id)) => self.refresh_is_over(id, None, None),
-            (Some(TransportFailed), Owner::Refreshing(id)) => self.refresh_is_over(id, Some(503), None),
+        let (cause, end) = match (output, response) {
+            (Some(client::Output::Final), Some(response)) => (Cause::Answered(response), None),
+            (Some(client::Output::TimedOut), _) => (Cause::Silence, Some(End::TimedOut)),
+            (Some(client::Output::TransportFailed), _) => (Cause::Silence, Some(End::TransportFailed)),
             (
-                None | Some(Provisional | Terminated),
-                Owner::Leaving(_) | Owner::Declining(_) | Owner::Refreshing(_),
-            )
-            | (_, Owner::Invite(_) | Owner::Nobody) => {}
+                None | Some(client::Output::Provisional | client::Output::Terminated | client::Output::Final),
+                _,
+            ) => return,
+        };
+        if self.request_again(transaction, cause) {
+            return;
+        }
+        if let Some(id) = owner.session() {
+            self.prove(id, response.and_then(Message::status));
+        }
+        match owner {
+            Owner::Leaving(id) | Owner::Declining(id) => self.bye_is_over(id, owner),
+            Owner::Request(id) => self.tell_answer(id, response, end),
+            Owner::Refreshing(id) => {
+                // A transport failure counts as 503 (RFC 3261 §8.1.3.1).
+                let failed = (end == Some(End::TransportFailed)).then_some(503);
+                self.refresh_is_over(id, response.and_then(Message::status).or(failed), response);
+            }
+            Owner::Invite(_) | Owner::Acknowledging(_) | Owner::Nobody => {}
         }
     }
 
@@ -378,7 +407,7 @@ impl Endpoint {
     fn open(&mut self, machine: Machine, keys: SmallVec<[Key; 3]>, owner: Owner) -> usize {
         let path = machine.client_path();
         self.serial = self.serial.wrapping_add(1);
-        let entry = Transaction { machine, keys, owner, serial: self.serial, timer: None };
+        let entry = Transaction { machine, keys, owner, serial: self.serial, attempt: 1, timer: None };
         let transaction = self.transactions.insert(entry);
         let entry = &self.transactions[transaction];
         for key in &entry.keys {
@@ -466,6 +495,7 @@ impl Endpoint {
             min_se: Duration::ZERO,
             allows_update: false,
             described: None,
+            authentication: Authentication::default(),
             timer: None,
         });
         id
@@ -511,6 +541,20 @@ impl Endpoint {
         self.events.push_back(Event::Ended { session: id, end, by, status, reason });
         self.abandon_modification(id);
         self.drop_asked(id);
+    }
+}
+
+impl Owner {
+    /// The session under whose Call-ID the request was sent.
+    fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Invite(id)
+            | Self::Leaving(id)
+            | Self::Declining(id)
+            | Self::Refreshing(id)
+            | Self::Acknowledging(id) => Some(id),
+            Self::Request(_) | Self::Nobody => None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::usage::session_timer::{Action, Agreement, FLOOR, Refresher, SessionTimer, Terms, min_se_of};
+use crate::usage::session_timer::{Action, Agreement, FLOOR, Refresher, SessionTimer, Terms};
 
 impl Endpoint {
     /// The smallest interval that a peer may want.
@@ -153,13 +153,9 @@ impl Endpoint {
                 self.be_agreed(id, own, response);
             }
             (None | Some(408 | 481), _) => self.lose(id, status), // §10
-            (Some(status), response) => {
+            (Some(status), _) => {
                 if matches!(status, 405 | 501) {
                     session.allows_update = false;
-                }
-                if status == 422 {
-                    let least = response.and_then(min_se_of).unwrap_or_default();
-                    session.min_se = session.min_se.max(least); // §7.3
                 }
                 self.refresh_is_refused(id);
             }

@@ -243,7 +243,7 @@ impl Endpoint {
         let invite = response.cseq().map_or(0, |cseq| cseq.number);
         let lines = vec![(Name::RAck, Bytes::from(format!("{number} {invite} INVITE")))];
         let path = self.path_in(&dialog, inherited);
-        let sent = self.send_in_dialog(&dialog, cseq, Method::Prack, &lines, path, Owner::Nobody);
+        let sent = self.send_in_dialog(&dialog, cseq, Method::Prack, &lines, path, Owner::Acknowledging(id));
         debug_assert_eq!(sent, Ok(()), "nothing in it is the user's");
         true
     }

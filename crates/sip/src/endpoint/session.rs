@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::attempt::Further;
 use super::face::{Headers, SessionId};
 use super::reply::ReplyHead;
+use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::Key;
 use crate::identifier::Identifier;
@@ -50,6 +52,8 @@ pub(super) struct Session {
     pub(super) allows_update: bool,
     /// What we last said of our media: what a refresh says again.
     pub(super) described: Option<Body>,
+    /// The challenges that were answered under this Call-ID.
+    pub(super) authentication: Authentication,
     pub(super) timer: Option<(TimerId, Instant)>,
 }
 
@@ -81,6 +85,8 @@ pub(super) struct Outgoing {
     pub(super) session_expires: Option<Duration>,
     /// A re-INVITE that only refreshes the session: its user does not know of it.
     pub(super) is_refresh: bool,
+    /// What another attempt would be made of.
+    pub(super) further: Further,
 }
 
 /// A dialog that a response to our INVITE created.

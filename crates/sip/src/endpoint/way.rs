@@ -1,9 +1,6 @@
 //! Ways out: which listener, which transport, which connection, and what Via and Contact say of it. RFC 3261 §18.1.
 
-use smallvec::SmallVec;
-
 use super::*;
-use crate::message::Writer;
 
 impl Endpoint {
     /// Composes a request for `path`; or, if it is too long for a datagram, for TCP to the same peer (§18.1.1), with the
@@ -84,65 +81,4 @@ impl Endpoint {
         }
         self.path_to(Target { transport: path.transport, remote: path.remote }).unwrap_or(path)
     }
-
-    /// §18.1.1: TCP was chosen for the length of the request, and refused: it leaves by UDP after all, unless its user
-    /// gave up in the meantime (no new attempt after the wish).
-    pub(super) fn fall_back(&mut self, transaction: usize) {
-        let now = self.now;
-        let entry = &mut self.transactions[transaction];
-        let (Machine::InviteClient { machine, fallback }, Owner::Invite(id)) =
-            (&mut entry.machine, entry.owner)
-        else {
-            return;
-        };
-        let target = fallback.take();
-        let is_calling = matches!(machine.state(), invite_client::State::Calling { .. });
-        let request = machine.request().clone();
-        let wanted = self
-            .session(id)
-            .and_then(|session| session.pending_outgoing())
-            .is_some_and(|outgoing| outgoing.transaction == transaction && !outgoing.usage.is_unwanted());
-        let path = target.filter(|_| is_calling && wanted).and_then(|target| self.path_to(target).ok());
-        let Some(path) = path else {
-            if let Machine::InviteClient { machine, .. } = &mut self.transactions[transaction].machine {
-                let output = machine.handle_transport_failure(now);
-                self.handle_invite_output(transaction, output, None);
-            }
-            return;
-        };
-        let branch = self.identifiers.draw();
-        let tag = self.session(id).map(|session| session.local_tag);
-        let (via, contact) =
-            (self.via(&path, &branch), tag.map(|tag| self.contact(&path, &tag)).unwrap_or_default());
-        rewrite(&mut self.scratch, &request, via.as_bytes(), &contact);
-        let Ok(request) = self.composed() else { return };
-        tracing::debug!(session = id.serial, "falling back to UDP");
-        // The refused attempt never left: it is replaced, keys and all, and no response to it can come.
-        let timers = self.config.timers;
-        let machine = InviteClient::start(now, request, path, timers, &mut self.outbox);
-        let new_key = key::client(&self.keyed, &branch, b"INVITE");
-        let entry = &mut self.transactions[transaction];
-        entry.machine = Machine::InviteClient { machine, fallback: None };
-        for old in std::mem::replace(&mut entry.keys, SmallVec::from_slice(&[new_key])) {
-            self.by_key.remove(&old);
-        }
-        self.by_key.insert(new_key, transaction);
-        if let Some(session) = self.session(id) {
-            session.path = path;
-        }
-    }
-}
-
-/// Writes an INVITE again for another way: with this Via and this Contact.
-fn rewrite(out: &mut Vec<u8>, request: &Message, via: &[u8], contact: &[u8]) {
-    let mut writer = Writer::request(out, Method::Invite, request.uri_text());
-    writer.line(Name::Via, via);
-    for header in request.headers().filter(|header| header.name != Name::Via) {
-        if header.name == Name::Contact {
-            writer.line(Name::Contact, contact);
-        } else {
-            writer.copy(&header);
-        }
-    }
-    writer.finish_copied(request.body());
 }

@@ -137,6 +137,25 @@ impl InviteClient {
         }
     }
 
+    /// The usage of another attempt, which takes the place of this one: a challenge is answered, or another target is
+    /// tried. The limit runs on. `None` if no attempt may follow: after the wish never (digest I3, 14.3).
+    ///
+    /// This one then ends as [`handle_failure`](Self::handle_failure) or [`handle_silence`](Self::handle_silence) says, so
+    /// that what comes late to it is acknowledged and left, or cancelled; its outcome is not told.
+    pub fn next_attempt(&self) -> Option<Self> {
+        match self.state {
+            State::Calling { limit_at } | State::Proceeding { limit_at } => {
+                Some(Self { state: State::Calling { limit_at }, ..self.clone() })
+            }
+            State::CancelWaiting
+            | State::Cancelling { .. }
+            | State::Answered
+            | State::Withdrawn
+            | State::GivenUp { .. }
+            | State::Finished => None,
+        }
+    }
+
     /// The user gives up. Asking again changes nothing.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! list (T7), defects of other stacks (C36), measured mistakes (item 6) and invariants (I5). `wire` checks the invariants
 //! that hold for every test on every message.
 
+mod attempts;
 mod cancelled;
 mod cancelling;
 mod defects;
@@ -14,6 +15,7 @@ mod modifications;
 mod orders;
 mod races;
 mod reliable;
+mod requests;
 mod robustness;
 mod session_timers;
 mod streams;

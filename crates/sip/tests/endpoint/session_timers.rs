@@ -229,21 +229,67 @@ fn a_peer_that_lost_the_session_ends_it() {
     }
 }
 
-/// §7.3, §10: another refusal is tried once more: with the Min-SE of a 422, and without UPDATE after a 405. Then BYE.
+/// §7.3: a 422 is followed at once by what it asks for: INVITE, re-INVITE and UPDATE.
+#[test]
+fn after_a_422_the_request_leaves_again_with_the_interval_that_is_taken() {
+    let mut wire = Wire::with(|config| config.session_expires = Some(secs(100)));
+    let session = wire.invite();
+    let first = wire.one();
+    assert_eq!(text(&first, Name::SessionExpires), "100");
+    wire.receive(&response(&first, 422, "", "Min-SE: 600\r\n"));
+    let [ack, again] = wire.sent().try_into().unwrap();
+    assert_eq!((word(&ack).as_str(), word(&again).as_str()), ("ACK", "INVITE"));
+    assert_eq!((text(&again, Name::SessionExpires), text(&again, Name::MinSe)), ("600", "600"));
+    assert_eq!((text(&again, Name::CSeq), again.call_id()), ("2 INVITE", first.call_id()));
+    assert_ne!(again.via().unwrap().branch(), first.via().unwrap().branch());
+    // What asks for nothing new is a refusal.
+    wire.receive(&response(&again, 422, "", "Min-SE: 600\r\n"));
+    assert_eq!(wire.words(), ["ACK"]);
+    assert_eq!(wire.ended().map(|(end, _, status)| (end, status)), Some((End::Rejected, Some(422))));
+    assert_eq!(wire.cancel(session), Err(sip::Misuse::TooLate));
+    wire.finish();
+
+    for (allow, method) in [("Allow: UPDATE\r\n", "UPDATE"), ("", "INVITE")] {
+        let (mut wire, session, _) = established(&format!("{allow}Session-Expires: 180;refresher=uac\r\n"));
+        let refresh = after(&mut wire, 90);
+        wire.receive(&response(&refresh, 422, "", "Min-SE: 600\r\n"));
+        let again = wire.sent().pop().unwrap();
+        assert_eq!((word(&again).as_str(), text(&again, Name::MinSe)), (method, "600"));
+        assert_eq!(text(&again, Name::SessionExpires), "600;refresher=uac");
+        wire.receive(&response(&again, 200, "", &format!("{CONTACT}Session-Expires: 600;refresher=uac\r\n")));
+        wire.sent();
+        wire.events();
+        assert_eq!(word(&after(&mut wire, 300)), method, "half of the new interval");
+        wire.leave(session).unwrap();
+        wire.finish();
+    }
+}
+
+/// I3: after the wish a 422 is the end.
+#[test]
+fn after_the_wish_a_422_is_not_followed_by_another_invite() {
+    let mut wire = Wire::with(|config| config.session_expires = Some(secs(100)));
+    let session = wire.invite();
+    let first = wire.one();
+    wire.cancel(session).unwrap();
+    wire.receive(&response(&first, 422, "", "Min-SE: 600\r\n"));
+    assert_eq!(wire.words(), ["ACK"]);
+    assert_eq!(wire.ended().map(|(end, _, status)| (end, status)), Some((End::Cancelled, Some(422))));
+    wire.finish();
+}
+
+/// §10: another refusal is tried once more, without UPDATE after a 405. Then BYE.
 #[test]
 fn a_refused_refresh_is_tried_once_more() {
     let lines = "Allow: UPDATE\r\nSession-Expires: 180;refresher=uac\r\n";
-    for (status, header, word_of_it, expires) in [
-        (500, "", "UPDATE", "180;refresher=uac"),
-        (422, "Min-SE: 600\r\n", "UPDATE", "600;refresher=uac"),
-        (405, "Allow: INVITE\r\n", "INVITE", "180;refresher=uac"),
-    ] {
+    for (status, header, word_of_it, expires) in
+        [(500, "", "UPDATE", "180;refresher=uac"), (405, "Allow: INVITE\r\n", "INVITE", "180;refresher=uac")]
+    {
         let (mut wire, _, _) = established(lines);
         let refresh = after(&mut wire, 90);
         wire.receive(&response(&refresh, status, "", header));
         let again = after(&mut wire, 29);
         assert_eq!((word(&again).as_str(), text(&again, Name::SessionExpires)), (word_of_it, expires));
-        assert_eq!(text(&again, Name::MinSe), if status == 422 { "600" } else { "" });
         wire.answer(&again, 500, "");
         wire.sent();
         assert_eq!(word(&after(&mut wire, 29)), "BYE");

@@ -554,6 +554,6 @@ fn session_of(event: &Event) -> Option<SessionId> {
         | Event::Modified { session, .. }
         | Event::ModificationEnded { session, .. }
         | Event::Ended { session, .. } => Some(*session),
-        Event::Disconnect { .. } => None,
+        Event::Disconnect { .. } | Event::Answered { .. } => None,
     }
 }
