@@ -115,6 +115,7 @@ impl Trace {
                 Some(status) => format!("told: {outcome} ({status})"),
                 None => format!("told: {outcome}"),
             },
+            Event::Locate { .. } => "told: look up the next hop".to_owned(),
             Event::Disconnect { .. } => "told: stream broken".to_owned(),
         };
         self.note(now, place, text);

@@ -285,6 +285,7 @@ impl Monitor {
             | Event::Established { session, .. }
             | Event::Modified { session, .. }
             | Event::ModificationEnded { session, .. }
+            | Event::Locate { session, .. }
             | Event::Ended { session, .. } => *session,
             Event::Disconnect { .. } => return,
         };

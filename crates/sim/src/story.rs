@@ -153,6 +153,7 @@ impl Teller {
             | Event::Modified { .. }
             | Event::ModificationEnded { .. }
             | Event::Ended { .. }
+            | Event::Locate { .. }
             | Event::Disconnect { .. } => {}
         }
     }

@@ -25,6 +25,8 @@ pub struct Dialog {
     target: Bytes,
     /// Route values in the order in which our requests pass them.
     routes: Vec<Bytes>,
+    /// Where the next hop is, if its host is a name that somebody has looked up.
+    located: Option<Target>,
     local_cseq: u32,
     remote_cseq: Option<u32>,
 }
@@ -78,7 +80,18 @@ impl Dialog {
         let [call_id, local, local_tag, remote, remote_tag, target] =
             block([message.call_id(), part(local), part(local_tag), part(remote), part(remote_tag), &target]);
         let local_cseq = local_cseq.unwrap_or(0);
-        Self { call_id, local, local_tag, remote, remote_tag, target, routes, local_cseq, remote_cseq }
+        Self {
+            call_id,
+            local,
+            local_tag,
+            remote,
+            remote_tag,
+            target,
+            routes,
+            located: None,
+            local_cseq,
+            remote_cseq,
+        }
     }
 
     /// The key under which in-dialog requests find it.
@@ -110,7 +123,11 @@ impl Dialog {
 
     /// The remote target, from a request of the peer.
     pub fn set_target(&mut self, target: &[u8]) {
-        self.target = Bytes::from(as_target(target).into_owned());
+        let target = as_target(target);
+        if self.routes.is_empty() && self.target != *target {
+            self.located = None; // another name
+        }
+        self.target = Bytes::from(target.into_owned());
     }
 
     /// Takes the route set and target of the response that confirms an early dialog (§13.2.2.4: recomputed on 2xx).
@@ -147,13 +164,28 @@ impl Dialog {
         self.local_cseq
     }
 
-    /// Where the next request goes, if its host is an address: the first route, or the remote target.
+    /// Where the next request goes, if its host is an address or was looked up: the first route, or the remote target.
     pub fn next_hop(&self) -> Option<Target> {
-        let uri = match self.routes.first() {
-            Some(route) => NameAddr::parse(route).ok()?.uri,
-            None => &self.target,
-        };
-        target_of(&Uri::parse(uri).ok()?)
+        target_of(&Uri::parse(self.next_uri()?).ok()?).or(self.located)
+    }
+
+    /// The URI to look up if the next request is to go where the dialog names: its host is a name (RFC 3263).
+    pub fn next_name(&self) -> Option<&[u8]> {
+        let text = self.next_uri()?;
+        let uri = Uri::parse(text).ok()?;
+        (uri.is_sip() && uri.socket_address().is_none()).then_some(text)
+    }
+
+    /// Where the next hop is whose host is a name.
+    pub fn locate(&mut self, target: Target) {
+        self.located = Some(target);
+    }
+
+    fn next_uri(&self) -> Option<&[u8]> {
+        match self.routes.first() {
+            Some(route) => Some(NameAddr::parse(route).ok()?.uri),
+            None => Some(&self.target),
+        }
     }
 
     /// Begins a request of `method` with number `cseq`; `via` is the Via value. §12.2.1.1.

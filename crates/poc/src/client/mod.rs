@@ -136,6 +136,13 @@ pub enum Command {
     Leave(SessionId),
     /// Offer the client's capabilities again in an established session.
     Modify(SessionId),
+    /// Where the next hop is that [`Event::Locate`] named.
+    Located {
+        /// Which.
+        session: SessionId,
+        /// What the look-up gave, in the order of preference.
+        targets: Vec<Target>,
+    },
 }
 
 /// What the user must know.
@@ -190,6 +197,14 @@ pub enum Event {
         session: SessionId,
         /// How.
         outcome: Outcome,
+    },
+    /// The next hop of a session is a name: look it up (RFC 3263) and answer with [`Command::Located`]. Nothing waits for
+    /// that; until then, and without it, requests go the way of the INVITE.
+    Locate {
+        /// Which.
+        session: SessionId,
+        /// The URI to look up.
+        uri: Bytes,
     },
     /// A stream cannot be read any more: close the connection.
     Disconnect {

@@ -111,7 +111,8 @@ impl Client {
             | Command::Accept(id)
             | Command::Refuse(id)
             | Command::Leave(id)
-            | Command::Modify(id) => {
+            | Command::Modify(id)
+            | Command::Located { session: id, .. } => {
                 self.sessions.get(id).ok_or(Misuse::NoSession)?;
             }
             Command::StartSession { .. } => {}
@@ -125,6 +126,9 @@ impl Client {
             Command::Refuse(session) => self.refuse_session(session, 480)?, // digest Q2
             Command::Leave(session) => self.leave_session(session, Vec::new())?,
             Command::Modify(session) => self.modify_session(session)?,
+            Command::Located { session, targets } => {
+                self.command(sip::Command::Located { session, targets })?;
+            }
         }
         Ok(None)
     }
@@ -255,6 +259,7 @@ impl Client {
             sip::Event::ModificationEnded { session, end, by, status, retry_after: _ } => {
                 self.events.push_back(Event::ModificationEnded { session, end, by, status });
             }
+            sip::Event::Locate { session, uri } => self.events.push_back(Event::Locate { session, uri }),
             // The client asks nothing outside of a session.
             sip::Event::Answered { .. } => {}
             sip::Event::ProgressAcknowledged { session, request } => {

@@ -733,3 +733,44 @@ mod in_one_piece {
         }
     }
 }
+
+mod when_challenged {
+    use super::*;
+
+    /// T11, C08, I3: the session that is cancelled is the one of the second INVITE, which says all that the first said.
+    #[test]
+    fn a_session_that_was_challenged_is_cancelled_by_its_second_invite() {
+        let mut config = config(ANNA);
+        config.sip.credentials = vec![sip::Credentials {
+            realm: Some(Bytes::from_static(b"home1.example")),
+            username: Bytes::from_static(b"anna"),
+            secret: Bytes::from_static(b"secret"),
+        }];
+        let (now, mut anna) = (Instant::START, Client::new(config));
+        let session = anna.start_session(now, target(BEN), "sip:ben@home1.example").unwrap();
+        let first = sent(&mut anna).remove(0);
+        let challenge = "Proxy-Authenticate: Digest realm=\"home1.example\", nonce=\"n\", qop=\"auth\"\r\n";
+        deliver(now, &mut anna, ANNA, BEN, response(&first, "100 Trying", "", ""));
+        let refusal = response(&first, "407 Proxy Authentication Required", challenge, "");
+        deliver(now, &mut anna, ANNA, BEN, refusal);
+        let again = sent(&mut anna);
+        assert_eq!(starts(&again), ["ACK", "INVITE"]);
+        let second = &again[1];
+        let lines = |message: &Message| -> Vec<_> {
+            let other = [Name::Via, Name::CSeq, Name::ProxyAuthorization];
+            let headers = message.headers().filter(|header| !other.contains(&header.name));
+            headers.map(|header| (text(header.text), text(header.value))).collect()
+        };
+        assert_eq!((lines(second), second.body()), (lines(&first), first.body()));
+        assert!(second.value(Name::PPreferredIdentity).is_some());
+        assert!(second.value(Name::ProxyAuthorization).is_some());
+        deliver(now, &mut anna, ANNA, BEN, response(second, "180 Ringing", "", ""));
+        anna.cancel(now, session).unwrap();
+        let cancel = sent(&mut anna).remove(0);
+        assert_eq!(cancel.value(Name::CSeq), Some(&b"2 CANCEL"[..]));
+        assert_eq!(cancel.value(Name::Via), second.value(Name::Via));
+        deliver(now, &mut anna, ANNA, BEN, response(second, "487 Request Terminated", "", ""));
+        assert_eq!(starts(&sent(&mut anna)), ["ACK"]);
+        assert_eq!(ended(&mut anna).end, End::Cancelled);
+    }
+}

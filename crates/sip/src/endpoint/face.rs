@@ -211,6 +211,13 @@ pub enum Command {
         /// The offer.
         body: Option<Body>,
     },
+    /// Where the next hop is that [`Event::Locate`] named: requests of the session go to the first target from now on.
+    Located {
+        /// Which.
+        session: SessionId,
+        /// What the look-up gave, in the order of preference.
+        targets: Vec<Target>,
+    },
     /// Send a request outside of any dialog.
     Request(Box<Request>),
 }
@@ -363,6 +370,14 @@ pub enum Event {
         status: Option<u16>,
         /// After a 491: how long to wait before another try (RFC 3261 §14.1).
         retry_after: Option<Duration>,
+    },
+    /// The next hop of the session is a name. Requests go the way of the INVITE until it was looked up; nothing waits
+    /// for that. Told once.
+    Locate {
+        /// Which.
+        session: SessionId,
+        /// The URI to look up (RFC 3263).
+        uri: Bytes,
     },
     /// A request outside of any dialog is over: told once.
     Answered {

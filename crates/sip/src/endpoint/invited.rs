@@ -406,6 +406,7 @@ impl Endpoint {
             if let Some(dialog) = incoming.dialog.take() {
                 session.dialog = Some(dialog);
                 session.state = State::Established;
+                self.locate(id);
             } else if let (Some(target), Some(dialog)) = (incoming.target.take(), &mut session.dialog) {
                 dialog.set_target(&target);
             }

@@ -337,6 +337,7 @@ impl Endpoint {
                 session.note_allowed(response);
                 self.be_agreed(id, session_expires, response);
                 self.events.push_back(Event::Established { session: id, response: response.clone() });
+                self.locate(id);
             }
             (action @ (Action::Establish | Action::Acknowledge), Scope::Modification) => {
                 // §12.2.1.2: whether anybody still wants the change or not.

@@ -232,6 +232,7 @@ impl Endpoint {
             Command::Refuse { session, status, headers } => self.refuse(session, status, &headers)?,
             Command::Leave { session, headers } => self.leave(session, &headers)?,
             Command::Modify { session, body } => self.modify(session, body.as_ref())?,
+            Command::Located { session, targets } => self.located(session, &targets)?,
             Command::Request(request) => self.request(*request)?,
         }
         Ok(None)

@@ -1,5 +1,6 @@
 //! Ways out: which listener, which transport, which connection, and what Via and Contact say of it. RFC 3261 §18.1.
 
+use super::session::State;
 use super::*;
 
 impl Endpoint {
@@ -72,6 +73,25 @@ impl Endpoint {
             Some(target) if !reuse(&target) => self.path_to(target).unwrap_or(inherited),
             Some(_) | None => inherited,
         }
+    }
+
+    /// Asks where the next hop of the user's dialog is, if that is a name.
+    pub(super) fn locate(&mut self, id: SessionId) {
+        let uri = self
+            .session(id)
+            .and_then(|session| session.dialog.as_ref()?.next_name().map(Bytes::copy_from_slice));
+        if let Some(uri) = uri {
+            self.events.push_back(Event::Locate { session: id, uri });
+        }
+    }
+
+    /// The name was looked up.
+    pub(super) fn located(&mut self, id: SessionId, targets: &[Target]) -> Result<(), Misuse> {
+        let session = self.session(id).filter(|session| session.state != State::Over);
+        let session = session.ok_or(Misuse::NoSession)?;
+        let target = targets.first().ok_or(Misuse::NoTarget)?;
+        session.dialog.as_mut().ok_or(Misuse::NotEstablished)?.locate(*target);
+        Ok(())
     }
 
     /// The same way, over a new connection if that of `path` was lost: nothing else would ever arrive (§18.1.1).

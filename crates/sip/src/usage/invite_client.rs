@@ -16,6 +16,8 @@
 //!
 //! +C: the CANCEL leaves. The limit, while it runs (U1, U2), does what the user's cancel does.
 //! In a modification (a re-INVITE) every +BYE is left out: the session goes on.
+//! Another attempt (a challenge, another target) may follow from U1 and U2, before the wish only: see
+//! [`InviteClient::next_attempt`].
 
 use super::{End, Party, Scope};
 use crate::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sip::message::Name;
 use sip::transport::{ConnectionId, Path, Target, Transport};
 use sip::usage::{End, Party};
-use sip::{Config, Credentials, Event, Headers, Input, Invite, Message, Misuse, SessionId};
+use sip::{Command, Config, Credentials, Event, Headers, Input, Invite, Message, Misuse, SessionId};
 
 use crate::wire::*;
 
@@ -481,5 +481,72 @@ fn a_strict_router_in_the_users_route_is_swapped_once() {
     wire.answer(&second, 487, "p1");
     check(&wire.one());
     assert_eq!(wire.cancel(session), Err(Misuse::TooLate));
+    wire.finish();
+}
+
+/// I14, §12.2.1.1: a next hop that is a name is asked for once; nothing waits for the answer, which requests follow from then on.
+#[test]
+fn a_name_in_a_dialog_is_looked_up_by_the_user() {
+    let (mut wire, session, invite) = tried(&[PEER]);
+    let targets = vec![target(SECOND), target(THIRD)];
+    let located = Command::Located { session, targets };
+    assert_eq!(wire.command(located.clone()), Err(Misuse::NotEstablished));
+    wire.answer(&invite, 200, "p1");
+    assert_eq!(wire.names, [&b"sip:ben@ben.example"[..]]);
+    wire.modify(session).unwrap();
+    let offer = wire.log().pop().unwrap();
+    assert_eq!(offer.path, udp(PEER), "the way of the INVITE");
+    wire.answer(&offer.message, 200, "p1");
+    wire.sent();
+    let nowhere = Command::Located { session, targets: Vec::new() };
+    assert_eq!(wire.command(nowhere), Err(Misuse::NoTarget));
+    wire.command(located.clone()).unwrap();
+    assert_eq!(wire.names.len(), 1, "once");
+    wire.leave(session).unwrap();
+    let bye = wire.log().remove(0);
+    assert_eq!(bye.path, udp(SECOND));
+    wire.answer(&bye.message, 200, "");
+    assert_eq!(wire.command(located), Err(Misuse::NoSession));
+    wire.finish();
+}
+
+/// An address needs no look-up, and the answer to one does not outrank it; a new name makes the answer void.
+#[test]
+fn a_located_name_counts_for_that_name_only() {
+    let (mut wire, session, invite) = tried(&[PEER]);
+    wire.receive(&response(&invite, 200, "p1", "Contact: <sip:ben@192.0.2.9>\r\n"));
+    wire.sent();
+    assert!(wire.names.is_empty());
+    wire.command(Command::Located { session, targets: vec![target(SECOND)] }).unwrap();
+    wire.modify(session).unwrap();
+    let offer = wire.log().remove(0);
+    assert_eq!(offer.path, udp(PEER));
+    wire.receive(&response(&offer.message, 200, "p1", "Contact: <sip:ben@other.example>\r\n"));
+    wire.sent();
+    wire.leave(session).unwrap();
+    let bye = wire.log().remove(0);
+    assert_eq!(bye.path, udp(PEER));
+    wire.answer(&bye.message, 200, "");
+    wire.finish();
+}
+
+/// The side that was invited asks likewise.
+#[test]
+fn the_invited_side_asks_for_a_name_when_it_accepts() {
+    let mut wire = Wire::new();
+    let invite = Request::invite("1");
+    wire.receive(&invite.text());
+    let session = wire.invited();
+    assert!(wire.names.is_empty());
+    wire.accept(session).unwrap();
+    assert_eq!(wire.names, [&b"sip:ben@ben.example"[..]]);
+    let answer = wire.sent().pop().unwrap();
+    wire.receive(&invite.within(&answer, "ACK", 7).text());
+    wire.command(Command::Located { session, targets: vec![target(SECOND)] }).unwrap();
+    wire.leave(session).unwrap();
+    let bye = wire.log().remove(0);
+    assert_eq!(bye.path, udp(SECOND));
+    wire.answer(&bye.message, 200, "");
+    wire.events();
     wire.finish();
 }

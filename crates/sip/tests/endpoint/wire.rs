@@ -223,6 +223,8 @@ pub(crate) struct Wire {
     invited: BTreeMap<String, Invited>,
     answered: BTreeMap<(String, String), Answered>,
     over: BTreeSet<SessionId>,
+    /// The names that the endpoint wants looked up.
+    pub(crate) names: Vec<Bytes>,
     finished: bool,
 }
 
@@ -244,6 +246,7 @@ impl Wire {
             invited: BTreeMap::new(),
             answered: BTreeMap::new(),
             over: BTreeSet::new(),
+            names: Vec::new(),
             finished: false,
         }
     }
@@ -346,7 +349,11 @@ impl Wire {
         }
         while let Some(event) = self.endpoint.poll_event() {
             self.check_event(&event);
-            self.events.push_back(event);
+            if let Event::Locate { uri, .. } = event {
+                self.names.push(uri);
+            } else {
+                self.events.push_back(event);
+            }
         }
     }
 
@@ -553,6 +560,7 @@ fn session_of(event: &Event) -> Option<SessionId> {
         | Event::ModificationOffered { session, .. }
         | Event::Modified { session, .. }
         | Event::ModificationEnded { session, .. }
+        | Event::Locate { session, .. }
         | Event::Ended { session, .. } => Some(*session),
         Event::Disconnect { .. } | Event::Answered { .. } => None,
     }

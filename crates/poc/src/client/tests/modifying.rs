@@ -31,6 +31,7 @@ fn media_of(event: &Event) -> &Media {
         | Event::Invited { .. }
         | Event::ModificationEnded { .. }
         | Event::Ended { .. }
+        | Event::Locate { .. }
         | Event::Disconnect { .. } => panic!("{event:?}"),
     }
 }

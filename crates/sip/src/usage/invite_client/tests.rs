@@ -180,6 +180,23 @@ mod calling {
     }
 }
 
+/// I3, C08, T11: another attempt begins as the first did, with the limit of the first; after the wish, and after the end,
+/// there is none.
+#[test]
+fn another_attempt_follows_before_the_wish_only() {
+    for scope in SCOPES {
+        for fixture in [calling, proceeding] {
+            let client = fixture(scope);
+            let next = client.next_attempt().expect("wanted");
+            let State::Calling { limit_at } = next.state() else { panic!("{:?}", next.state()) };
+            assert_eq!((*limit_at, next.scope()), (client.deadline(), scope));
+        }
+        for fixture in [cancel_waiting, cancelling, answered, withdrawn, unheard, given_up, finished] {
+            assert_eq!(fixture(scope).next_attempt(), None);
+        }
+    }
+}
+
 mod cancel_waiting {
     use super::*;
 

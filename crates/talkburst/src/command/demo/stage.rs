@@ -116,6 +116,7 @@ impl Stage {
             | Event::Established { .. }
             | Event::Modified { .. }
             | Event::ModificationEnded { .. }
+            | Event::Locate { .. }
             | Event::Disconnect { .. } => None,
         })
     }
@@ -179,6 +180,7 @@ impl Stage {
                 | Event::Established { .. }
                 | Event::Modified { .. }
                 | Event::ModificationEnded { .. }
+                | Event::Locate { .. }
                 | Event::Disconnect { .. } => None,
             })
         })
