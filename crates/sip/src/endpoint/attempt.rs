@@ -106,6 +106,7 @@ impl Endpoint {
         };
         let cancel_headers = std::mem::take(&mut outgoing.cancel_headers);
         let asked = outgoing.session_expires;
+        outgoing.further = Further::default();
         let following = Outgoing {
             usage,
             transaction: next,

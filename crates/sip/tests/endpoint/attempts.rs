@@ -259,7 +259,8 @@ fn a_challenge_to_the_cancel_is_not_answered() {
 fn the_limit_runs_on_over_the_attempts() {
     let mut wire = Wire::with(knows);
     let expires = Some(ms(10_000));
-    wire.invite_with(Invite { expires, ..invitation() });
+    let expires_headers = headers(&[(Name::Reason, "SIP;cause=408")]);
+    wire.invite_with(Invite { expires, expires_headers, ..invitation() });
     let first = wire.one();
     wire.advance(ms(9_000));
     wire.sent();
@@ -270,6 +271,7 @@ fn the_limit_runs_on_over_the_attempts() {
     let cancel = wire.log().remove(0);
     assert_eq!((word(&cancel.message).as_str(), cancel.at), ("CANCEL", ms(10_000)));
     assert_eq!(branch(&cancel.message), branch(&second));
+    assert_eq!(text(&cancel.message, Name::Reason), "SIP;cause=408");
     wire.answer(&second, 487, "p1");
     wire.sent();
     wire.finish();
