@@ -1,14 +1,17 @@
 //! Talkburst: Push-to-talk over Cellular.
 
 mod capture;
+mod clock;
 mod command;
-#[cfg_attr(not(test), expect(dead_code, reason = "called by the commands that call"))]
+mod driver;
 mod locate;
+mod record;
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::command::{Command, Failure};
 
@@ -21,8 +24,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match command::run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    match command::run(arguments.command) {
+        Ok(code) => ExitCode::from(code),
         // Nobody reads any more: that is the reader's choice.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
@@ -30,4 +37,18 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// A value that cannot be read is said in one line; what to type instead, as clap has it.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.kind() != ErrorKind::ValueValidation {
+        error.exit();
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    anstream::eprintln!(
+        "talkburst: failed to read the command line: {}; see --help",
+        line.trim_start_matches("error: ")
+    );
+    ExitCode::from(Failure::USAGE)
 }

@@ -286,6 +286,11 @@ impl Client {
         self.endpoint.poll_timeout().into_iter().chain(unanswered).min()
     }
 
+    /// What the client was told once.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Whether nothing remains of any session.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.endpoint.is_empty()

@@ -1,25 +1,39 @@
 //! The subcommands, one file each.
 
+mod answer;
+mod call;
 mod demo;
+mod session;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::{fmt, io};
 
 use clap::Subcommand;
+use sip::transport::Transport;
 
 /// What was typed.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Invite one user; ends when the session has ended.
+    Call(call::Arguments),
+    /// Wait for invitations, until stopped.
+    Answer(answer::Arguments),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
 }
 
-/// Carries out a subcommand.
-pub(crate) fn run(command: Command) -> Result<(), Failure> {
+/// Carries out a subcommand. How a call ended is no failure; the exit code tells it all the same.
+pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Call(arguments) => call::run(arguments),
+        Command::Answer(arguments) => answer::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
     }
 }
+
+/// Exit code: what was wanted was done.
+pub(crate) const DONE: u8 = 0;
 
 /// Why a subcommand failed. Exit codes are documented in the README.
 #[derive(Debug)]
@@ -34,14 +48,42 @@ pub(crate) enum Failure {
     Network(io::Error),
     /// A file could not be written.
     File(PathBuf, String),
+    /// The options do not go together.
+    Usage(&'static str),
+    /// This is not the address that is wanted there.
+    Address { what: &'static str, typed: String, why: &'static str },
+    /// It would take TLS.
+    NoTls { what: &'static str, instead: &'static str },
+    /// The password could not be read from there.
+    Password(String, io::Error),
+    /// This address cannot be listened on.
+    Listen(Transport, SocketAddr, io::Error),
+    /// This machine has no way to the target.
+    NoRoute(SocketAddr, io::Error),
+    /// The target cannot be reached from the address that is listened on.
+    OtherFamily { listen: IpAddr, target: IpAddr },
+    /// There is no next hop.
+    Locate(String),
+    /// The client refused to begin.
+    Refused(sip::Misuse),
 }
 
 impl Failure {
+    /// Exit code: the command line was wrong.
+    pub(crate) const USAGE: u8 = 2;
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Wrong(_) => 1,
-            Self::Output(_) | Self::File(..) => 3,
-            Self::Socket(..) | Self::Network(_) => 4,
+            Self::Usage(_) | Self::Address { .. } | Self::Refused(_) => Self::USAGE,
+            Self::Output(_) | Self::File(..) | Self::Password(..) => 3,
+            Self::Socket(..)
+            | Self::Network(_)
+            | Self::NoTls { .. }
+            | Self::Listen(..)
+            | Self::NoRoute(..)
+            | Self::OtherFamily { .. }
+            | Self::Locate(_) => 4,
         }
     }
 }
@@ -58,10 +100,40 @@ impl fmt::Display for Failure {
                     "failed to open a UDP socket on {address}: {error}; is that address up on this machine?"
                 )
             }
-            Self::Network(error) => write!(f, "failed to send or receive on the loopback network: {error}"),
+            Self::Network(error) => write!(f, "failed to send or receive: {error}"),
             Self::File(path, error) => {
                 write!(f, "failed to write {}: {error}; choose a place that can be written", path.display())
             }
+            Self::Usage(why) => write!(f, "failed to read the command line: {why}"),
+            Self::Address { what, typed, why } => {
+                write!(f, "failed to read {what} {typed:?}: {why}")
+            }
+            Self::NoTls { what, instead } => {
+                write!(f, "failed to use {what}: TLS is not there yet; use {instead}")
+            }
+            Self::Password(place, error) => {
+                write!(f, "failed to read the password from {place}: {error}; put it on the first line")
+            }
+            Self::Listen(transport, address, error) => {
+                let advice = if error.kind() == io::ErrorKind::AddrInUse {
+                    "choose another port with --listen"
+                } else {
+                    "is that address up on this machine?"
+                };
+                let transport = transport.as_str();
+                write!(f, "failed to listen on {transport} {address}: {error}; {advice}")
+            }
+            Self::NoRoute(target, error) => {
+                write!(f, "failed to reach {target}: {error}; is this machine on that network?")
+            }
+            Self::OtherFamily { listen, target } => {
+                write!(
+                    f,
+                    "failed to reach {target} from {listen}: not the same address family; change --listen"
+                )
+            }
+            Self::Locate(why) => write!(f, "failed to find the way: {why}"),
+            Self::Refused(misuse) => write!(f, "failed to call: {misuse}"),
         }
     }
 }

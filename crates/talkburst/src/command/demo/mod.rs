@@ -48,7 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let (stage, stuck) = stage?;
         if let (Some(capture), Some(path)) = (&mut capture, &arguments.pcap) {
             for (at, transmit) in &stage.sent {
-                let written = capture.datagram(*at, transmit);
+                let (from, to) = (transmit.path.local, transmit.path.remote);
+                let written = capture.datagram(*at, from, to, &transmit.bytes);
                 written.map_err(|error| Failure::File(path.clone(), error.to_string()))?;
             }
         }

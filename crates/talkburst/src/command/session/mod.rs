@@ -1,0 +1,8 @@
+//! What `call` and `answer` have in common: options, the user, and the loop that drives a client.
+
+pub(super) mod address;
+pub(super) mod arguments;
+pub(super) mod play;
+pub(super) mod settings;
+pub(super) mod voice;
+pub(super) mod wishes;

@@ -1,0 +1,418 @@
+//! One client with its user: what happens, what is wished for, and what was scheduled, in one loop.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use poc::answer_state::AnswerState;
+use poc::client::Role;
+use poc::{AnswerMode, Event, Outcome};
+use sip::transport::Target;
+use sip::{Duration, Instant, Misuse, SessionId};
+use tokio::task::JoinSet;
+
+use super::super::Failure;
+use super::voice::{Agreed, Ended, Told, Voice};
+use super::wishes::{Wish, Wishes};
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::locate::{LocateError, Locator};
+
+/// A client, its user, and what goes on between them.
+pub(crate) struct Play {
+    pub(crate) clock: Clock,
+    driver: Driver,
+    pub(crate) voice: Voice,
+    wishes: Wishes,
+    /// Whether an invitation is shown to the user; if not it is refused.
+    is_open: bool,
+    numbered: u32,
+    current: Option<Current>,
+    /// Wishes that come by themselves.
+    scheduled: Vec<(Instant, Wish)>,
+    /// What is scheduled when a session begins, is offered, or stands.
+    plan: Plan,
+    /// How the sessions ended that the command has not asked for yet.
+    finished: VecDeque<Finished>,
+    /// When the ladder of the last session is shown: its last messages come after its end.
+    ladder_at: Option<Instant>,
+    linger: Duration,
+    locator: Arc<Locator>,
+    /// Look-ups of next hops within sessions.
+    lookups: JoinSet<Lookup>,
+    is_closing: bool,
+    is_interrupted: bool,
+}
+
+/// Wishes that come by themselves.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Plan {
+    pub(crate) hang_up_after: Option<Duration>,
+    pub(crate) answer_after: Option<Duration>,
+    pub(crate) refuse_after: Option<Duration>,
+    pub(crate) leave_after: Option<Duration>,
+    pub(crate) reoffer_after: Option<Duration>,
+    pub(crate) reoffer_cancel_after: Option<Duration>,
+}
+
+/// What a look-up of the next hop of a session has given.
+type Lookup = (SessionId, Result<Vec<Target>, LocateError>);
+
+/// The session that there is.
+struct Current {
+    id: SessionId,
+    number: u32,
+    role: Role,
+    is_established: bool,
+    /// The user wanted it to end.
+    is_unwanted: bool,
+}
+
+/// What a key does to the session.
+type Key = fn(&mut poc::Client, Instant, SessionId) -> Result<(), Misuse>;
+
+/// What a ladder calls the user who presses our keys.
+const OURSELVES: &str = "user";
+
+/// A session that has ended.
+pub(crate) struct Finished {
+    pub(crate) outcome: Outcome,
+    pub(crate) was_unwanted: bool,
+}
+
+impl Play {
+    /// Nothing has happened yet.
+    pub(crate) fn new(
+        clock: Clock,
+        driver: Driver,
+        voice: Voice,
+        wishes: Wishes,
+        plan: Plan,
+        locator: Arc<Locator>,
+    ) -> Self {
+        let linger = 2 * driver.t1(); // one retransmission of the peer, and its way
+        Self {
+            clock,
+            driver,
+            voice,
+            wishes,
+            is_open: false,
+            numbered: 0,
+            current: None,
+            scheduled: Vec::new(),
+            plan,
+            finished: VecDeque::new(),
+            ladder_at: None,
+            linger,
+            locator,
+            lookups: JoinSet::new(),
+            is_closing: false,
+            is_interrupted: false,
+        }
+    }
+
+    /// Tells where the client can be reached.
+    pub(crate) fn listening(&mut self) {
+        let (udp, tcp) = self.driver.addresses();
+        let shown = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
+        self.voice.tell(self.clock.now(), &Told::Listening { udp: shown(udp), tcp: shown(tcp) });
+    }
+
+    /// Takes invitations from now on.
+    pub(crate) fn take_invitations(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Takes no further invitation.
+    pub(crate) fn take_no_more(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Invites `uri`.
+    pub(crate) async fn invite(
+        &mut self,
+        uri: &str,
+        targets: Vec<Target>,
+        routes: Vec<bytes::Bytes>,
+    ) -> Result<(), Failure> {
+        let Some(first) = targets.first().copied() else { return Err(Failure::Refused(Misuse::NoTarget)) };
+        let transport = first.transport.as_str().to_ascii_lowercase();
+        let target = format!("{transport} {}", first.remote);
+        let invited = bytes::Bytes::copy_from_slice(uri.as_bytes());
+        let command = poc::Command::StartSession { targets, routes, invited };
+        let input = poc::Input::Command(command);
+        let started = self.driver.press(|client, now| client.handle_input(now, input)).await;
+        let id = started.map_err(Failure::Refused)?.ok_or(Failure::Refused(Misuse::NoSession))?;
+        self.numbered += 1;
+        let number = self.numbered;
+        self.voice.tell(self.clock.now(), &Told::Calling { session: number, uri: uri.to_owned(), target });
+        self.driver
+            .recorder
+            .begin(&super::address::user_of(&format!("<{uri}>")).unwrap_or_else(|| "peer".to_owned()));
+        self.begin(id, number, Role::Inviter);
+        self.schedule(self.plan.hang_up_after, Wish::HangUp);
+        self.tell_events().await;
+        Ok(())
+    }
+
+    /// Lets one thing happen.
+    pub(crate) async fn step(&mut self) -> Result<(), Failure> {
+        self.step_until(None).await
+    }
+
+    /// Whether there is no session.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.current.is_none()
+    }
+
+    /// Whether the user wants the program to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+
+    /// Whether the user does not even want to wait for it.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.is_interrupted
+    }
+
+    /// How the next session ended.
+    pub(crate) fn take_finished(&mut self) -> Option<Finished> {
+        self.finished.pop_front()
+    }
+
+    /// Waits a little for last messages, closes everything, and tells what could not be told or written.
+    pub(crate) async fn finish(mut self) -> Result<(), Failure> {
+        self.take_no_more();
+        let until = self.clock.now() + self.linger;
+        while !self.is_interrupted && !self.driver.is_empty() && self.clock.now() < until {
+            self.step_until(Some(until)).await?;
+        }
+        self.show_ladder();
+        let patience = if self.is_interrupted { Duration::ZERO } else { self.linger };
+        let mut recorder = self.driver.close(patience).await;
+        if let Some((path, error)) = recorder.failure() {
+            return Err(Failure::File(path, error));
+        }
+        self.voice.failure().map_or(Ok(()), |error| Err(Failure::Output(error)))
+    }
+
+    async fn step_until(&mut self, until: Option<Instant>) -> Result<(), Failure> {
+        let scheduled = self.scheduled.iter().map(|(at, _)| *at);
+        let due = scheduled.chain(self.ladder_at).chain(until).min();
+        tokio::select! {
+            happening = self.driver.wait() => {
+                let happening = happening.map_err(Failure::Network)?;
+                self.driver.handle(happening).await;
+            }
+            wish = self.wishes.next() => self.wish(wish).await,
+            Some(Ok((session, located))) = self.lookups.join_next() => self.be_located(session, located).await,
+            () = self.clock.until(due) => self.handle_due().await,
+        }
+        self.tell_events().await;
+        if (self.voice.has_failed() || self.driver.recorder.has_failed()) && !self.is_closing {
+            // Nobody would see how it goes on, and nobody is to be left connected.
+            self.wish(Wish::Quit).await;
+            self.tell_events().await;
+        }
+        Ok(())
+    }
+
+    async fn handle_due(&mut self) {
+        let now = self.clock.now();
+        let due = self.scheduled.extract_if(.., |(at, _)| *at <= now).map(|(_, wish)| wish);
+        for wish in due.collect::<Vec<_>>() {
+            self.wish(wish).await;
+        }
+        if self.ladder_at.is_some_and(|at| at <= now) {
+            self.show_ladder();
+        }
+    }
+
+    // What the user wants.
+
+    async fn wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::Answer => self.answer("answer", "answers", poc::Client::accept).await,
+            Wish::Refuse => self.answer("refuse", "refuses", poc::Client::refuse).await,
+            Wish::Cancel => self.end("cancel", "cancels", poc::Client::cancel).await,
+            Wish::Leave => self.end("leave", "leaves", poc::Client::leave).await,
+            Wish::Reoffer => {
+                self.press("offer again", "offers again", poc::Client::modify).await;
+            }
+            Wish::CancelReoffer => {
+                self.press("cancel the offer", "cancels the offer", poc::Client::cancel).await;
+            }
+            Wish::HangUp => self.hang_up().await,
+            Wish::Interrupt if self.is_closing => self.is_interrupted = true,
+            Wish::Quit | Wish::Interrupt => {
+                let is_first = !std::mem::replace(&mut self.is_closing, true);
+                self.take_no_more();
+                if is_first && self.current.is_some() {
+                    self.hang_up().await;
+                }
+            }
+        }
+    }
+
+    async fn hang_up(&mut self) {
+        self.end("hang up", "hangs up", poc::Client::hang_up).await;
+    }
+
+    /// A wish that answers an invitation.
+    async fn answer(&mut self, what: &str, does: &str, key: Key) {
+        self.press(what, does, key).await;
+    }
+
+    /// A wish after which the session is over, sooner or later.
+    async fn end(&mut self, what: &str, does: &str, key: Key) {
+        let now = self.clock.now();
+        if !self.press(what, does, key).await {
+            return;
+        }
+        let Some(current) = &mut self.current else { return };
+        let is_first = !std::mem::replace(&mut current.is_unwanted, true);
+        if is_first && current.role == Role::Inviter && !current.is_established {
+            self.voice.tell(now, &Told::Cancelling { session: current.number });
+        }
+    }
+
+    /// Hands a key to the client; `false` if it has nothing to do with it.
+    async fn press(&mut self, what: &str, does: &str, key: Key) -> bool {
+        let now = self.clock.now();
+        let pressed = match self.current.as_ref().map(|current| current.id) {
+            Some(id) => {
+                self.driver.recorder.note(now, &format!("{OURSELVES} {does}"));
+                self.driver.press(|client, now| key(client, now, id)).await
+            }
+            None => Err(Misuse::NoSession),
+        };
+        if let Err(misuse) = pressed {
+            self.voice.story(&format!("cannot {what}: {misuse}"));
+        }
+        pressed.is_ok()
+    }
+
+    // What happens.
+
+    async fn tell_events(&mut self) {
+        while let Some(event) = self.driver.poll_event() {
+            self.tell(event).await;
+        }
+    }
+
+    async fn tell(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Invited { session, inviter, answer_mode } => {
+                self.be_invited(now, session, &inviter, answer_mode).await;
+            }
+            Event::Progress { session, status } => {
+                let Some(number) = self.number_of(session) else { return };
+                self.driver.recorder.event(now, &event);
+                self.voice.tell(now, &Told::Progress { session: number, status });
+            }
+            Event::Established { session, answer_state, ref media } => {
+                let Some(number) = self.number_of(session) else { return };
+                self.driver.recorder.event(now, &event);
+                let answer_state = match answer_state {
+                    AnswerState::Confirmed => "confirmed",
+                    AnswerState::Unconfirmed => "unconfirmed",
+                };
+                let media = Agreed::from(&**media);
+                self.voice.tell(now, &Told::Established { session: number, answer_state, media });
+                if let Some(current) = &mut self.current {
+                    current.is_established = true;
+                }
+                self.schedule(self.plan.leave_after, Wish::Leave);
+                self.schedule(self.plan.reoffer_after, Wish::Reoffer);
+                let cancel = self.plan.reoffer_after.zip(self.plan.reoffer_cancel_after);
+                self.schedule(cancel.map(|(after, then)| after + then), Wish::CancelReoffer);
+            }
+            Event::Modified { session, ref media } => {
+                let Some(number) = self.number_of(session) else { return };
+                self.driver.recorder.event(now, &event);
+                self.voice.tell(now, &Told::Modified { session: number, media: Agreed::from(&**media) });
+            }
+            Event::ModificationEnded { session, end, by, status } => {
+                let Some(number) = self.number_of(session) else { return };
+                self.driver.recorder.event(now, &event);
+                self.voice.tell(now, &Told::ModificationEnded { session: number, end, by, status });
+            }
+            Event::Locate { session, uri } => {
+                let (locator, uri) = (Arc::clone(&self.locator), String::from_utf8_lossy(&uri).into_owned());
+                self.lookups.spawn(async move { (session, locator.locate(&uri, None).await) });
+            }
+            Event::Ended { session, ref outcome } => {
+                let Some(current) = self.current.take_if(|current| current.id == session) else { return };
+                self.driver.recorder.event(now, &event);
+                self.voice.tell(now, &Told::Ended(Ended::new(current.number, outcome)));
+                self.scheduled.clear();
+                self.ladder_at = Some(now + self.linger);
+                self.finished
+                    .push_back(Finished { outcome: outcome.clone(), was_unwanted: current.is_unwanted });
+            }
+            // The driver has closed it.
+            Event::Disconnect { .. } => {}
+        }
+    }
+
+    /// A next hop within a session was looked up. Without an answer requests go the way of the INVITE.
+    async fn be_located(&mut self, session: SessionId, located: Result<Vec<Target>, LocateError>) {
+        let Ok(targets) = located else { return };
+        let command = poc::Input::Command(poc::Command::Located { session, targets });
+        // It may be over by now.
+        let _ = self.driver.press(|client, now| client.handle_input(now, command)).await;
+    }
+
+    async fn be_invited(&mut self, now: Instant, id: SessionId, inviter: &[u8], mode: AnswerMode) {
+        if !self.is_open || self.current.is_some() {
+            // Nobody is there to answer. What the client accepted by itself is left.
+            let _ = self.driver.press(|client, now| client.hang_up(now, id)).await;
+            return;
+        }
+        self.show_ladder();
+        let from = String::from_utf8_lossy(inviter).into_owned();
+        let name = super::address::user_of(&from).unwrap_or_else(|| "peer".to_owned());
+        self.driver.recorder.begin(&name);
+        self.driver.recorder.event(
+            now,
+            &Event::Invited {
+                session: id,
+                inviter: bytes::Bytes::copy_from_slice(inviter),
+                answer_mode: mode,
+            },
+        );
+        self.numbered += 1;
+        self.begin(id, self.numbered, Role::Invited);
+        let answer_mode = match mode {
+            AnswerMode::Manual => "manual",
+            AnswerMode::Automatic => "automatic",
+        };
+        self.voice.tell(now, &Told::Invited { session: self.numbered, from, answer_mode });
+        if mode == AnswerMode::Manual {
+            if self.wishes.has_keys() {
+                self.voice.story("           a answer, r refuse, q hang up and end");
+            }
+            self.schedule(self.plan.answer_after, Wish::Answer);
+            self.schedule(self.plan.refuse_after, Wish::Refuse);
+        }
+    }
+
+    fn begin(&mut self, id: SessionId, number: u32, role: Role) {
+        self.current = Some(Current { id, number, role, is_established: false, is_unwanted: false });
+    }
+
+    fn number_of(&self, session: SessionId) -> Option<u32> {
+        self.current.as_ref().filter(|current| current.id == session).map(|current| current.number)
+    }
+
+    fn schedule(&mut self, after: Option<Duration>, wish: Wish) {
+        self.scheduled.extend(after.map(|after| (self.clock.now() + after, wish)));
+    }
+
+    fn show_ladder(&mut self) {
+        self.ladder_at = None;
+        if let Some(ladder) = self.driver.recorder.take_ladder() {
+            self.voice.ladder(&ladder);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What the typed options mean.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use poc::sdp::Capabilities;
+use poc::{Client, Config};
+use sip::transaction::timer::Timers;
+use sip::transport::{Target, Transport};
+use sip::{Credentials, Duration};
+
+use super::super::Failure;
+use super::address;
+use super::arguments::{IpPort, Shared};
+use crate::capture::Capture;
+use crate::clock::Clock;
+use crate::driver::{Driver, Sockets, address_towards, unspecified};
+use crate::record::Recorder;
+
+/// Where speech would be received, and talk burst control. Both are said in SDP; neither is there yet.
+const MEDIA_PORTS: (u16, u16) = (45_200, 25_463);
+
+/// Octets of the longest password.
+const PASSWORD_MAX: u64 = 4096;
+
+/// RFC 4028 §5: the smallest that anybody may ask for.
+const SESSION_EXPIRES_MIN: Duration = sip::usage::session_timer::FLOOR;
+
+/// What the shared options mean.
+pub(crate) struct Settings {
+    /// Our PoC Address; `None`: one at the address that is advertised.
+    user: Option<String>,
+    listen: Option<IpPort>,
+    advertise: Option<IpPort>,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) proxy: Option<Proxy>,
+    credentials: Vec<Credentials>,
+    pub(crate) nameservers: Vec<SocketAddr>,
+    timers: Timers,
+    profile: poc::Profile,
+    pub(crate) json: bool,
+    ladder: bool,
+    capture: Option<(PathBuf, Capture)>,
+    pub(crate) leave_after: Option<Duration>,
+    session_expires: Option<Duration>,
+}
+
+/// An outbound proxy.
+pub(crate) struct Proxy {
+    /// The Route value.
+    pub(crate) route: String,
+    /// What is to be located.
+    pub(crate) uri: String,
+}
+
+impl Settings {
+    /// Reads the options, the password, and creates the capture file.
+    pub(crate) fn read(shared: &Shared) -> Result<Self, Failure> {
+        let user = shared.user.as_deref().map(address::name_addr).transpose()?;
+        let proxy = shared.proxy.as_deref().map(address::proxy).transpose()?;
+        if shared.t1.is_zero() {
+            return Err(Failure::Usage("--t1: must be longer than nothing; 500ms is usual"));
+        }
+        if shared
+            .advertise
+            .is_some_and(|advertise| advertise.ip.is_unspecified() || advertise.port == Some(0))
+        {
+            return Err(Failure::Usage(
+                "--advertise: peers must be able to send there; name one address and port",
+            ));
+        }
+        if shared.session_expires.is_some_and(|span| span < SESSION_EXPIRES_MIN) {
+            return Err(Failure::Usage("--session-expires: must be at least 90s (RFC 4028)"));
+        }
+        let credentials = credentials(shared, user.as_deref())?;
+        let capture = shared.pcap.as_deref().map(create).transpose()?;
+        Ok(Self {
+            user,
+            listen: shared.listen,
+            advertise: shared.advertise,
+            transport: shared.transport.map(Transport::from),
+            proxy: proxy.map(|(route, uri)| Proxy { route, uri }),
+            credentials,
+            nameservers: shared.nameserver.iter().map(|each| each.or_port(53)).collect(),
+            timers: Timers { t1: shared.t1, t2: 8 * shared.t1, t4: 10 * shared.t1 },
+            profile: shared.profile.into(),
+            json: shared.json,
+            ladder: shared.ladder,
+            capture,
+            leave_after: shared.leave_after,
+            session_expires: shared.session_expires,
+        })
+    }
+
+    /// The part of `targets` that the address to listen on can reach, and that address.
+    pub(crate) fn reachable(&self, mut targets: Vec<Target>) -> Result<(SocketAddr, Vec<Target>), Failure> {
+        let first = targets.first().copied().ok_or(Failure::Usage("no target to call"))?;
+        let listen = match self.listen {
+            Some(listen) => listen.or_port(0),
+            None => SocketAddr::new(unspecified(first.remote.ip()), 0),
+        };
+        targets.retain(|target| target.remote.is_ipv4() == listen.is_ipv4());
+        if targets.is_empty() {
+            return Err(Failure::OtherFamily { listen: listen.ip(), target: first.remote.ip() });
+        }
+        Ok((listen, targets))
+    }
+
+    /// The address that is listened on without a target.
+    pub(crate) fn listen_or(&self, port: u16) -> SocketAddr {
+        match self.listen {
+            Some(listen) => listen.or_port(port),
+            None => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+        }
+    }
+
+    /// Opens the sockets and puts a client behind them. `more` settles what only one command knows.
+    pub(crate) async fn open(
+        &mut self,
+        clock: Clock,
+        listen: SocketAddr,
+        only: Option<Transport>,
+        towards: Option<SocketAddr>,
+        more: impl FnOnce(&mut Config),
+    ) -> Result<Driver, Failure> {
+        let advertised_ip = self.advertised_ip(listen.ip(), towards)?;
+        let occupied =
+            |occupied: crate::driver::Occupied| Failure::Listen(occupied.transport, listen, occupied.error);
+        let sockets = Sockets::open(listen, only).await.map_err(occupied)?;
+        let port = self.advertise.and_then(|advertise| advertise.port).unwrap_or(sockets.bind.port());
+        let advertised = SocketAddr::new(advertised_ip, port);
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| Failure::Network(std::io::Error::other(error)))?;
+        let mut sip = sip::Config::new(sockets.listeners(advertised), seed);
+        sip.timers = self.timers;
+        sip.session_expires = self.session_expires;
+        sip.credentials = std::mem::take(&mut self.credentials);
+        let user = self.user.clone().unwrap_or_else(|| format!("<sip:talkburst@{}>", host(advertised_ip)));
+        let name = address::user_of(&user).unwrap_or_else(|| "we".to_owned());
+        let media = Capabilities::amr(advertised_ip, MEDIA_PORTS.0, MEDIA_PORTS.1);
+        let mut config = Config::new(sip, Bytes::from(user), media);
+        config.profile = self.profile;
+        more(&mut config);
+        let local = if sockets.bind.ip().is_unspecified() {
+            SocketAddr::new(advertised_ip, sockets.bind.port())
+        } else {
+            sockets.bind
+        };
+        let recorder = Recorder::new(local, self.capture.take(), self.ladder.then_some(name));
+        Ok(Driver::new(clock, Client::new(config), sockets, recorder))
+    }
+
+    fn advertised_ip(&self, listen: IpAddr, towards: Option<SocketAddr>) -> Result<IpAddr, Failure> {
+        if let Some(advertise) = self.advertise {
+            if advertise.ip.is_ipv4() != listen.is_ipv4() {
+                return Err(Failure::Usage("--advertise: must be of the address family that is listened on"));
+            }
+            return Ok(advertise.ip);
+        }
+        match (listen.is_unspecified(), towards) {
+            (false, _) => Ok(listen),
+            (true, Some(target)) => address_towards(target).map_err(|error| Failure::NoRoute(target, error)),
+            // An address that documentation has (RFC 5737, RFC 3849) is nobody's: the way to it is the usual way out.
+            (true, None) => {
+                let (anybody, loopback): (IpAddr, IpAddr) = match listen {
+                    IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+                    IpAddr::V6(_) => {
+                        (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
+                    }
+                };
+                Ok(address_towards(SocketAddr::new(anybody, 5060)).unwrap_or(loopback))
+            }
+        }
+    }
+}
+
+/// An address as a URI has it.
+fn host(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+fn create(path: &Path) -> Result<(PathBuf, Capture), Failure> {
+    let capture = Capture::create(path).map_err(|error| Failure::File(path.to_owned(), error.to_string()))?;
+    Ok((path.to_owned(), capture))
+}
+
+fn credentials(shared: &Shared, user: Option<&str>) -> Result<Vec<Credentials>, Failure> {
+    let secret = match &shared.password_file {
+        Some(path) => {
+            let failed = |error| Failure::Password(path.display().to_string(), error);
+            let file = std::fs::File::open(path).map_err(failed)?;
+            first_line(file).map_err(failed)?
+        }
+        None if shared.password_stdin => first_line(std::io::stdin())
+            .map_err(|error| Failure::Password("standard input".to_owned(), error))?,
+        None if shared.username.is_some() => {
+            return Err(Failure::Usage("--username: is of use with a password only; add --password-file"));
+        }
+        None => return Ok(Vec::new()),
+    };
+    let username = shared.username.clone().or_else(|| user.and_then(address::user_of));
+    let username = username.ok_or(Failure::Usage("a password needs a user; add --username or --user"))?;
+    Ok(vec![Credentials { realm: None, username: Bytes::from(username), secret }])
+}
+
+/// The first line without its end; never empty. Octets: a password need not be text.
+fn first_line(from: impl Read) -> std::io::Result<Bytes> {
+    let mut line = Vec::new();
+    BufReader::new(from.take(PASSWORD_MAX)).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    if line.is_empty() {
+        return Err(std::io::Error::other("the first line is empty"));
+    }
+    Ok(Bytes::from(line))
+}

@@ -1,0 +1,286 @@
+//! What is said: lines of JSON for scripts, a line an event for people. Standard error has the story.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use poc::Outcome;
+use poc::sdp::Media;
+use serde::Serialize;
+use sip::usage::{End, Party};
+use sip::{Duration, Instant};
+
+const TIME: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const CALL: Style = Style::new().bold();
+
+/// Says what happens.
+pub(crate) struct Voice {
+    json: bool,
+    /// In raw mode a terminal does not begin a new line at its left edge by itself.
+    raw: bool,
+    failure: Option<io::Error>,
+}
+
+/// Everything that is told on standard output.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum Told {
+    Listening {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        udp: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tcp: Option<String>,
+    },
+    Calling {
+        session: u32,
+        uri: String,
+        target: String,
+    },
+    Progress {
+        session: u32,
+        status: u16,
+    },
+    Invited {
+        session: u32,
+        from: String,
+        answer_mode: &'static str,
+    },
+    Established {
+        session: u32,
+        answer_state: &'static str,
+        media: Agreed,
+    },
+    Modified {
+        session: u32,
+        media: Agreed,
+    },
+    ModificationEnded {
+        session: u32,
+        end: End,
+        by: Party,
+        status: Option<u16>,
+    },
+    Cancelling {
+        session: u32,
+    },
+    Ended(Ended),
+}
+
+/// The media agreed on.
+#[derive(Serialize)]
+pub(crate) struct Agreed {
+    audio: String,
+    codec: String,
+    direction: String,
+    control: Option<String>,
+}
+
+/// How a session ended.
+#[derive(Serialize)]
+pub(crate) struct Ended {
+    session: u32,
+    end: End,
+    by: Party,
+    status: Option<u16>,
+    reason: Option<String>,
+    description: String,
+    missed: bool,
+    /// From the wish to cancel to the end; `None` if there was no such wish.
+    seconds_to_end: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: f64,
+    #[serde(flatten)]
+    told: &'a Told,
+}
+
+impl From<&Media> for Agreed {
+    fn from(media: &Media) -> Self {
+        Self {
+            audio: media.audio.to_string(),
+            codec: media.codec.name.clone(),
+            direction: media.direction.to_string(),
+            control: media.control.map(|control| control.to_string()),
+        }
+    }
+}
+
+impl Ended {
+    pub(crate) fn new(session: u32, outcome: &Outcome) -> Self {
+        Self {
+            session,
+            end: outcome.end,
+            by: outcome.by,
+            status: outcome.status,
+            reason: outcome.reason.as_ref().map(|reason| String::from_utf8_lossy(reason).into_owned()),
+            description: outcome.to_string(),
+            missed: outcome.is_missed(),
+            seconds_to_end: outcome.timing.cancelling().map(seconds),
+        }
+    }
+
+    /// The user gave up before an INVITE had left.
+    pub(crate) fn before_the_invite(session: u32) -> Self {
+        Self {
+            session,
+            end: End::Cancelled,
+            by: Party::Local,
+            status: None,
+            reason: None,
+            description: "cancelled".to_owned(),
+            missed: false,
+            seconds_to_end: Some(0.0),
+        }
+    }
+}
+
+impl Voice {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, raw: false, failure: None }
+    }
+
+    /// Whether the terminal is in raw mode.
+    pub(crate) fn set_raw(&mut self, raw: bool) {
+        self.raw = raw;
+    }
+
+    /// Why nobody hears any more.
+    pub(crate) fn failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Tells what happened at `at`.
+    pub(crate) fn tell(&mut self, at: Instant, told: &Told) {
+        let text = if self.json {
+            match serde_json::to_string(&Line { at: seconds(at.since_start()), told }) {
+                Ok(line) => line,
+                Err(error) => return self.keep(Err(error.into())),
+            }
+        } else {
+            format!("{TIME}{:>9.3}{TIME:#}  {told}", at.since_start().as_secs_f64())
+        };
+        self.output(&text);
+    }
+
+    /// Shows the ladder of a session.
+    pub(crate) fn ladder(&mut self, ladder: &str) {
+        let text = format!("\n{}", safe_lines(ladder));
+        if self.json { self.story(&text) } else { self.output(&text) }
+    }
+
+    /// A line that is no answer: a hint, a refusal.
+    pub(crate) fn story(&mut self, text: &str) {
+        let text = self.lines(text, io::stderr().is_terminal());
+        // Who cannot be told cannot be told so either.
+        let _ = anstream::stderr().lock().write_all(text.as_bytes());
+    }
+
+    fn output(&mut self, text: &str) {
+        let text = self.lines(text, io::stdout().is_terminal());
+        let mut out = anstream::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        self.keep(written);
+    }
+
+    fn keep(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    fn lines(&self, text: &str, is_terminal: bool) -> String {
+        let end = if self.raw && is_terminal { "\r\n" } else { "\n" };
+        text.split('\n').fold(String::new(), |lines, line| lines + line + end)
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening { udp, tcp } => {
+                let each = [("udp", udp), ("tcp", tcp)];
+                let each = each.iter().filter_map(|(name, at)| at.as_ref().map(|at| format!("{name} {at}")));
+                write!(f, "listening on {}", each.collect::<Vec<_>>().join(" and "))
+            }
+            Self::Calling { uri, target, .. } => {
+                write!(f, "{CALL}calling {}{CALL:#} at {target}", safe(uri))
+            }
+            Self::Progress { status: 180, .. } => f.write_str("it rings (180)"),
+            Self::Progress { status, .. } => write!(f, "progress ({status})"),
+            Self::Invited { from, answer_mode: "automatic", .. } => {
+                write!(f, "{CALL}invited by {}{CALL:#}, answered automatically", safe(from))
+            }
+            Self::Invited { from, .. } => write!(f, "{CALL}invited by {}{CALL:#}", safe(from)),
+            Self::Established { answer_state, media, .. } => {
+                let state = if *answer_state == "unconfirmed" { ", not confirmed yet" } else { "" };
+                let (codec, audio) = (safe(&media.codec), &media.audio);
+                write!(f, "{GOOD}in session{GOOD:#}{state}: {codec} to {audio}")?;
+                if media.direction == "sendrecv" { Ok(()) } else { write!(f, ", {}", media.direction) }
+            }
+            Self::Modified { media, .. } => {
+                write!(f, "media changed: {} to {}, {}", safe(&media.codec), media.audio, media.direction)
+            }
+            Self::ModificationEnded { status, .. } => {
+                f.write_str("media as before")?;
+                status.map_or(Ok(()), |status| write!(f, " ({status})"))
+            }
+            Self::Cancelling { .. } => f.write_str("cancelling"),
+            Self::Ended(ended) => {
+                let style =
+                    if matches!(ended.end, End::Cancelled | End::Left | End::Released) { GOOD } else { BAD };
+                write!(f, "{style}{}{style:#}", ended.description)?;
+                if let Some(status) = ended.status {
+                    write!(f, " ({status})")?;
+                }
+                if let Some(seconds) = ended.seconds_to_end {
+                    write!(f, ", {:.1} ms after the wish", seconds * 1000.0)?;
+                }
+                match &ended.reason {
+                    Some(reason) => write!(f, "; reason: {}", safe(reason)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Seconds, to the microsecond.
+fn seconds(span: Duration) -> f64 {
+    span.as_micros() as f64 / 1_000_000.0
+}
+
+/// What a peer wrote must not command the terminal.
+fn safe(text: &str) -> String {
+    text.chars().map(|each| if each.is_control() { char::REPLACEMENT_CHARACTER } else { each }).collect()
+}
+
+fn safe_lines(text: &str) -> String {
+    text.lines().map(safe).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_writes_cannot_command_the_terminal() {
+        let from = "\"\u{1b}[2J\u{9b}1m\r\n\" <sip:a@b>".to_owned();
+        let told = Told::Invited { session: 1, from, answer_mode: "manual" }.to_string();
+        assert!(told.contains("\u{fffd}[2J\u{fffd}1m\u{fffd}\u{fffd}"), "{told:?}");
+    }
+
+    #[test]
+    fn absent_transports_are_left_out() {
+        let told = Told::Listening { udp: Some("127.0.0.1:5060".to_owned()), tcp: None };
+        let line = serde_json::to_string(&Line { at: 0.5, told: &told }).unwrap();
+        assert_eq!(line, r#"{"at":0.5,"event":"listening","udp":"127.0.0.1:5060"}"#);
+    }
+}

@@ -1,0 +1,167 @@
+//! What the user wants: keys in a terminal, and signals.
+
+use std::io::{self, IsTerminal};
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::terminal;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+/// Something that the user wants, or that an option wants in the user's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wish {
+    /// Accept the invitation.
+    Answer,
+    /// Refuse the invitation.
+    Refuse,
+    /// Give up our invitation.
+    Cancel,
+    /// Leave the session.
+    Leave,
+    /// Offer the media of the session again.
+    Reoffer,
+    /// Give up that offer.
+    CancelReoffer,
+    /// End the session, whatever its state.
+    HangUp,
+    /// End the session and the program.
+    Quit,
+    /// The same; asked for a second time, the program ends at once.
+    Interrupt,
+}
+
+/// Wishes that may wait. Who holds a key down waits with it.
+const WAITING_MAX: usize = 16;
+
+/// The user.
+pub(crate) struct Wishes {
+    receiver: Receiver<Wish>,
+    raw_mode: Option<RawMode>,
+}
+
+impl Wishes {
+    /// Listens to signals; and to keys, if `keys` and standard input is a terminal.
+    pub(crate) fn listen(keys: bool) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        listen_to_signals(&sender)?;
+        let raw_mode = if keys && has_keys() {
+            let raw_mode = RawMode::enter()?;
+            // Reading a terminal cannot be given up: the thread ends with the program.
+            std::thread::spawn(move || read_keys(&sender));
+            Some(raw_mode)
+        } else {
+            // One sender stays with the signals.
+            None
+        };
+        Ok(Self { receiver, raw_mode })
+    }
+
+    /// Whether keys are read.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.raw_mode.is_some()
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Wish {
+        match self.receiver.recv().await {
+            Some(wish) => wish,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether there is a user with keys.
+pub(crate) fn has_keys() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// The terminal gives each key at once and echoes none, until this is dropped or the program panics.
+struct RawMode;
+
+impl RawMode {
+    fn enter() -> io::Result<Self> {
+        terminal::enable_raw_mode()?;
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let _ = terminal::disable_raw_mode();
+            report(panic);
+        }));
+        Ok(Self)
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        let _ = terminal::disable_raw_mode();
+    }
+}
+
+fn read_keys(sender: &Sender<Wish>) {
+    // A terminal that is gone says no more; a hang-up comes as a signal.
+    while let Ok(event) = crossterm::event::read() {
+        let wish = match event {
+            Event::Key(key) if key.kind == KeyEventKind::Press => wish_of(key),
+            Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Resize(..) => {
+                None
+            }
+        };
+        if let Some(wish) = wish
+            && sender.blocking_send(wish).is_err()
+        {
+            return;
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the keyboard is not ours: other keys mean nothing")]
+fn wish_of(key: KeyEvent) -> Option<Wish> {
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return (key.code == KeyCode::Char('c')).then_some(Wish::Interrupt);
+    }
+    match key.code {
+        KeyCode::Char('a') | KeyCode::Enter => Some(Wish::Answer),
+        KeyCode::Char('r') => Some(Wish::Refuse),
+        KeyCode::Char('c') => Some(Wish::Cancel),
+        KeyCode::Char('l') => Some(Wish::Leave),
+        KeyCode::Char('q') => Some(Wish::Quit),
+        _ => None,
+    }
+}
+
+#[cfg(unix)]
+fn listen_to_signals(sender: &Sender<Wish>) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, sender) = (signal(kind)?, sender.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() && sender.send(Wish::Interrupt).await.is_ok() {}
+        });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn listen_to_signals(sender: &Sender<Wish>) -> io::Result<()> {
+    let sender = sender.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() && sender.send(Wish::Interrupt).await.is_ok() {}
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_its_wish_and_control_c_is_not_c() {
+        let plain = |code| wish_of(KeyEvent::new(code, KeyModifiers::NONE));
+        assert_eq!(plain(KeyCode::Char('a')), Some(Wish::Answer));
+        assert_eq!(plain(KeyCode::Enter), Some(Wish::Answer));
+        assert_eq!(plain(KeyCode::Char('c')), Some(Wish::Cancel));
+        assert_eq!(plain(KeyCode::Char('x')), None);
+        let control = |code| wish_of(KeyEvent::new(code, KeyModifiers::CONTROL));
+        assert_eq!(control(KeyCode::Char('c')), Some(Wish::Interrupt));
+        assert_eq!(control(KeyCode::Char('a')), None);
+    }
+}
