@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::scan::{self, Cursor};
-use super::uri::host_and_port;
+use super::uri::{read_host, read_port};
 use super::{Fault, Message, Method, Name, Uri};
 
 /// A list of parameters: `name[=value]`, separated by semicolons (commas in credentials).
@@ -58,36 +58,39 @@ impl<'a> Parameters<'a> {
 
     /// Whether every parameter follows the grammar of `generic-param`.
     fn is_well_formed(&self) -> bool {
-        if self.text.is_empty() {
-            return true;
-        }
-        let mut cursor = Cursor::new(self.text);
-        loop {
-            cursor.skip_space();
-            if cursor.token().is_none() {
-                return false;
-            }
-            if cursor.eat_separator(b'=') && cursor.parameter_value().is_none() {
-                return false;
-            }
-            cursor.skip_space();
-            if cursor.is_at_end() {
-                return true;
-            }
-            if !cursor.eat_separator(self.separator) {
-                return false;
-            }
-        }
+        self.text.is_empty() || are_parameters(self.text, self.separator)
     }
 
     /// What follows a value: nothing, or a semicolon and parameters to the end.
+    #[inline(always)]
     pub(super) fn after(cursor: &mut Cursor<'a>) -> Option<Self> {
         cursor.skip_space();
         if cursor.is_at_end() {
             return Some(Self::empty());
         }
-        let parameters = cursor.eat_separator(b';').then(|| Self::new(scan::trim(cursor.rest())))?;
-        parameters.is_well_formed().then_some(parameters).filter(|parameters| !parameters.text.is_empty())
+        cursor.eat_separator(b';').then_some(())?;
+        let text = scan::trim_end(cursor.rest());
+        are_parameters(text, b';').then_some(Self::new(text))
+    }
+}
+
+/// Whether this is one `generic-param` or several.
+#[inline]
+fn are_parameters(text: &[u8], separator: u8) -> bool {
+    let mut cursor = Cursor::new(text);
+    cursor.skip_space();
+    loop {
+        if cursor.token().is_none() {
+            return false;
+        }
+        if cursor.eat_separator(b'=') && cursor.parameter_value().is_none() {
+            return false;
+        }
+        if cursor.eat_separator(separator) {
+            continue;
+        }
+        cursor.skip_space();
+        return cursor.is_at_end();
     }
 }
 
@@ -117,28 +120,27 @@ impl<'a> NameAddr<'a> {
         Self::read(text).ok_or(Fault::Uri)
     }
 
-    fn read(text: &'a [u8]) -> Option<Self> {
+    #[inline(always)]
+    pub(super) fn read(text: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(text);
         cursor.skip_space();
-        let begin = cursor.rest();
-        let display_ends = |cursor: &Cursor<'a>| scan::trim(&begin[..begin.len() - cursor.rest().len()]);
+        let begin = cursor;
         if cursor.quoted().is_none() {
             while cursor.token().is_some() {
                 cursor.skip_space();
             }
         }
-        let display = display_ends(&cursor);
+        let display = scan::trim_end(cursor.since(&begin));
         cursor.skip_space();
         if cursor.eat(b'<') {
-            let uri = cursor.take_while(|byte| byte != b'>');
-            if !cursor.eat(b'>') {
-                return None;
-            }
-            Uri::parse(uri).ok()?;
+            let before = cursor;
+            Uri::read(&mut cursor).ok()?;
+            let uri = cursor.since(&before);
+            cursor.eat(b'>').then_some(())?;
             return Some(Self { display, uri, parameters: Parameters::after(&mut cursor)? });
         }
         // addr-spec without brackets: RFC 3261 §20.10: no comma, question mark or semicolon belongs to the URI.
-        let mut cursor = Cursor::new(begin);
+        let mut cursor = begin;
         let uri = cursor.take_while(|byte| !scan::is_space(byte) && byte != b';');
         if memchr::memchr2(b',', b'?', uri).is_some() {
             return None;
@@ -167,28 +169,24 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
+    #[inline]
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(text);
         cursor.skip_space();
-        let protocol = cursor.token()?;
-        let version = cursor.eat_separator(b'/').then(|| cursor.token())??;
-        let transport = cursor.eat_separator(b'/').then(|| cursor.token())??;
-        if !protocol.eq_ignore_ascii_case(b"SIP")
-            || version != b"2.0"
-            || !cursor.peek().is_some_and(scan::is_space)
-        {
-            return None;
+        if !cursor.eat_all(b"SIP/2.0/") {
+            let protocol = cursor.token()?;
+            let version = cursor.eat_separator(b'/').then(|| cursor.token())??;
+            if !protocol.eq_ignore_ascii_case(b"SIP") || version != b"2.0" || !cursor.eat_separator(b'/') {
+                return None;
+            }
         }
         cursor.skip_space();
-        let sent_by = cursor.take_while(|byte| !scan::is_space(byte) && byte != b';');
-        let (host, mut port) = host_and_port(sent_by.strip_suffix(b":").unwrap_or(sent_by)).ok()?;
+        let transport = cursor.token()?;
+        cursor.peek().filter(|byte| scan::is_space(*byte))?;
+        cursor.skip_space();
+        let host = read_host(&mut cursor)?;
         // sent-by allows white space around the colon.
-        if sent_by.ends_with(b":") || cursor.eat_separator(b':') {
-            cursor.skip_space();
-            let digits = cursor.take_while(|byte| byte.is_ascii_digit());
-            let written = port.is_none().then(|| scan::number(digits))??;
-            port = Some(u16::try_from(written).ok()?);
-        }
+        let port = if cursor.eat_separator(b':') { Some(read_port(&mut cursor)?) } else { None };
         Some(Self { transport, host, port, parameters: Parameters::after(&mut cursor)? })
     }
 

@@ -207,14 +207,11 @@ impl Message {
                 }
                 break;
             }
-            if matches!(bytes[begin], b' ' | b'\t') {
-                fault = fault.or(extend_last(&mut lines, &bytes, begin, &found));
-                continue;
-            }
-            if lines.len() == HEADERS_MAX {
-                return Err(ParseError::TooManyHeaders);
-            }
             match Line::parse(&bytes, begin, has_colon.then_some(colon), &found) {
+                None if matches!(bytes[begin], b' ' | b'\t') => {
+                    fault = fault.or(extend_last(&mut lines, &bytes, begin, &found));
+                }
+                _ if lines.len() == HEADERS_MAX => return Err(ParseError::TooManyHeaders),
                 Some(line) => lines.push(line),
                 None => fault = fault.or(Some(Fault::HeaderLine)),
             }

@@ -115,54 +115,67 @@ names! {
 struct Spelling {
     name: Name,
     text: &'static [u8],
-    ends: (u64, u64),
+    ends: [u64; 2],
+    /// The bits of `ends` in which another spelling may not differ: all but the ones that are the case of a letter.
+    fixed: [u64; 2],
 }
 
-/// The first and the last octets of `text` in lower case: together with the length, all of it up to 16 octets.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// The bit in which a letter differs from the same letter in the other case.
+const CASE: u64 = 0x20 * EACH;
+
+/// The first and the last octets of `text`: together with the length, all of it up to 16 octets.
 #[inline]
-const fn ends_of(text: &[u8]) -> (u64, u64) {
-    let (first, last) = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+const fn ends_of(text: &[u8]) -> [u64; 2] {
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        [u64::from_le_bytes(*first), u64::from_le_bytes(*last)]
     } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64)
+        [u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64]
     } else {
         match text {
-            [] => (0, 0),
-            [only] => (*only as u64, 0),
-            [first, .., last] => (*first as u64 | (text[1] as u64) << 8, *last as u64),
+            [] => [0, 0],
+            [only] => [*only as u64, 0],
+            [first, .., last] => [*first as u64 | (text[1] as u64) << 8, *last as u64],
         }
-    };
-    (lower_case(first), lower_case(last))
+    }
 }
 
-/// Eight octets at once: `A` to `Z` become `a` to `z`, others stay.
-#[inline]
-const fn lower_case(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let low = word & (EACH * 0x7f);
-    let from_a = low + EACH * (0x80 - b'A' as u64);
-    let above_z = low + EACH * (0x7f - b'Z' as u64);
-    let is_upper = (from_a ^ above_z) & !word & (EACH * 0x80);
-    word | is_upper >> 2
+/// All bits of eight octets but the case of those that are letters.
+const fn fixed_bits(word: u64) -> u64 {
+    let octets = word.to_le_bytes();
+    let mut fixed = u64::MAX;
+    let mut at = 0;
+    while at < octets.len() {
+        if octets[at].is_ascii_alphabetic() {
+            fixed &= !(0x20 << (8 * at));
+        }
+        at += 1;
+    }
+    fixed
 }
 
 /// Slots of the table by hash, several times as many as spellings so that a multiplier without collisions is found soon.
 const SLOTS: usize = 2048;
 
 #[inline]
-const fn slot(ends: (u64, u64), length: usize, multiplier: u64) -> usize {
-    let mixed = (ends.0 ^ ends.1.rotate_left(23)).wrapping_add(length as u64).wrapping_mul(multiplier);
+const fn slot(ends: [u64; 2], length: usize, multiplier: u64) -> usize {
+    let [first, last] = [ends[0] | CASE, ends[1] | CASE];
+    let mixed = (first ^ last.rotate_left(23)).wrapping_add(length as u64).wrapping_mul(multiplier);
     (mixed >> (64 - SLOTS.ilog2())) as usize
 }
 
 const COUNT: usize = Name::ALL.len();
 
 static SPELLINGS: [Spelling; COUNT] = {
-    let mut spellings = [Spelling { name: Name::Other, text: b"", ends: (0, 0) }; COUNT];
+    let nothing = Spelling { name: Name::Other, text: b"", ends: [0; 2], fixed: [0; 2] };
+    let mut spellings = [nothing; COUNT];
     let mut each = 0;
     while each < COUNT {
         let (text, name) = Name::ALL[each];
-        spellings[each] = Spelling { name, text: text.as_bytes(), ends: ends_of(text.as_bytes()) };
+        let ends = ends_of(text.as_bytes());
+        let fixed = [fixed_bits(ends[0]), fixed_bits(ends[1])];
+        spellings[each] = Spelling { name, text: text.as_bytes(), ends, fixed };
         each += 1;
     }
     spellings
@@ -200,7 +213,8 @@ impl Name {
     pub fn parse(text: &[u8]) -> Self {
         let ends = ends_of(text);
         let spelling = &SPELLINGS[usize::from(INDICES[slot(ends, text.len(), PERFECT.0)])];
-        let is_it = spelling.ends == ends
+        let [first, last] = [0, 1].map(|end| (ends[end] ^ spelling.ends[end]) & spelling.fixed[end]);
+        let is_it = first | last == 0
             && spelling.text.len() == text.len()
             && (text.len() <= 16 || spelling.text.eq_ignore_ascii_case(text));
         if is_it { spelling.name } else { Self::Other }

@@ -1,29 +1,50 @@
 //! Reading header values: classes of octets, and a cursor that knows tokens, quoted strings and folding.
 
-const TOKEN: u8 = 1;
-const WORD: u8 = 2;
-const USER: u8 = 4;
-const URI: u8 = 8;
+/// A set of octets: a bit of [`CLASS`].
+pub(crate) type Class = u8;
+
+/// `token`.
+pub(crate) const TOKEN: Class = 1;
+/// `word`, of which a Call-ID is made.
+pub(crate) const WORD: Class = 1 << 1;
+/// `userinfo` but the percent sign: unreserved, user-unreserved and the colon before a password.
+pub(crate) const USER: Class = 1 << 2;
+/// `headers` of a URI but the percent sign: reserved, unreserved, brackets.
+pub(crate) const URI: Class = 1 << 3;
+/// `uri-parameters` but the percent sign: the same without the question mark, which ends them.
+pub(crate) const URI_PARAMETER: Class = 1 << 4;
+/// Octets of a host name or an IPv4 address. An underscore is against the grammar and common in private networks.
+pub(crate) const HOST: Class = 1 << 5;
+/// The value of a generic parameter if it is no quoted string: `token`, and what an IPv6 reference has.
+const VALUE: Class = 1 << 6;
 
 /// RFC 3261 §25.1: which octet may stand where.
-const CLASS: [u8; 256] = {
+static CLASS: [Class; 256] = {
     let mut class = [0; 256];
     let mut octet = 0;
     while octet < 256 {
         let byte = octet as u8;
         let alphanumeric = byte.is_ascii_alphanumeric();
         if alphanumeric || is_one_of(byte, b"-.!%*_+`'~") {
-            class[octet] |= TOKEN;
+            class[octet] |= TOKEN | VALUE;
         }
         if alphanumeric || is_one_of(byte, b"-.!%*_+`'~()<>:\\\"/[]?{}") {
             class[octet] |= WORD;
         }
-        // unreserved, user-unreserved, the escape and the colon before a password
-        if alphanumeric || is_one_of(byte, b"-_.!~*'()&=+$,;?/%:") {
+        if alphanumeric || is_one_of(byte, b"-_.!~*'()&=+$,;?/:") {
             class[octet] |= USER;
         }
-        if alphanumeric || is_one_of(byte, b"-_.!~*'();/?:@&=+$,%[]") {
+        if alphanumeric || is_one_of(byte, b"-_.!~*'();/?:@&=+$,[]") {
             class[octet] |= URI;
+            if byte != b'?' {
+                class[octet] |= URI_PARAMETER;
+            }
+        }
+        if alphanumeric || is_one_of(byte, b"-._") {
+            class[octet] |= HOST;
+        }
+        if is_one_of(byte, b"[]:") {
+            class[octet] |= VALUE;
         }
         octet += 1;
     }
@@ -41,33 +62,50 @@ const fn is_one_of(byte: u8, set: &[u8]) -> bool {
     false
 }
 
+#[inline(always)]
+fn is_in(class: Class, byte: u8) -> bool {
+    CLASS[usize::from(byte)] & class != 0
+}
+
+/// How many octets at the start of `text` are in `class`.
+#[inline(always)]
+fn run_length(text: &[u8], class: Class) -> usize {
+    let mut length = 0;
+    // Four at a time: one comparison of lengths for all of them.
+    while let Some([first, second, third, fourth]) = text[length..].first_chunk() {
+        if !is_in(class, *first) {
+            return length;
+        }
+        if !is_in(class, *second) {
+            return length + 1;
+        }
+        if !is_in(class, *third) {
+            return length + 2;
+        }
+        if !is_in(class, *fourth) {
+            return length + 3;
+        }
+        length += 4;
+    }
+    length + text[length..].iter().take_while(|byte| is_in(class, **byte)).count()
+}
+
+/// Whether `text` is a token: not empty, and nothing else than its octets.
+#[inline]
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| CLASS[usize::from(*byte)] & TOKEN != 0)
+    !text.is_empty() && run_length(text, TOKEN) == text.len()
 }
 
 /// `callid = word [ "@" word ]`.
 pub(crate) fn is_call_id(text: &[u8]) -> bool {
-    let is_word = |part: &[u8]| !part.is_empty() && part.iter().all(|b| CLASS[usize::from(*b)] & WORD != 0);
-    match memchr::memchr(b'@', text) {
-        Some(at) => is_word(&text[..at]) && is_word(&text[at + 1..]),
-        None => is_word(text),
-    }
+    let mut cursor = Cursor::new(text);
+    let first = cursor.run(WORD);
+    let second = cursor.eat(b'@').then(|| cursor.run(WORD));
+    !first.is_empty() && second.is_none_or(|word| !word.is_empty()) && cursor.is_at_end()
 }
 
-pub(crate) fn is_user(text: &[u8]) -> bool {
-    text.iter().all(|byte| CLASS[usize::from(*byte)] & USER != 0)
-}
-
-pub(crate) fn is_uri_text(text: &[u8]) -> bool {
-    text.iter().all(|byte| CLASS[usize::from(*byte)] & URI != 0)
-}
-
-/// Whether every `%` begins an escape: `"%" HEXDIG HEXDIG`.
-pub(crate) fn has_whole_escapes(text: &[u8]) -> bool {
-    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
-    memchr::memchr_iter(b'%', text).all(|at| text.get(at + 1..at + 3).is_some_and(is_hex))
-}
-
+/// LWS: blank, tab and the octets of a fold.
+#[inline]
 pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -110,79 +148,128 @@ pub(crate) fn number(text: &[u8]) -> Option<u32> {
 /// A place in a value. Each reader leaves the place unchanged when it does not find what it looks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
-    text: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
+    #[inline(always)]
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { rest: text }
     }
 
+    #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.rest.first().copied()
     }
 
+    #[inline(always)]
     pub(crate) fn rest(&self) -> &'a [u8] {
-        &self.text[self.at..]
+        self.rest
     }
 
+    /// What was read since the cursor was `before`.
+    #[inline(always)]
+    pub(crate) fn since(&self, before: &Self) -> &'a [u8] {
+        &before.rest[..before.rest.len() - self.rest.len()]
+    }
+
+    #[inline(always)]
     pub(crate) fn is_at_end(&self) -> bool {
-        self.at == self.text.len()
+        self.rest.is_empty()
     }
 
+    #[inline(always)]
     pub(crate) fn skip_space(&mut self) {
-        while self.peek().is_some_and(is_space) {
-            self.at += 1;
+        self.rest = trim_start(self.rest);
+    }
+
+    #[inline(always)]
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        match self.rest {
+            [first, rest @ ..] if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
         }
     }
 
-    pub(crate) fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+    #[inline(always)]
+    pub(crate) fn eat_all(&mut self, text: &[u8]) -> bool {
+        match self.rest.strip_prefix(text) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
     }
 
     /// `separator` with optional white space on both sides: SEMI, EQUAL, COMMA, SLASH of §25.1.
+    #[inline(always)]
     pub(crate) fn eat_separator(&mut self, separator: u8) -> bool {
-        let before = *self;
-        self.skip_space();
-        if self.eat(separator) {
-            self.skip_space();
-            return true;
+        match trim_start(self.rest) {
+            [first, rest @ ..] if *first == separator => {
+                self.rest = trim_start(rest);
+                true
+            }
+            _ => false,
         }
-        *self = before;
-        false
     }
 
     /// Octets as long as `keep` holds; may be empty.
+    #[inline(always)]
     pub(crate) fn take_while(&mut self, keep: impl Fn(u8) -> bool) -> &'a [u8] {
-        let from = self.at;
-        while self.peek().is_some_and(&keep) {
-            self.at += 1;
-        }
-        &self.text[from..self.at]
+        let length = self.rest.iter().take_while(|byte| keep(**byte)).count();
+        self.take(length)
     }
 
+    /// Octets as long as they are in `class`; may be empty.
+    #[inline(always)]
+    pub(crate) fn run(&mut self, class: Class) -> &'a [u8] {
+        self.take(run_length(self.rest, class))
+    }
+
+    /// Octets of `class` and escapes, `"%" HEXDIG HEXDIG`; may be empty.
+    #[inline(always)]
+    pub(crate) fn run_with_escapes(&mut self, class: Class) -> &'a [u8] {
+        let before = *self;
+        self.run(class);
+        while let [b'%', high, low, rest @ ..] = self.rest
+            && high.is_ascii_hexdigit()
+            && low.is_ascii_hexdigit()
+        {
+            self.rest = rest;
+            self.run(class);
+        }
+        self.since(&before)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        taken
+    }
+
+    #[inline(always)]
     pub(crate) fn token(&mut self) -> Option<&'a [u8]> {
-        let token = self.take_while(|byte| CLASS[usize::from(byte)] & TOKEN != 0);
+        let token = self.run(TOKEN);
         (!token.is_empty()).then_some(token)
     }
 
     /// A quoted string, its quotes included.
+    #[inline(always)]
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
-        let length = quoted_length(self.rest())?;
-        let text = &self.rest()[..length];
-        self.at += length;
-        Some(text)
+        let length = quoted_length(self.rest)?;
+        Some(self.take(length))
     }
 
     /// A comment, its parentheses included; comments nest and have escapes (RFC 3261 §25.1).
     pub(crate) fn comment(&mut self) -> Option<&'a [u8]> {
-        let from = self.at;
-        let (mut at, mut depth) = (from, 0usize);
+        let (mut at, mut depth) = (0, 0usize);
         loop {
-            match self.text.get(at)? {
+            match self.rest.get(at)? {
                 b'(' => depth += 1,
                 b')' if depth <= 1 => break,
                 b')' => depth -= 1,
@@ -191,17 +278,16 @@ impl<'a> Cursor<'a> {
             }
             at += 1;
         }
-        self.at = at + 1;
-        Some(&self.text[from..self.at])
+        Some(self.take(at + 1))
     }
 
     /// The value of a generic parameter: token, host (an IPv6 reference has brackets and colons) or quoted string.
+    #[inline(always)]
     pub(crate) fn parameter_value(&mut self) -> Option<&'a [u8]> {
         if self.peek() == Some(b'"') {
             return self.quoted();
         }
-        let value = self
-            .take_while(|byte| CLASS[usize::from(byte)] & TOKEN != 0 || matches!(byte, b'[' | b']' | b':'));
+        let value = self.run(VALUE);
         (!value.is_empty()).then_some(value)
     }
 }
@@ -222,10 +308,16 @@ pub(crate) fn quoted_length(text: &[u8]) -> Option<usize> {
 }
 
 /// Splits at `separator` where it stands outside quotes and angle brackets.
+#[inline]
 pub(crate) fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
+        // Most lists have one element.
+        if memchr::memchr(separator, text).is_none() {
+            rest = None;
+            return Some(trim(text));
+        }
         let mut at = 0;
         let mut in_angle = false;
         while let Some(byte) = text.get(at) {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::scan::{has_whole_escapes, is_token, is_uri_text, is_user, number};
+use super::scan::{self, Cursor, number};
 use super::{Fault, Parameters};
 
 /// A URI inside a message, read on demand.
@@ -26,43 +26,57 @@ impl<'a> Uri<'a> {
     /// Reads a URI that stands alone (no angle brackets, no white space).
     ///
     /// # Errors
-    /// [`Fault::Uri`] if `text` is no URI.
+    /// [`Fault::Uri`] or [`Fault::Host`] if `text` is no URI.
     pub fn parse(text: &'a [u8]) -> Result<Self, Fault> {
-        let colon = memchr::memchr(b':', text).ok_or(Fault::Uri)?;
-        let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
-        let valid_scheme = scheme.first().is_some_and(u8::is_ascii_alphabetic)
-            && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-        // RFC 3261 §25.1: uric, user, paramchar and their like have a percent sign in escapes only.
-        if !valid_scheme || rest.is_empty() || !has_whole_escapes(rest) {
-            return Err(Fault::Uri);
-        }
-        if !scheme.eq_ignore_ascii_case(b"sip") && !scheme.eq_ignore_ascii_case(b"sips") {
-            if !rest.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"')) {
+        let mut cursor = Cursor::new(text);
+        let uri = Self::read(&mut cursor)?;
+        if cursor.is_at_end() { Ok(uri) } else { Err(Fault::Uri) }
+    }
+
+    /// Reads as far as a URI goes. RFC 3261 §25.1: uric, user, paramchar and their like have a percent sign in escapes
+    /// only.
+    #[inline(always)]
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
+        let before = *cursor;
+        if !cursor.eat_all(b"sip:") {
+            let scheme =
+                cursor.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+            if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !cursor.eat(b':') {
                 return Err(Fault::Uri);
             }
-            let parameters = Parameters::empty();
-            return Ok(Self { scheme, user: None, host: rest, port: None, parameters, headers: None });
-        }
-        let (user, rest) = match memchr::memchr(b'@', rest) {
-            Some(at) if is_user(&rest[..at]) && !matches!(rest[0], b'@' | b':') => {
-                (Some(&rest[..at]), &rest[at + 1..])
+            if !scheme.eq_ignore_ascii_case(b"sip") && !scheme.eq_ignore_ascii_case(b"sips") {
+                return Self::read_other(scheme, cursor);
             }
-            Some(_) => return Err(Fault::Uri),
-            None => (None, rest),
+        }
+        let [scheme @ .., _colon] = cursor.since(&before) else { return Err(Fault::Uri) };
+        let behind_scheme = *cursor;
+        let user = cursor.run_with_escapes(scan::USER);
+        let user = match cursor.eat(b'@') {
+            true if matches!(user, [] | [b':', ..]) => return Err(Fault::Uri),
+            true => Some(user),
+            false => {
+                *cursor = behind_scheme;
+                None
+            }
         };
-        let (rest, headers) = match memchr::memchr(b'?', rest) {
-            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
-            None => (rest, None),
-        };
-        let (host_port, parameters) = match memchr::memchr(b';', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (rest, &rest[..0]),
-        };
-        let (host, port) = host_and_port(host_port)?;
-        if !is_uri_text(parameters) || !headers.is_none_or(is_uri_text) {
+        let (host, port) = host_and_port(cursor)?;
+        let parameters = if cursor.eat(b';') { cursor.run_with_escapes(scan::URI_PARAMETER) } else { b"" };
+        let headers = cursor.eat(b'?').then(|| cursor.run_with_escapes(scan::URI));
+        // Without a user part no `@` may stand unescaped: the first one ends a user part.
+        if user.is_none() && memchr::memchr(b'@', cursor.since(&behind_scheme)).is_some() {
             return Err(Fault::Uri);
         }
         Ok(Self { scheme, user, host, port, parameters: Parameters::new(parameters), headers })
+    }
+
+    /// What follows another scheme than sip and sips is kept as it is.
+    #[cold]
+    fn read_other(scheme: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
+        let host = cursor.take_while(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'));
+        if host.is_empty() || !has_whole_escapes(host) {
+            return Err(Fault::Uri);
+        }
+        Ok(Self { scheme, user: None, host, port: None, parameters: Parameters::empty(), headers: None })
     }
 
     /// Whether the scheme is `sip` or `sips`.
@@ -86,35 +100,42 @@ impl<'a> Uri<'a> {
     }
 }
 
-/// `host [ ":" port ]`.
-pub(crate) fn host_and_port(text: &[u8]) -> Result<(&[u8], Option<u16>), Fault> {
-    let end_of_host = match text {
-        [b'[', ..] => memchr::memchr(b']', text).map(|at| at + 1),
-        _ => memchr::memchr(b':', text),
-    };
-    let (host, port) = text.split_at(end_of_host.unwrap_or(text.len()));
-    let port = match port {
-        [] => None,
-        [b':', digits @ ..] => {
-            Some(number(digits).and_then(|port| u16::try_from(port).ok()).ok_or(Fault::Host)?)
-        }
-        _ => return Err(Fault::Host),
-    };
-    if is_host(host) { Ok((host, port)) } else { Err(Fault::Host) }
+/// Whether every `%` begins an escape: `"%" HEXDIG HEXDIG`.
+fn has_whole_escapes(text: &[u8]) -> bool {
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    memchr::memchr_iter(b'%', text).all(|at| text.get(at + 1..at + 3).is_some_and(is_hex))
 }
 
-fn is_host(text: &[u8]) -> bool {
-    match text {
-        [b'[', address @ .., b']'] => {
-            std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
-        }
-        // Labels of a host name; an underscore is against the grammar and common in private networks.
-        _ => {
-            is_token(text)
-                && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
-                && text.first() != Some(&b'.')
-        }
+/// `host [ ":" port ]`.
+#[inline(always)]
+fn host_and_port<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a [u8], Option<u16>), Fault> {
+    let host = read_host(cursor).ok_or(Fault::Host)?;
+    let port = if cursor.eat(b':') { Some(read_port(cursor).ok_or(Fault::Host)?) } else { None };
+    Ok((host, port))
+}
+
+/// A host name, an IPv4 address or a bracketed IPv6 reference.
+#[inline(always)]
+pub(super) fn read_host<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    match cursor.peek()? {
+        b'[' => read_ipv6_reference(cursor),
+        b'.' => None,
+        _ => Some(cursor.run(scan::HOST)).filter(|host| !host.is_empty()),
     }
+}
+
+#[cold]
+fn read_ipv6_reference<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let before = *cursor;
+    cursor.eat(b'[');
+    let address = cursor.take_while(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+    let is_address = std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    (is_address && cursor.eat(b']')).then(|| cursor.since(&before))
+}
+
+#[inline(always)]
+pub(super) fn read_port(cursor: &mut Cursor<'_>) -> Option<u16> {
+    number(cursor.take_while(|byte| byte.is_ascii_digit())).and_then(|port| u16::try_from(port).ok())
 }
 
 /// The address that a host spells: IPv4, or IPv6 with or without brackets.

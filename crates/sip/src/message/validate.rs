@@ -4,8 +4,9 @@ use super::header::RAck;
 use super::scan::{self, Cursor, is_call_id};
 use super::{Fault, Message, Method, Name, NameAddr, Parameters, Start, Valued};
 
-/// Header fields that may stand once only and have one value.
-const SINGLE: [Name; 17] = [
+/// What every message is known by, then what else may stand once only and has one value.
+const COUNTED: [Name; 18] = [
+    Name::Via,
     Name::From,
     Name::To,
     Name::CallId,
@@ -25,8 +26,27 @@ const SINGLE: [Name; 17] = [
     Name::Timestamp,
 ];
 
-/// What every message is known by.
-const ESSENTIAL: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+/// The bits of the names that every message has.
+const ESSENTIAL: u32 = 0b1_1111;
+
+/// The bits of the names that may stand once only.
+const SINGLE: u32 = !1;
+
+/// The bit that a name has by its place in [`COUNTED`].
+static BITS: [u32; Name::Other as usize + 1] = {
+    let mut bits = [0; Name::Other as usize + 1];
+    let mut place = 0;
+    while place < COUNTED.len() {
+        bits[COUNTED[place] as usize] = 1 << place;
+        place += 1;
+    }
+    bits
+};
+
+#[inline]
+fn is_essential(name: Name) -> bool {
+    BITS[name as usize] & ESSENTIAL != 0
+}
 
 impl Message {
     /// Whether a user may see this message: every header field that this system relies on follows its grammar. Linear
@@ -36,8 +56,7 @@ impl Message {
     /// As [`Message::validate_essentials`], then the first other header field that is malformed.
     pub fn validate(&self) -> Result<(), Fault> {
         self.validate_essentials()?;
-        let mut others = self.headers().filter(|header| !ESSENTIAL.contains(&header.name));
-        others.try_for_each(|header| check(header.name, header.value))
+        self.check_lines(|name| !is_essential(name))
     }
 
     /// Whether this message can do its work: what identifies it is there and readable. RFC 3261 §8.2.2: what is
@@ -53,23 +72,29 @@ impl Message {
         if let Start::Request { .. } = self.start {
             self.uri()?;
         }
-        let mut seen = 0u128;
+        let mut seen = 0;
         for line in &self.lines {
-            let bit = 1u128 << (line.id as u8);
-            if seen & bit != 0 && SINGLE.contains(&line.id) {
+            let bit = BITS[line.id as usize];
+            if seen & bit & SINGLE != 0 {
                 return Err(Fault::Repeated(line.id));
             }
             seen |= bit;
         }
-        for name in ESSENTIAL {
-            if seen & 1u128 << (name as u8) == 0 {
-                return Err(Fault::Missing(name));
-            }
+        if seen & ESSENTIAL != ESSENTIAL {
+            return Err(Fault::Missing(COUNTED[seen.trailing_ones() as usize]));
         }
         self.validate_cseq()?;
-        self.headers()
-            .filter(|header| ESSENTIAL.contains(&header.name))
-            .try_for_each(|each| check(each.name, each.value))
+        self.check_lines(is_essential)
+    }
+
+    #[inline]
+    fn check_lines(&self, which: impl Fn(Name) -> bool) -> Result<(), Fault> {
+        for line in &self.lines {
+            if which(line.id) {
+                check(line.id, self.slice(line.value))?;
+            }
+        }
+        Ok(())
     }
 
     fn validate_cseq(&self) -> Result<(), Fault> {
@@ -89,19 +114,17 @@ impl Message {
 
 /// Reads one header value for its grammar alone.
 pub(crate) fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
-    let each = |well_formed: &dyn Fn(&[u8]) -> bool| scan::split(value, b',').all(well_formed);
-    let is_address = |item: &[u8]| NameAddr::parse(item).is_ok();
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "every other header field is read by those who use it"
     )]
     let well_formed = match name {
-        Name::Via => each(&|item| super::Via::parse(item).is_some()),
+        Name::Via => each(value, |item| super::Via::parse(item).is_some()),
         Name::From | Name::To | Name::ReferTo | Name::ReferredBy => is_address(value),
         // A malformed expires parameter counts as 3600 (RFC 3261 §20.10), which is up to whoever reads it.
-        Name::Contact => value == b"*" || each(&is_address),
+        Name::Contact => value == b"*" || each(value, is_address),
         Name::Route | Name::RecordRoute | Name::Path | Name::ServiceRoute => {
-            each(&|item| is_address(item) && item.contains(&b'<'))
+            each(value, |item| is_address(item) && item.contains(&b'<'))
         }
         Name::CallId => is_call_id(value),
         Name::MaxForwards => scan::number(value).is_some_and(|hops| hops <= 255), // RFC 3261 §20.22
@@ -113,15 +136,27 @@ pub(crate) fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
         Name::RetryAfter => is_retry_after(value),
         Name::ContentType => is_media_type(value),
         Name::Require | Name::ProxyRequire | Name::Supported | Name::Unsupported | Name::Allow => {
-            each(&|item| item.is_empty() || scan::is_token(item))
+            each(value, |item| item.is_empty() || scan::is_token(item))
         }
-        Name::Reason => each(&|item| Valued::parse(item).is_some_and(|reason| scan::is_token(reason.value))),
+        Name::Reason => {
+            each(value, |item| Valued::parse(item).is_some_and(|reason| scan::is_token(reason.value)))
+        }
         Name::Warning => {
-            each(&|item| item.len() > 4 && item[..3].iter().all(u8::is_ascii_digit) && item[3] == b' ')
+            each(value, |item| item.len() > 4 && item[..3].iter().all(u8::is_ascii_digit) && item[3] == b' ')
         }
         _ => true,
     };
     if well_formed { Ok(()) } else { Err(Fault::Header(name)) }
+}
+
+/// Whether all elements of a list are well-formed.
+#[inline]
+fn each(list: &[u8], well_formed: impl Fn(&[u8]) -> bool) -> bool {
+    scan::split(list, b',').all(well_formed)
+}
+
+fn is_address(item: &[u8]) -> bool {
+    NameAddr::read(item).is_some()
 }
 
 /// `type "/" subtype *( ";" parameter )`.
