@@ -6,7 +6,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use sip::Message;
-use sip::message::Name;
+use sip::message::{Name, Writer};
 
 /// 900 octets: an INVITE with 16 header lines and a session description.
 const INVITE: &[u8] = include_bytes!("../tests/data/invite900.sip");
@@ -50,8 +50,20 @@ fn write((message, mut out): (Message, Vec<u8>)) -> usize {
     out.len()
 }
 
+// A 180 with the lines of its request, put together as an endpoint does.
+#[library_benchmark]
+#[bench::invite(message_and_buffer())]
+fn respond((request, mut out): (Message, Vec<u8>)) -> usize {
+    let mut writer = Writer::response(&mut out, 180);
+    writer.copy_all(black_box(&request), &[Name::Via, Name::RecordRoute, Name::From]);
+    writer.parts(Name::To, &[request.value(Name::To).unwrap_or_default(), b";tag=", b"a1b2c3d4"]);
+    writer.copy_all(&request, &[Name::CallId, Name::CSeq]);
+    writer.line(Name::Contact, b"<sip:bob@192.0.2.2:5060>").finish(None);
+    out.len()
+}
+
 library_benchmark_group!(
     name = message;
-    benchmarks = parse, parse_and_validate_seven, parse_and_validate, write
+    benchmarks = parse, parse_and_validate_seven, parse_and_validate, write, respond
 );
 main!(library_benchmark_groups = message);

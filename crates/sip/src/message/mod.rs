@@ -293,11 +293,11 @@ impl Message {
 
     /// The header lines in order.
     pub fn headers(&self) -> impl Iterator<Item = Header<'_>> {
-        self.lines.iter().map(|line| Header {
-            name: line.id,
-            text: self.slice(line.name),
-            value: self.slice(line.value),
-        })
+        self.lines.iter().map(|line| self.header(line))
+    }
+
+    fn header(&self, line: &Line) -> Header<'_> {
+        Header { name: line.id, text: self.slice(line.name), value: self.slice(line.value) }
     }
 
     /// The value of the first line of this header field.

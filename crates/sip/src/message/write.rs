@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Header, Message, Method, Name, Start};
+use super::{Header, Line, Message, Method, Name, Start};
 
 /// A body and its type.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,8 +33,8 @@ impl<'a> Writer<'a> {
     pub fn response(out: &'a mut Vec<u8>, status: u16) -> Self {
         out.clear();
         let mut writer = Self { out };
-        let code = status.to_string();
-        writer.raw(&[b"SIP/2.0 ", code.as_bytes(), b" ", reason_phrase(status).as_bytes(), b"\r\n"]);
+        writer.raw(&[b"SIP/2.0 "]).number(status.into());
+        writer.raw(&[b" ", reason_phrase(status).as_bytes(), b"\r\n"]);
         writer
     }
 
@@ -66,17 +66,48 @@ impl<'a> Writer<'a> {
 
     /// Writes every line of `names` that `message` has, in the order of the message.
     pub fn copy_all(&mut self, message: &Message, names: &[Name]) -> &mut Self {
-        for header in message.headers().filter(|header| names.contains(&header.name)) {
-            self.copy(&header);
+        for line in message.lines.iter().filter(|line| names.contains(&line.id)) {
+            self.copy_line(message, line);
         }
         self
     }
 
+    /// Writes a line of `message`: in one piece if it stands there as it is written here, with its full name and one blank.
+    fn copy_line(&mut self, message: &Message, line: &Line) {
+        let (begin, end) = (usize::from(line.name.start), usize::from(line.value.end));
+        let (name_end, value_start) = (usize::from(line.name.end), usize::from(line.value.start));
+        let bytes = message.bytes();
+        let is_as_written = (line.id == Name::Other || line.name.len() == line.id.as_str().len())
+            && value_start == name_end + 2
+            && bytes[name_end..].starts_with(b": ")
+            && bytes[end..].starts_with(b"\r\n");
+        if is_as_written {
+            self.raw(&[&bytes[begin..end + 2]]);
+        } else {
+            self.copy(&message.header(line));
+        }
+    }
+
+    #[inline]
     fn raw(&mut self, parts: &[&[u8]]) -> &mut Self {
         for part in parts {
             self.out.extend_from_slice(part);
         }
         self
+    }
+
+    fn number(&mut self, number: usize) -> &mut Self {
+        let mut digits = [0; usize::MAX.ilog10() as usize + 1];
+        let (mut rest, mut at) = (number, digits.len());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.raw(&[&digits[at..]])
     }
 
     /// Writes Content-Length, the empty line and the body.
@@ -85,7 +116,8 @@ impl<'a> Writer<'a> {
             self.line(Name::ContentType, &body.content_type);
         }
         let octets = body.map_or(&b""[..], |body| &body.bytes);
-        self.line(Name::ContentLength, octets.len().to_string().as_bytes()).raw(&[b"\r\n", octets]);
+        self.raw(&[Name::ContentLength.as_str().as_bytes(), b": "]).number(octets.len());
+        self.raw(&[b"\r\n\r\n", octets]);
     }
 
     /// Writes the empty line and the body: Content-Length and Content-Type have been copied.
@@ -105,12 +137,12 @@ impl Message {
                 writer.raw(&[method, b" ", uri, b" ", version, b"\r\n"]);
             }
             Start::Response { status, version, reason } => {
-                let (version, status, reason) = (self.slice(version), status.to_string(), self.slice(reason));
-                writer.raw(&[version, b" ", status.as_bytes(), b" ", reason, b"\r\n"]);
+                writer.raw(&[self.slice(version), b" "]).number(status.into());
+                writer.raw(&[b" ", self.slice(reason), b"\r\n"]);
             }
         }
-        for header in self.headers() {
-            writer.copy(&header);
+        for line in &self.lines {
+            writer.copy_line(self, line);
         }
         writer.finish_copied(self.body());
     }
