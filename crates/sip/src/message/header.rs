@@ -75,7 +75,7 @@ impl<'a> Parameters<'a> {
 }
 
 /// Whether this is one `generic-param` or several.
-#[inline]
+#[inline(always)]
 fn are_parameters(text: &[u8], separator: u8) -> bool {
     let mut cursor = Cursor::new(text);
     cursor.skip_space();
@@ -208,7 +208,7 @@ pub struct CSeq<'a> {
 impl<'a> CSeq<'a> {
     fn parse(text: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(text);
-        let number = scan::number(cursor.take_while(|byte| byte.is_ascii_digit()))?;
+        let number = cursor.number()?;
         let spaced = cursor.peek().is_some_and(scan::is_space);
         cursor.skip_space();
         let method = cursor.token()?;

@@ -114,7 +114,7 @@ pub(crate) fn trim(text: &[u8]) -> &[u8] {
     trim_end(trim_start(text))
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn trim_start(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_space(*first)
@@ -124,7 +124,7 @@ pub(crate) fn trim_start(mut text: &[u8]) -> &[u8] {
     text
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., last] = text
         && is_space(*last)
@@ -135,14 +135,10 @@ pub(crate) fn trim_end(mut text: &[u8]) -> &[u8] {
 }
 
 /// A decimal number without sign. `None` if it is none or exceeds `u32`.
+#[inline]
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0u32, |value, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
+    let mut cursor = Cursor::new(text);
+    cursor.number().filter(|_| cursor.is_at_end())
 }
 
 /// A place in a value. Each reader leaves the place unchanged when it does not find what it looks for.
@@ -250,6 +246,17 @@ impl<'a> Cursor<'a> {
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
         taken
+    }
+
+    /// Digits as far as they go, as a number. `None` if there are none or they exceed `u32`.
+    #[inline(always)]
+    pub(crate) fn number(&mut self) -> Option<u32> {
+        let digits = self.take_while(|byte| byte.is_ascii_digit());
+        // More digits than any u32 has may still be zeros in front, and must not wrap around a u64.
+        let value = digits
+            .iter()
+            .fold(0u64, |value, digit| (value * 10 + u64::from(digit - b'0')).min(u64::from(u32::MAX) + 1));
+        (!digits.is_empty()).then(|| u32::try_from(value).ok())?
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::scan::{self, Cursor, number};
+use super::scan::{self, Cursor};
 use super::{Fault, Parameters};
 
 /// A URI inside a message, read on demand.
@@ -135,7 +135,7 @@ fn read_ipv6_reference<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
 
 #[inline(always)]
 pub(super) fn read_port(cursor: &mut Cursor<'_>) -> Option<u16> {
-    number(cursor.take_while(|byte| byte.is_ascii_digit())).and_then(|port| u16::try_from(port).ok())
+    u16::try_from(cursor.number()?).ok()
 }
 
 /// The address that a host spells: IPv4, or IPv6 with or without brackets.

@@ -152,7 +152,10 @@ pub(crate) fn check(name: Name, value: &[u8]) -> Result<(), Fault> {
 /// Whether all elements of a list are well-formed.
 #[inline]
 fn each(list: &[u8], well_formed: impl Fn(&[u8]) -> bool) -> bool {
-    scan::split(list, b',').all(well_formed)
+    match memchr::memchr(b',', list) {
+        None => well_formed(list),
+        Some(_) => scan::split(list, b',').all(well_formed),
+    }
 }
 
 fn is_address(item: &[u8]) -> bool {
