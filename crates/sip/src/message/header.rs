@@ -75,7 +75,6 @@ impl<'a> Parameters<'a> {
 }
 
 /// Whether this is one `generic-param` or several.
-#[inline(always)]
 fn are_parameters(text: &[u8], separator: u8) -> bool {
     let mut cursor = Cursor::new(text);
     cursor.skip_space();
