@@ -94,7 +94,8 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
     while !play.is_idle() && !play.is_interrupted() {
         play.step().await?;
     }
-    let code = play.take_finished().map_or(INTERRUPTED, |finished| code_of(&finished));
+    let code =
+        play.take_finished().map_or(INTERRUPTED, |finished| code_of(&finished, arguments.expires.is_some()));
     play.finish().await?;
     Ok(code)
 }
@@ -121,10 +122,13 @@ async fn locate(
     }
 }
 
-fn code_of(finished: &Finished) -> u8 {
+/// `can_expire`: the invitation said for how long it stands.
+fn code_of(finished: &Finished, can_expire: bool) -> u8 {
     match finished.outcome.end {
         End::Left | End::Released => DONE,
         End::Cancelled if finished.was_unwanted => DONE,
+        // RFC 3261 §13.3.1: it may expire at the invited side first.
+        End::Rejected if can_expire && finished.outcome.status == Some(487) => NOBODY,
         End::Rejected => NOT_ACCEPTED,
         End::TransportFailed => NETWORK,
         // Without the user's wish it was --expires that cancelled.
