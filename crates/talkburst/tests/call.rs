@@ -314,6 +314,9 @@ mod keys {
         let to = format!("127.0.0.1:{}", port.trim()).parse().unwrap();
         let call = Program::call(to, &[]);
         terminal.exp_string("invited by").unwrap();
+        terminal.send("c").unwrap();
+        terminal.flush().unwrap();
+        terminal.exp_string("cannot cancel").unwrap();
         terminal.send("a").unwrap();
         terminal.flush().unwrap();
         terminal.exp_string("in session").unwrap();

@@ -117,12 +117,17 @@ impl Driver {
         self.settle().await;
     }
 
-    /// The user does something.
+    /// The user does something; the ladder calls it `what`, unless the client has nothing to do with it.
     pub(crate) async fn press<T>(
         &mut self,
+        what: Option<&str>,
         key: impl FnOnce(&mut Client, Instant) -> Result<T, Misuse>,
     ) -> Result<T, Misuse> {
-        let done = key(&mut self.client, self.clock.now());
+        let now = self.clock.now();
+        let done = key(&mut self.client, now);
+        if let (Ok(_), Some(what)) = (&done, what) {
+            self.recorder.note(now, what);
+        }
         self.settle().await;
         done
     }

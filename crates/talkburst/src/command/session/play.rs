@@ -140,7 +140,7 @@ impl Play {
         let invited = bytes::Bytes::copy_from_slice(uri.as_bytes());
         let command = poc::Command::StartSession { targets, routes, invited };
         let input = poc::Input::Command(command);
-        let started = self.driver.press(|client, now| client.handle_input(now, input)).await;
+        let started = self.driver.press(None, |client, now| client.handle_input(now, input)).await;
         let id = started.map_err(Failure::Refused)?.ok_or(Failure::Refused(Misuse::NoSession))?;
         self.numbered += 1;
         let number = self.numbered;
@@ -277,16 +277,15 @@ impl Play {
 
     /// Hands a key to the client; `false` if it has nothing to do with it.
     async fn press(&mut self, what: &str, does: &str, key: Key) -> bool {
-        let now = self.clock.now();
         let pressed = match self.current.as_ref().map(|current| current.id) {
             Some(id) => {
-                self.driver.recorder.note(now, &format!("{OURSELVES} {does}"));
-                self.driver.press(|client, now| key(client, now, id)).await
+                let what = format!("{OURSELVES} {does}");
+                self.driver.press(Some(&what), |client, now| key(client, now, id)).await
             }
             None => Err(Misuse::NoSession),
         };
         if let Err(misuse) = pressed {
-            self.voice.story(&format!("cannot {what}: {misuse}"));
+            self.voice.story(&format!("           cannot {what}: {misuse}"));
         }
         pressed.is_ok()
     }
@@ -366,7 +365,7 @@ impl Play {
     async fn be_invited(&mut self, now: Instant, id: SessionId, inviter: &[u8], mode: AnswerMode) {
         if !self.is_open || self.current.is_some() {
             // Nobody is there to answer. What the client accepted by itself is left.
-            let _ = self.driver.press(|client, now| client.hang_up(now, id)).await;
+            let _ = self.driver.press(None, |client, now| client.hang_up(now, id)).await;
             return;
         }
         self.show_ladder();
