@@ -10,7 +10,7 @@ mod program;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use program::{Peer, Program, end, kinds, run, scratch};
+use program::{Bound, Peer, Program, end, kinds, run, scratch};
 
 /// I3: over both transports each side is told its own end.
 #[test]
@@ -261,15 +261,15 @@ fn check_with_tshark(file: &std::path::Path) {
 #[test]
 fn a_reader_who_stops_reading_leaves_nobody_ringing() {
     let (mut answer, address) = Program::answer(&["--manual", "--once"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_talkburst"))
+    let child = Command::new(env!("CARGO_BIN_EXE_talkburst"))
         .args(["call", &format!("sip:ben@{address}")])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
+        .spawn();
+    let mut child = Bound(child.unwrap());
+    drop(child.0.stdout.take());
     assert_eq!(answer.until("ended")["end"], "cancelled");
-    assert!(child.wait().unwrap().success());
+    assert!(child.0.wait().unwrap().success());
 }
 
 #[cfg(unix)]

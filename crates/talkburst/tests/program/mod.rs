@@ -94,6 +94,16 @@ impl Drop for Program {
     }
 }
 
+/// A child that does not outlive its test.
+pub(crate) struct Bound(pub(crate) Child);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn read(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
