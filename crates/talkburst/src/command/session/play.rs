@@ -359,7 +359,7 @@ impl Play {
         let Ok(targets) = located else { return };
         let command = poc::Input::Command(poc::Command::Located { session, targets });
         // It may be over by now.
-        let _ = self.driver.press(|client, now| client.handle_input(now, command)).await;
+        let _ = self.driver.press(None, |client, now| client.handle_input(now, command)).await;
     }
 
     async fn be_invited(&mut self, now: Instant, id: SessionId, inviter: &[u8], mode: AnswerMode) {
