@@ -42,6 +42,16 @@ fn one_session_after_another_until_it_is_stopped() {
 }
 
 #[test]
+fn after_the_only_session_a_further_invitation_is_refused_and_not_shown() {
+    let (mut answer, address) = Program::answer(&["--manual", "--once", "--t1", "1s"]);
+    assert_eq!(Program::call(address, &["--cancel-after", "20ms", "--t1", "20ms"]).exit().0, Some(0));
+    answer.until("ended");
+    let (code, events, _) = Program::call(address, &["--t1", "20ms"]).exit();
+    assert_eq!((code, end(&events)), (Some(5), ("rejected", "remote", Some(480))));
+    assert_eq!(kinds(&answer.exit().1), ["listening", "invited", "ended"]);
+}
+
+#[test]
 fn who_is_busy_says_so() {
     let (mut answer, address) = Program::answer(&["--manual"]);
     let mut first = Program::call(address, &[]);
