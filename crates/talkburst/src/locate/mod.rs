@@ -220,6 +220,7 @@ fn draw(bound: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[path = "../../tests/name_server/mod.rs"]
 mod name_server;
 #[cfg(test)]
 mod tests;

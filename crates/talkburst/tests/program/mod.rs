@@ -149,6 +149,11 @@ impl Peer {
 
     /// Answers `request` with `status`.
     pub(crate) fn answer(&self, request: &sip::Message, to: SocketAddr, status: u16) {
+        self.answer_with(request, to, status, "Content-Length: 0\r\n\r\n");
+    }
+
+    /// The same, with these octets behind the lines that every response has.
+    pub(crate) fn answer_with(&self, request: &sip::Message, to: SocketAddr, status: u16, rest: &str) {
         use sip::message::Name;
         let line = |name: Name| {
             let value = String::from_utf8(request.value(name).unwrap().to_vec()).unwrap();
@@ -161,7 +166,7 @@ impl Peer {
             format!("{};tag=peer", line(Name::To)),
             line(Name::CallId),
             line(Name::CSeq),
-            "Content-Length: 0\r\n\r\n".to_owned(),
+            rest.to_owned(),
         ];
         self.socket.send_to(text.join("\r\n").as_bytes(), to).unwrap();
     }

@@ -96,7 +96,9 @@ impl Settings {
 
     /// The part of `targets` that the address to listen on can reach, and that address.
     pub(crate) fn reachable(&self, mut targets: Vec<Target>) -> Result<(SocketAddr, Vec<Target>), Failure> {
-        let first = targets.first().copied().ok_or(Failure::Usage("no target to call"))?;
+        // One socket, one family: IPv4 if there is a choice, for that is what is answered nearly everywhere.
+        let preferred = targets.iter().find(|target| target.remote.is_ipv4()).or(targets.first()).copied();
+        let first = preferred.ok_or(Failure::Usage("no target to call"))?;
         let listen = match self.listen {
             Some(listen) => listen.or_port(0),
             None => SocketAddr::new(unspecified(first.remote.ip()), 0),

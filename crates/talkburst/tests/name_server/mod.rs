@@ -1,4 +1,5 @@
 //! A name server on the loopback interface, for tests: it can misbehave.
+#![allow(dead_code, reason = "each test file needs another part")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -12,7 +13,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 /// How it behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     Correct,
     /// Never answers.
     Silent,
@@ -27,13 +28,13 @@ pub(super) enum Manner {
 }
 
 /// A server that runs until the process ends.
-pub(super) struct NameServer {
-    pub(super) address: SocketAddr,
+pub(crate) struct NameServer {
+    pub(crate) address: SocketAddr,
     questions: Arc<Mutex<Vec<String>>>,
 }
 
 impl NameServer {
-    pub(super) fn start(manner: Manner, zone: Vec<Record>) -> Self {
+    pub(crate) fn start(manner: Manner, zone: Vec<Record>) -> Self {
         let (datagrams, streams) = sockets();
         let address = datagrams.local_addr().unwrap();
         let questions = Arc::new(Mutex::new(Vec::new()));
@@ -80,7 +81,7 @@ impl NameServer {
     }
 
     /// What it was asked by datagrams.
-    pub(super) fn questions(&self) -> Vec<String> {
+    pub(crate) fn questions(&self) -> Vec<String> {
         self.questions.lock().unwrap().clone()
     }
 }
@@ -122,24 +123,24 @@ fn record(owner: &str, data: RData) -> Record {
     Record::from_rdata(name(owner), 60, data)
 }
 
-pub(super) fn naptr(owner: &str, order: u16, services: &str, replacement: &str) -> Record {
+pub(crate) fn naptr(owner: &str, order: u16, services: &str, replacement: &str) -> Record {
     let part = |text: &str| text.as_bytes().to_vec().into_boxed_slice();
     let naptr = NAPTR::new(order, 50, part("s"), part(services), part(""), name(replacement));
     record(owner, RData::NAPTR(naptr))
 }
 
-pub(super) fn srv(owner: &str, priority: u16, port: u16, target: &str) -> Record {
+pub(crate) fn srv(owner: &str, priority: u16, port: u16, target: &str) -> Record {
     record(owner, RData::SRV(SRV::new(priority, 1, port, name(target))))
 }
 
-pub(super) fn a(owner: &str, address: &str) -> Record {
+pub(crate) fn a(owner: &str, address: &str) -> Record {
     record(owner, RData::A(A(address.parse().unwrap())))
 }
 
-pub(super) fn aaaa(owner: &str, address: &str) -> Record {
+pub(crate) fn aaaa(owner: &str, address: &str) -> Record {
     record(owner, RData::AAAA(AAAA(address.parse().unwrap())))
 }
 
-pub(super) fn cname(owner: &str, target: &str) -> Record {
+pub(crate) fn cname(owner: &str, target: &str) -> Record {
     record(owner, RData::CNAME(CNAME(name(target))))
 }
