@@ -25,23 +25,27 @@ impl Keyed {
             hasher.write_usize(part.len());
             hasher.write(part);
         }
-        Key(hasher.finish128().as_u128())
+        let hash = hasher.finish128();
+        Key { high: hash.h2, low: hash.h1 }
     }
 }
 
-/// A table key: see [`Keyed::key`].
+/// A table key: see [`Keyed::key`]. Two halves, for a `u128` would leave gaps in every table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Key(u128);
+pub struct Key {
+    high: u64,
+    low: u64,
+}
 
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:016x}{:016x}", self.high, self.low)
     }
 }
 
 impl std::hash::Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(self.0);
+        state.write_u64(self.low);
     }
 }
 
@@ -60,8 +64,8 @@ impl Hasher for Already {
         }
     }
 
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
     }
 }
 

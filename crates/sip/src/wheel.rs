@@ -13,22 +13,28 @@ const SLOTS: usize = 64;
 
 /// An armed deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TimerId(usize);
+pub(crate) struct TimerId(u32);
 
 #[derive(Clone, Debug)]
 struct Entry<K> {
     key: K,
     tick: u64,
-    place: (usize, usize),
-    previous: Option<usize>,
-    next: Option<usize>,
+    /// Level and slot.
+    place: (u8, u8),
+    previous: u32,
+    next: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// Stands where there is no entry: [`Option`] would double what an entry takes.
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
 struct Slot {
-    first: Option<usize>,
-    last: Option<usize>,
+    first: u32,
+    last: u32,
 }
+
+const EMPTY: Slot = Slot { first: NONE, last: NONE };
 
 /// Armed deadlines, each with the key of its owner.
 #[derive(Clone, Debug)]
@@ -47,24 +53,20 @@ fn tick_of(at: Instant) -> u64 {
 
 impl<K: Copy> Wheel<K> {
     pub(crate) fn new() -> Self {
-        Self {
-            now: 0,
-            entries: Slab::new(),
-            slots: vec![[Slot::default(); SLOTS]; LEVELS],
-            occupied: [0; LEVELS],
-        }
+        Self { now: 0, entries: Slab::new(), slots: vec![[EMPTY; SLOTS]; LEVELS], occupied: [0; LEVELS] }
     }
 
     pub(crate) fn arm(&mut self, key: K, at: Instant) -> TimerId {
         let tick = tick_of(at).max(self.now + 1);
-        let id = self.entries.insert(Entry { key, tick, place: (0, 0), previous: None, next: None });
+        let entry = Entry { key, tick, place: (0, 0), previous: NONE, next: NONE };
+        let id = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 deadlines");
         self.link(id);
         TimerId(id)
     }
 
     pub(crate) fn disarm(&mut self, timer: TimerId) {
         self.unlink(timer.0);
-        self.entries.remove(timer.0);
+        self.entries.remove(timer.0 as usize);
     }
 
     /// A moment at or before the earliest deadline, and later than the last one given to [`Wheel::take`].
@@ -86,10 +88,12 @@ impl<K: Copy> Wheel<K> {
             };
             self.now = self.now.max(tick.saturating_sub(1));
             let index = slot_index(tick, level);
-            while let Some(id) = self.slots[level][index].first {
+            while let id = self.slots[level][index].first
+                && id != NONE
+            {
                 self.unlink(id);
                 if level == 0 {
-                    return Some(self.entries.remove(id).key);
+                    return Some(self.entries.remove(id as usize).key);
                 }
                 self.link(id);
             }
@@ -112,8 +116,8 @@ impl<K: Copy> Wheel<K> {
         Some((slot << shift).max(self.now + 1))
     }
 
-    fn link(&mut self, id: usize) {
-        let tick = self.entries[id].tick;
+    fn link(&mut self, id: u32) {
+        let tick = self.entries[id as usize].tick;
         let base = self.now + 1;
         // The lowest level in whose current turn the tick lies.
         let level =
@@ -123,27 +127,29 @@ impl<K: Copy> Wheel<K> {
         let shift = 6 * level as u32;
         let reach = ((base >> shift) + SLOTS as u64 - 1) << shift;
         let index = slot_index(tick.min(reach), level);
-        let last = self.slots[level][index].last.replace(id);
+        let slot = &mut self.slots[level][index];
+        let last = std::mem::replace(&mut slot.last, id);
         match last {
-            Some(last) => self.entries[last].next = Some(id),
-            None => self.slots[level][index].first = Some(id),
+            NONE => slot.first = id,
+            last => self.entries[last as usize].next = id,
         }
-        let entry = &mut self.entries[id];
-        (entry.place, entry.previous, entry.next) = ((level, index), last, None);
+        let entry = &mut self.entries[id as usize];
+        (entry.place, entry.previous, entry.next) = ((level as u8, index as u8), last, NONE);
         self.occupied[level] |= 1 << index;
     }
 
-    fn unlink(&mut self, id: usize) {
-        let Entry { place: (level, index), previous, next, .. } = self.entries[id];
+    fn unlink(&mut self, id: u32) {
+        let Entry { place: (level, index), previous, next, .. } = self.entries[id as usize];
+        let (level, index) = (usize::from(level), usize::from(index));
         match previous {
-            Some(previous) => self.entries[previous].next = next,
-            None => self.slots[level][index].first = next,
+            NONE => self.slots[level][index].first = next,
+            previous => self.entries[previous as usize].next = next,
         }
         match next {
-            Some(next) => self.entries[next].previous = previous,
-            None => self.slots[level][index].last = previous,
+            NONE => self.slots[level][index].last = previous,
+            next => self.entries[next as usize].previous = previous,
         }
-        if self.slots[level][index].first.is_none() {
+        if self.slots[level][index].first == NONE {
             self.occupied[level] &= !(1 << index);
         }
     }

@@ -157,11 +157,10 @@ impl Endpoint {
             return;
         };
         tracing::debug!(session = id.serial, "falling back to UDP");
-        let timers = self.config.timers;
-        let machine = InviteClient::start(now, request, path, timers, &mut self.outbox);
+        let machine = InviteClient::start(now, request, path, self.timers.clone(), &mut self.outbox);
         let new_key = key::client(&self.keyed, &branch, b"INVITE");
         let entry = &mut self.transactions[transaction];
-        entry.machine = Machine::InviteClient { machine, fallback: None };
+        entry.machine = Machine::InviteClient { machine: Box::new(machine), fallback: None };
         for old in std::mem::replace(&mut entry.keys, SmallVec::from_slice(&[new_key])) {
             self.by_key.remove(&old);
         }
@@ -285,7 +284,7 @@ impl Endpoint {
         let (Some(id), Some(tag)) = (owner.session(), tag) else { return Some(next) };
         let session = self.session(id)?;
         let legs = session.outgoing.iter_mut().flat_map(|outgoing| &mut outgoing.legs);
-        let mut dialogs = session.dialog.iter_mut().chain(legs.map(|leg| &mut leg.dialog));
+        let mut dialogs = session.dialog.as_deref_mut().into_iter().chain(legs.map(|leg| &mut leg.dialog));
         // The dialog of the user comes first, and only it has other requests of ours than this one.
         let dialog = dialogs.find(|dialog| dialog.remote_tag() == tag);
         Some(dialog.map_or(next, |dialog| dialog.next_cseq_from(next)))

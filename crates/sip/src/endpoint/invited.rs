@@ -4,6 +4,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::face::{check_body, check_headers};
+use super::reply::Received;
 use super::session::{Incoming, State};
 use super::*;
 use crate::transaction::key::Flow;
@@ -22,11 +23,11 @@ impl Endpoint {
         }
         let tag = self.identifiers.draw();
         let dialog = Dialog::of_server(request, tag.as_bytes())?;
-        let head = ReplyHead::new(request, path)?;
+        let received = Received::new(request, path)?;
         let id = self.new_session(tag, path, false);
         let expires = request.number(Name::Expires)?.map(|seconds| Duration::from_secs(seconds.into()));
         self.enter_dialog(id, dialog.key(&self.keyed));
-        self.open_incoming(id, &[key, merged], head, request, Some(dialog), expires)?;
+        self.open_incoming(id, &[key, merged], received, request, Some(dialog), expires)?;
         tracing::debug!(session = id.serial, "invited");
         self.events.push_back(Event::Invited { session: id, request: request.clone() });
         Ok(())
@@ -63,20 +64,21 @@ impl Endpoint {
         &mut self,
         id: SessionId,
         keys: &[Key],
-        head: ReplyHead,
+        received: Received,
         request: &Message,
         dialog: Option<Dialog>,
         expires: Option<Duration>,
     ) -> Result<(), Fault> {
-        let (now, timers) = (self.now, self.config.timers);
+        let (now, timers) = (self.now, self.timers.clone());
+        let Received { head, source, path } = received;
         let Some(tag) = self.session(id).map(|session| session.local_tag) else { return Ok(()) };
         let mut keys = SmallVec::from_slice(keys);
-        let flow = key::by_flow(&self.keyed, request, &Flow::of(&head.source(), self.config.strict_flow))?;
+        let flow = key::by_flow(&self.keyed, request, &Flow::of(&source, self.config.strict_flow))?;
         keys.extend(Some(flow).filter(|flow| !self.by_key.contains_key(flow)));
         let trying = head.response(100, b"", b"", &Extra::default());
-        let machine = InviteServer::start(now, head.path(), timers, trying);
-        let transaction =
-            self.open(Machine::InviteServer { machine, tag, source: head.source() }, keys, Owner::Invite(id));
+        let machine = InviteServer::start(now, path, timers.clone(), trying);
+        let machine = Machine::InviteServer { machine, tag, port: source.remote.port() };
+        let transaction = self.open(machine, keys, Owner::Invite(id));
         let usage = Usage::new(now, expires, timers);
         let cseq = request.cseq()?.number;
         let (offers, terms) = (needs_reading(request), Terms::of(request));
@@ -84,19 +86,18 @@ impl Endpoint {
         if let Some(session) = self.session(id) {
             session.note_allowed(request);
             let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
-            let target =
-                contact.filter(|_| dialog.is_none()).map(|contact| Bytes::copy_from_slice(contact.uri));
+            let target = contact.filter(|_| dialog.is_none()).map(|contact| contact.uri.into());
             session.incoming.reserve_exact(1); // there is seldom a second
             session.incoming.push(Incoming {
                 usage,
                 transaction,
                 head,
                 cseq,
-                dialog,
+                dialog: dialog.map(Box::new),
                 target,
                 offers,
                 terms,
-                reliable,
+                reliable: reliable.map(Box::new),
                 described: false,
                 said: None,
                 accepted: None,
@@ -137,16 +138,16 @@ impl Endpoint {
         if let Some((status, headers)) = refusal {
             return self.answer(key, path, request, status, &headers);
         }
-        let head = ReplyHead::new(request, path)?;
+        let received = Received::new(request, path)?;
         let merged = key::merged(&self.keyed, request)?;
-        self.open_incoming(id, &[key, merged], head, request, None, None)?;
+        self.open_incoming(id, &[key, merged], received, request, None, None)?;
         self.events.push_back(Event::ModificationOffered { session: id, request: request.clone() });
         Ok(())
     }
 
     /// A CANCEL: 200 to it, then 487 to the INVITE if that is undecided, and nobody is asked (§9.2, PoC CP 6.2.X.1).
     pub(super) fn handle_cancel(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
-        let head = ReplyHead::new(request, path)?;
+        let received = Received::new(request, path)?;
         let Some(transaction) = self.cancelled_by(path, request)? else {
             // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to
             // refuse the one that the inviter sends with the same branch.
@@ -165,7 +166,7 @@ impl Endpoint {
             (Machine::InviteServer { tag, .. } | Machine::Server { tag, .. }, _) => (*tag, None),
             (Machine::InviteClient { .. } | Machine::Client(_), _) => return Ok(()),
         };
-        self.answer_as(key, &head, request, tag, 200, &Vec::new());
+        self.answer_as(key, &received, request, tag, 200, &Vec::new());
         if let Some(Owner::Invite(id)) = owner {
             self.terminate(id, transaction, reason_of(request));
         }
@@ -179,7 +180,11 @@ impl Endpoint {
         if let Some(&transaction) = self.by_key.get(&key::of_method(&self.keyed, cancel, b"INVITE")?) {
             let entry = &self.transactions[transaction].machine;
             let same_flow = match entry {
-                Machine::InviteServer { source, .. } => Flow::of(source, self.config.strict_flow) == flow,
+                Machine::InviteServer { machine, port, .. } => {
+                    let mut source = machine.path();
+                    source.remote.set_port(*port);
+                    Flow::of(&source, self.config.strict_flow) == flow
+                }
                 Machine::Server { .. } | Machine::InviteClient { .. } | Machine::Client(_) => false,
             };
             if !same_flow {
@@ -372,9 +377,9 @@ impl Endpoint {
         let transaction = self.answerable(id)?;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         if let Some(incoming) = session.alerting()
-            && incoming.reliable.as_ref().is_some_and(ReliableServer::delays_success)
+            && incoming.reliable.as_deref().is_some_and(ReliableServer::delays_success)
         {
-            incoming.accepted = Some((headers.clone(), body.cloned())); // RFC 3262 §3, §5
+            incoming.accepted = Some(Box::new((headers.clone(), body.cloned()))); // RFC 3262 §3, §5
             return Ok(());
         }
         self.send_success(id, transaction, headers, body);
@@ -392,7 +397,7 @@ impl Endpoint {
         let Some(session) = self.session(id) else { return };
         let (path, tag) = (session.path, session.local_tag);
         if let Some(body) = body {
-            session.described = Some(body.clone());
+            session.described = Some(Box::new(body.clone()));
         }
         let Some(terms) = session.incoming_of(transaction).map(|incoming| incoming.terms) else { return };
         let contact = self.contact(&path, &tag);

@@ -38,7 +38,7 @@ impl Endpoint {
         let session_expires = self.wanted_interval(Duration::ZERO);
         if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.first_mut()) {
             outgoing.cancel_headers = invite.expires_headers;
-            outgoing.body = invite.body;
+            outgoing.body = invite.body.map(Box::new);
             outgoing.session_expires = session_expires;
             outgoing.further.targets = targets;
         }
@@ -106,7 +106,7 @@ impl Endpoint {
         let request = self.authorised(Owner::Invite(id), request);
         let whole = request.clone();
         let transaction = self.start_invite(id, request, branch, path, fallback);
-        let usage = Usage::new(self.now, scope, limit, self.config.timers.t1_64());
+        let usage = Usage::new(self.now, scope, limit, self.timers.t1_64());
         let further = Further { request: Some(whole), targets: VecDeque::new() };
         if let Some(session) = self.session(id) {
             session.outgoing.reserve_exact(1); // there is seldom a second
@@ -134,8 +134,8 @@ impl Endpoint {
         fallback: Option<Target>,
     ) -> usize {
         let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, b"INVITE")]);
-        let machine = InviteClient::start(self.now, request, path, self.config.timers, &mut self.outbox);
-        self.open(Machine::InviteClient { machine, fallback }, keys, Owner::Invite(id))
+        let machine = InviteClient::start(self.now, request, path, self.timers.clone(), &mut self.outbox);
+        self.open(Machine::InviteClient { machine: Box::new(machine), fallback }, keys, Owner::Invite(id))
     }
 
     /// The user gives up (PoC CP 6.1.X.1).
@@ -254,7 +254,7 @@ impl Endpoint {
         let outgoing = session.outgoing_of(transaction)?;
         // §12.2: the route set of an established dialog does not change.
         if let (Scope::Modification, Some(established)) = (outgoing.usage.scope(), established) {
-            dialog = established;
+            dialog = *established;
         }
         if outgoing.legs.len() >= forks_max {
             // A dialog that nobody accepted makes room for one that somebody did.
@@ -331,7 +331,7 @@ impl Endpoint {
         let (described, session_expires) = (outgoing.body.take(), outgoing.session_expires);
         match (step.action, outgoing.usage.scope()) {
             (Action::Establish, Scope::Session) => {
-                session.dialog = Some(dialog);
+                session.dialog = Some(Box::new(dialog));
                 session.state = State::Established;
                 session.described = described;
                 session.note_allowed(response);
@@ -453,8 +453,8 @@ impl Endpoint {
         owner: Owner,
     ) -> usize {
         let keys = SmallVec::from_slice(&[key::client(&self.keyed, branch, method)]);
-        let machine = Client::start(self.now, request, path, self.config.timers, &mut self.outbox);
-        self.open(Machine::Client(machine), keys, owner)
+        let machine = Client::start(self.now, request, path, self.timers.clone(), &mut self.outbox);
+        self.open(Machine::Client(Box::new(machine)), keys, owner)
     }
 
     /// Tells the user how an INVITE of ours ended.

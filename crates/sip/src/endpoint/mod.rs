@@ -21,6 +21,7 @@ mod updating;
 mod way;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use slab::Slab;
@@ -36,7 +37,7 @@ pub use face::{
 use self::asking::Waiting;
 use self::attempt::Cause;
 use self::connection::Connections;
-use self::reply::{Extra, ReplyHead};
+use self::reply::Extra;
 use self::session::{Outgoing, Session, State};
 use crate::auth::Authentication;
 use crate::dialog::Dialog;
@@ -48,6 +49,7 @@ use crate::transaction::client::{self, Client};
 use crate::transaction::invite_client::InviteClient;
 use crate::transaction::invite_server::{self, InviteServer};
 use crate::transaction::server::Server;
+use crate::transaction::timer::Timers;
 use crate::transaction::{Outbox, invite_client, key};
 use crate::transport::{Frame, Path, Target, Transmit, Transport};
 use crate::usage::reliable::ReliableServer;
@@ -64,6 +66,8 @@ pub const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, I
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     config: Config,
+    /// Those of `config`, shared with every machine.
+    timers: Arc<Timers>,
     identifiers: Identifiers,
     keyed: Keyed,
     now: Instant,
@@ -100,19 +104,20 @@ struct Transaction {
     timer: Option<(TimerId, Instant)>,
 }
 
+/// The server transactions are the many, so they decide how much room each takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Machine {
     InviteClient {
-        machine: InviteClient,
+        machine: Box<InviteClient>,
         fallback: Option<Target>,
     },
-    /// `source` is the way the INVITE came: its CANCEL must come the same.
+    /// `port` is the one that the INVITE came from, which its responses need not go to: its CANCEL must come the same way.
     InviteServer {
         machine: InviteServer,
         tag: Identifier,
-        source: Path,
+        port: u16,
     },
-    Client(Client),
+    Client(Box<Client>),
     /// `tag` is the one of the response.
     Server {
         machine: Server,
@@ -145,6 +150,7 @@ impl Endpoint {
         let mut identifiers = Identifiers::new(config.owner, config.seed);
         let keyed = Keyed::new(identifiers.key());
         Self {
+            timers: Arc::new(config.timers),
             config,
             identifiers,
             keyed,
@@ -530,7 +536,7 @@ impl Endpoint {
         session.described = None;
         // §12.3: a final response of ours other than 2xx ends the early dialog; but RFC 3262 §3: a PRACK may still come
         // for what was sent reliably in it.
-        let mut reliable = session.incoming.iter().filter_map(|incoming| incoming.reliable.as_ref());
+        let mut reliable = session.incoming.iter().filter_map(|incoming| incoming.reliable.as_deref());
         let is_early = !session.is_inviter
             && session.dialog.is_none()
             && !reliable.any(ReliableServer::is_unacknowledged);

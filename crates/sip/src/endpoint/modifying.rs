@@ -49,7 +49,7 @@ impl Endpoint {
         }
         self.send_invite(id, request, &branch, path, fallback, Scope::Modification, None);
         if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.last_mut()) {
-            outgoing.body = body.cloned();
+            outgoing.body = body.cloned().map(Box::new);
             outgoing.session_expires = session_expires;
             outgoing.is_refresh = is_refresh;
         }

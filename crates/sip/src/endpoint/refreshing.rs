@@ -87,7 +87,7 @@ impl Endpoint {
         let Some(session) = self.session(id) else { return };
         session.min_se = session.min_se.max(terms.min_se.unwrap_or_default());
         session.session_timer =
-            agreement.map(|agreed| SessionTimer::new(now, agreed.interval, agreed.refresher == us));
+            agreement.map(|agreed| Box::new(SessionTimer::new(now, agreed.interval, agreed.refresher == us)));
     }
 
     pub(super) fn handle_session_timer(&mut self, id: SessionId) {

@@ -17,7 +17,7 @@ impl Endpoint {
 
     /// What makes the provisional responses to `request` reliable, if they are to be.
     pub(super) fn reliability_of(&mut self, request: &Message) -> Option<ReliableServer> {
-        let timers = self.config.timers;
+        let timers = self.timers.clone();
         let is_wanted = self.config.reliability.applies_to(request);
         // §3: from 1 to 2^31 - 1, each as likely as any other.
         is_wanted.then(|| ReliableServer::new(1 + self.identifiers.below(i32::MAX as u32), timers))
@@ -56,10 +56,10 @@ impl Endpoint {
         let response = incoming.head.response(status, tag.as_bytes(), &product, &extra);
         let action = reliable.send(now, Provisional { status, number, response, describes: body.is_some() });
         incoming.described |= body.is_some();
-        incoming.said = Some((status, headers.clone()));
+        incoming.said = Some(Box::new((status, headers.clone())));
         incoming.usage.progress(now, REMIND_RELIABLY_AFTER);
         if let Some(body) = body {
-            session.described = Some(body.clone());
+            session.described = Some(Box::new(body.clone()));
         }
         self.take_reliable(id, transaction, action);
         self.reschedule_session(id);
@@ -72,8 +72,8 @@ impl Endpoint {
             return;
         };
         match (&incoming.reliable, &incoming.said) {
-            (Some(reliable), Some((status, headers))) if reliable.is_idle() => {
-                let (status, headers) = (*status, headers.clone());
+            (Some(reliable), Some(said)) if reliable.is_idle() => {
+                let (status, headers) = (**said).clone();
                 let sent = self.send_progress(id, transaction, status, &headers, None);
                 debug_assert_eq!(sent, Ok(()), "nothing waits");
             }
@@ -187,11 +187,12 @@ impl Endpoint {
             return;
         }
         let Some(incoming) = session.alerting() else { return };
-        if incoming.reliable.as_ref().is_some_and(ReliableServer::delays_success) {
+        if incoming.reliable.as_deref().is_some_and(ReliableServer::delays_success) {
             return;
         }
         let transaction = incoming.transaction;
-        if let Some((headers, body)) = incoming.accepted.take() {
+        if let Some(accepted) = incoming.accepted.take() {
+            let (headers, body) = *accepted;
             self.send_success(id, transaction, &headers, body.as_ref());
         }
     }
@@ -236,7 +237,8 @@ impl Endpoint {
         }
         leg.described |= !response.body().is_empty();
         // A re-INVITE runs in the dialog that the session has.
-        let of_session = session.dialog.as_mut().filter(|_| outgoing.usage.scope() == Scope::Modification);
+        let of_session =
+            session.dialog.as_deref_mut().filter(|_| outgoing.usage.scope() == Scope::Modification);
         let dialog = of_session.unwrap_or(&mut leg.dialog);
         let cseq = dialog.next_cseq();
         let dialog = dialog.clone();

@@ -17,8 +17,6 @@ pub(super) struct ReplyHead {
     ends: [u32; Part::COUNT],
     /// The To of the request has a tag already: the request came within a dialog.
     has_tag: bool,
-    path: Path,
-    source: Path,
 }
 
 /// The parts of a [`ReplyHead`], in order.
@@ -39,7 +37,17 @@ impl Part {
     const COUNT: usize = 6;
 }
 
-impl ReplyHead {
+/// What is needed of a request that has just come in order to answer it.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) head: ReplyHead,
+    /// The way it came.
+    pub(super) source: Path,
+    /// The way back: the same but for the port.
+    pub(super) path: Path,
+}
+
+impl Received {
     pub(super) fn new(request: &Message, path: Path) -> Result<Self, Fault> {
         let via = match request.via() {
             Err(fault @ Fault::Missing(_)) => return Err(fault),
@@ -93,19 +101,12 @@ impl ReplyHead {
         };
         let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
         let lines = lines.into_boxed_slice();
-        Ok(Self { lines, ends, has_tag, path: Path { remote, ..path }, source: path })
+        let head = ReplyHead { lines, ends, has_tag };
+        Ok(Self { head, source: path, path: Path { remote, ..path } })
     }
+}
 
-    /// The way back.
-    pub(super) fn path(&self) -> Path {
-        self.path
-    }
-
-    /// The way the request came.
-    pub(super) fn source(&self) -> Path {
-        self.source
-    }
-
+impl ReplyHead {
     fn part(&self, part: Part) -> &[u8] {
         let end = |place: usize| self.ends[place] as usize;
         let start = (part as usize).checked_sub(1).map_or(0, end);

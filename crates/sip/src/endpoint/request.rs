@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::reply::{Extra, ReplyHead};
+use super::reply::{Extra, Received};
 use super::*;
 
 impl Endpoint {
@@ -202,9 +202,9 @@ impl Endpoint {
         status: u16,
         headers: &Headers,
     ) -> Result<(), Fault> {
-        let head = ReplyHead::new(request, path)?;
+        let received = Received::new(request, path)?;
         let tag = self.identifiers.draw();
-        self.answer_as(key, &head, request, tag, status, headers);
+        self.answer_as(key, &received, request, tag, status, headers);
         Ok(())
     }
 
@@ -212,27 +212,28 @@ impl Endpoint {
     pub(super) fn answer_as(
         &mut self,
         key: Key,
-        head: &ReplyHead,
+        received: &Received,
         request: &Message,
         tag: Identifier,
         status: u16,
         headers: &Headers,
     ) {
+        let Received { head, source, path } = received;
         let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
         if self.transactions.len() >= self.config.transactions_max {
             // §8.2.7: a CANCEL or a BYE for which there is no room: its copies are answered like strangers.
-            return self.outbox.send(head.path(), response);
+            return self.outbox.send(*path, response);
         }
-        let (now, timers) = (self.now, self.config.timers);
+        let (now, timers) = (self.now, self.timers.clone());
         let mut keys = SmallVec::from_slice(&[key]);
         let machine = if request.is(Method::Invite) {
             let trying = head.response(100, b"", b"", &Extra::default());
-            let mut machine = InviteServer::start(now, head.path(), timers, trying);
+            let mut machine = InviteServer::start(now, *path, timers, trying);
             machine.respond(now, status, response, &mut self.outbox);
             keys.extend(key::merged(&self.keyed, request).ok().filter(|key| !self.by_key.contains_key(key)));
-            Machine::InviteServer { machine, tag, source: head.source() }
+            Machine::InviteServer { machine, tag, port: source.remote.port() }
         } else {
-            let mut machine = Server::start(head.path(), timers);
+            let mut machine = Server::start(*path, timers);
             machine.respond(now, status, response, &mut self.outbox);
             Machine::Server { machine, tag }
         };
@@ -250,11 +251,11 @@ impl Endpoint {
     /// §8.2.7: a response that leaves no state behind. Its To tag depends on the request alone, so copies of the
     /// request get the same.
     pub(super) fn reply_once(&mut self, path: Path, request: &Message, status: u16, headers: &Headers) {
-        let Ok(head) = ReplyHead::new(request, path) else { return };
+        let Ok(Received { head, path, .. }) = Received::new(request, path) else { return };
         let tag =
             self.keyed.key(&[b"stateless", request.call_id(), request.value(Name::Via).unwrap_or_default()]);
         let tag = tag.to_string();
         let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
-        self.outbox.send(head.path(), response);
+        self.outbox.send(path, response);
     }
 }

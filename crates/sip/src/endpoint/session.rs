@@ -19,7 +19,7 @@ use crate::usage::reliable::{ReliableClient, ReliableServer};
 use crate::usage::session_timer::{SessionTimer, Terms};
 use crate::wheel::TimerId;
 
-/// Everything that is kept of a session.
+/// Everything that is kept of a session. What only some have stands apart, so that each takes little room.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
@@ -35,7 +35,7 @@ pub(super) struct Session {
     /// INVITEs of the peer: the first, and re-INVITEs, each until its transaction is gone.
     pub(super) incoming: Vec<Incoming>,
     /// The dialog that the user has.
-    pub(super) dialog: Option<Dialog>,
+    pub(super) dialog: Option<Box<Dialog>>,
     /// Where in the dialog table this session stands.
     pub(super) keys: SmallVec<[Key; 1]>,
     /// What the user wants to stand in the BYE that waits for an ACK.
@@ -43,15 +43,15 @@ pub(super) struct Session {
     /// BYEs of ours without a final response.
     pub(super) byes: u32,
     /// An offer of the peer that waits for its answer, outside of an INVITE.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Box<Asked>>,
     /// What keeps the session from being forgotten (RFC 4028).
-    pub(super) session_timer: Option<SessionTimer>,
+    pub(super) session_timer: Option<Box<SessionTimer>>,
     /// The largest Min-SE that was heard of.
     pub(super) min_se: Duration,
     /// Whether the peer allows UPDATE.
     pub(super) allows_update: bool,
     /// What we last said of our media: what a refresh says again.
-    pub(super) described: Option<Body>,
+    pub(super) described: Option<Box<Body>>,
     /// The challenges that were answered under this Call-ID.
     pub(super) authentication: Authentication,
     pub(super) timer: Option<(TimerId, Instant)>,
@@ -80,7 +80,7 @@ pub(super) struct Outgoing {
     /// The dialogs that responses created, by To tag.
     pub(super) legs: Vec<Leg>,
     /// The offer.
-    pub(super) body: Option<Body>,
+    pub(super) body: Option<Box<Body>>,
     /// The Session-Expires that it asks for.
     pub(super) session_expires: Option<Duration>,
     /// A re-INVITE that only refreshes the session: its user does not know of it.
@@ -111,21 +111,21 @@ pub(super) struct Incoming {
     pub(super) head: ReplyHead,
     pub(super) cseq: u32,
     /// The dialog that a 2xx will make; moved into the session by it. `None` for a re-INVITE.
-    pub(super) dialog: Option<Dialog>,
+    pub(super) dialog: Option<Box<Dialog>>,
     /// The Contact URI of a re-INVITE: the remote target once it is accepted (§12.2.2).
-    pub(super) target: Option<Bytes>,
+    pub(super) target: Option<Box<[u8]>>,
     /// Whether it holds an offer.
     pub(super) offers: bool,
     /// What it says about the session timer.
     pub(super) terms: Terms,
     /// Its provisional responses, if they are reliable.
-    pub(super) reliable: Option<ReliableServer>,
+    pub(super) reliable: Option<Box<ReliableServer>>,
     /// A reliable provisional response of ours held a description.
     pub(super) described: bool,
     /// The last reliable provisional response of the user, to be said again.
-    pub(super) said: Option<(u16, Headers)>,
+    pub(super) said: Option<Box<(u16, Headers)>>,
     /// The user has accepted, and the 2xx waits for a PRACK.
-    pub(super) accepted: Option<(Headers, Option<Body>)>,
+    pub(super) accepted: Option<Box<(Headers, Option<Body>)>>,
 }
 
 /// An UPDATE or PRACK of the peer with an offer that waits for the user's answer.
@@ -176,9 +176,10 @@ impl Session {
 
     /// The dialog with the peer of this tag: the user's, an early one, or one that was declined.
     pub(super) fn dialog_with(&mut self, remote_tag: &[u8]) -> Option<&mut Dialog> {
-        let early = self.incoming.iter_mut().filter_map(|incoming| incoming.dialog.as_mut());
+        let early = self.incoming.iter_mut().filter_map(|incoming| incoming.dialog.as_deref_mut());
         let legs = self.outgoing.iter_mut().flat_map(|outgoing| &mut outgoing.legs);
-        let mut all = self.dialog.iter_mut().chain(early).chain(legs.map(|leg| &mut leg.dialog));
+        let mut all =
+            self.dialog.as_deref_mut().into_iter().chain(early).chain(legs.map(|leg| &mut leg.dialog));
         all.find(|dialog| dialog.remote_tag() == remote_tag)
     }
 
@@ -197,7 +198,7 @@ impl Session {
         let incoming = self.incoming.iter().filter_map(|incoming| incoming.usage.deadline());
         let reliable = self.incoming.iter().filter_map(|incoming| incoming.reliable.as_ref()?.deadline());
         let asked = self.asked.iter().map(|asked| asked.until);
-        let session_timer = self.session_timer.iter().map(SessionTimer::deadline);
+        let session_timer = self.session_timer.iter().map(|timer| timer.deadline());
         outgoing.chain(incoming).chain(reliable).chain(asked).chain(session_timer).min()
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::reply::Received;
 use super::session::{Asked, Incoming, Leg};
 use super::*;
 use crate::transaction::server;
@@ -56,17 +57,17 @@ impl Endpoint {
         request: &Message,
         terms: Option<Terms>,
     ) -> Result<(), Fault> {
-        let head = ReplyHead::new(request, path)?;
+        let Received { head, path, .. } = Received::new(request, path)?;
         let remote_tag = Bytes::copy_from_slice(request.from()?.tag().unwrap_or_default());
         let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
         let target = contact.filter(|_| terms.is_some()).map(|contact| Bytes::copy_from_slice(contact.uri));
         let Some(tag) = self.session(id).map(|session| session.local_tag) else { return Ok(()) };
-        let timers = self.config.timers;
-        let machine = Machine::Server { machine: Server::start(head.path(), timers), tag };
+        let timers = self.timers.clone();
+        let machine = Machine::Server { machine: Server::start(path, timers), tag };
         let transaction = self.open(machine, SmallVec::from_slice(&[key]), Owner::Nobody);
-        let until = self.now + timers.t2;
+        let until = self.now + self.timers.t2;
         if let Some(session) = self.session(id) {
-            session.asked = Some(Asked { transaction, head, remote_tag, target, terms, until });
+            session.asked = Some(Box::new(Asked { transaction, head, remote_tag, target, terms, until }));
         }
         Ok(())
     }
@@ -87,7 +88,7 @@ impl Endpoint {
                 dialog.set_target(target); // RFC 3261 §12.2.2
             }
             if let Some(body) = body {
-                session.described = Some(body.clone());
+                session.described = Some(Box::new(body.clone()));
             }
         }
         let is_established = session.state == State::Established;
@@ -155,7 +156,7 @@ impl Session {
 impl Incoming {
     fn unanswered_offer(&self) -> Option<Party> {
         let is_open = self.usage.is_alerting() || self.usage.is_unacknowledged();
-        let waits = self.reliable.as_ref().is_some_and(ReliableServer::delays_success);
+        let waits = self.reliable.as_deref().is_some_and(ReliableServer::delays_success);
         match (self.offers, self.usage.is_alerting()) {
             _ if !is_open => None,
             (true, true) if !self.described => Some(Party::Remote),

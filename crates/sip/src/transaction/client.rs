@@ -7,6 +7,8 @@
 //! Completed    -            -                   -           timer K: gone
 //! ```
 
+use std::sync::Arc;
+
 use super::Outbox;
 use super::timer::{Resend, Timers};
 use crate::message::Message;
@@ -18,7 +20,7 @@ use crate::transport::Path;
 pub struct Client {
     request: Message,
     path: Path,
-    timers: Timers,
+    timers: Arc<Timers>,
     state: State,
 }
 
@@ -49,7 +51,7 @@ pub enum Output {
 
 impl Client {
     /// Sends `request`.
-    pub fn start(now: Instant, request: Message, path: Path, timers: Timers, out: &mut Outbox) -> Self {
+    pub fn start(now: Instant, request: Message, path: Path, timers: Arc<Timers>, out: &mut Outbox) -> Self {
         out.send(path, request.bytes().clone());
         let resend = (!path.transport.is_reliable()).then(|| Resend::first(now, &timers));
         let state = State::Trying { resend, give_up_at: now + timers.t1_64() };

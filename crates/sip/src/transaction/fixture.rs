@@ -1,6 +1,7 @@
 //! What the tests of the four machines share: a clock, two paths, and a way to wake a machine that proves its deadlines.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -20,8 +21,8 @@ pub(super) fn at(ms: u64) -> Instant {
 }
 
 /// The values of RFC 3261 table 4: T1 is 500 ms, T2 4 s, T4 5 s.
-pub(super) fn timers() -> Timers {
-    Timers::default()
+pub(super) fn timers() -> Arc<Timers> {
+    Arc::default()
 }
 
 /// A way on which messages get lost.

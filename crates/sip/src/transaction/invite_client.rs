@@ -16,6 +16,8 @@
 //! even after a 487 (§16.7 step 5), goes to the user; and timer D is 64*T1 on every transport, not zero on a reliable one.
 //! With the default T1 that is the 32 s that §17.1.1.2 asks for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Outbox;
@@ -29,7 +31,7 @@ use crate::transport::Path;
 pub struct InviteClient {
     request: Message,
     path: Path,
-    timers: Timers,
+    timers: Arc<Timers>,
     state: State,
 }
 
@@ -78,7 +80,7 @@ const KEPT: [Name; 8] = [
 
 impl InviteClient {
     /// Sends `request`.
-    pub fn start(now: Instant, request: Message, path: Path, timers: Timers, out: &mut Outbox) -> Self {
+    pub fn start(now: Instant, request: Message, path: Path, timers: Arc<Timers>, out: &mut Outbox) -> Self {
         out.send(path, request.bytes().clone());
         let resend = (!path.transport.is_reliable()).then(|| Resend::first(now, &timers));
         let state = State::Calling { resend, give_up_at: now + timers.t1_64() };

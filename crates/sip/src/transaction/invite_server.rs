@@ -12,6 +12,8 @@
 //! `Absorbing` is beyond the figures. An inviter that hears nothing sends its INVITE again until its timer B, which may
 //! be after our timer L or H, and that copy may be under way for T4: it must not ring like a new call.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Outbox;
@@ -26,7 +28,7 @@ pub const TRYING_AFTER: Duration = Duration::from_millis(200);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InviteServer {
     path: Path,
-    timers: Timers,
+    timers: Arc<Timers>,
     state: State,
 }
 
@@ -52,7 +54,7 @@ pub enum Output {
 
 impl InviteServer {
     /// An INVITE arrived; its responses go to `path`. `trying` is the 100 to send if the user is slow.
-    pub fn start(now: Instant, path: Path, timers: Timers, trying: Bytes) -> Self {
+    pub fn start(now: Instant, path: Path, timers: Arc<Timers>, trying: Bytes) -> Self {
         let trying = Some((trying, now + TRYING_AFTER));
         Self { path, timers, state: State::Proceeding { response: None, trying } }
     }

@@ -7,6 +7,8 @@
 //! Completed    +response       -               -                   gone
 //! ```
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::Outbox;
@@ -18,7 +20,7 @@ use crate::transport::Path;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Server {
     path: Path,
-    timers: Timers,
+    timers: Arc<Timers>,
     state: State,
 }
 
@@ -34,7 +36,7 @@ pub enum State {
 
 impl Server {
     /// A request arrived; its responses go to `path`.
-    pub fn start(path: Path, timers: Timers) -> Self {
+    pub fn start(path: Path, timers: Arc<Timers>) -> Self {
         Self { path, timers, state: State::Trying }
     }
 

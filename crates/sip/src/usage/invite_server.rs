@@ -13,6 +13,8 @@
 //! Finished        -          -         no effect     -            -             -             -
 //! ```
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use crate::transaction::timer::{Resend, Timers};
 /// One INVITE of a peer, as its user sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InviteServer {
-    timers: Timers,
+    timers: Arc<Timers>,
     state: State,
 }
 
@@ -68,7 +70,7 @@ pub enum Action {
 
 impl InviteServer {
     /// An INVITE has been received; it lapses after `expires`, if that is given.
-    pub fn new(now: Instant, expires: Option<Duration>, timers: Timers) -> Self {
+    pub fn new(now: Instant, expires: Option<Duration>, timers: Arc<Timers>) -> Self {
         let expires_at = expires.map(|expires| now + expires);
         Self { timers, state: State::Alerting { expires_at, remind: None } }
     }

@@ -13,6 +13,7 @@
 //! The side that invites has one [`ReliableClient`] for a dialog: it says which response is the next one in order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -25,7 +26,7 @@ pub const QUEUE_MAX: usize = 8;
 /// The reliable provisional responses to one INVITE of a peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReliableServer {
-    timers: Timers,
+    timers: Arc<Timers>,
     /// The RSeq of the next response.
     next: u32,
     state: State,
@@ -70,7 +71,7 @@ pub enum Action {
 
 impl ReliableServer {
     /// The first response will have the RSeq `first`: 1 to 2^31 - 1 (§3).
-    pub fn new(first: u32, timers: Timers) -> Self {
+    pub fn new(first: u32, timers: Arc<Timers>) -> Self {
         Self { timers, next: first, state: State::Idle, queue: VecDeque::new() }
     }
 

@@ -113,9 +113,9 @@ mod trying {
 
     #[test]
     fn timer_e_is_capped_by_t2_even_if_t1_is_longer() {
-        let long = Timers { t1: Duration::from_secs(5), ..timers() };
+        let long = Timers { t1: Duration::from_secs(5), ..Timers::default() };
         let mut out = Outbox::default();
-        let mut client = Client::start(at(0), cancel(), udp(), long, &mut out);
+        let mut client = Client::start(at(0), cancel(), udp(), long.into(), &mut out);
         assert_eq!(wake(&mut client, 5000, &mut out), None);
         assert_eq!(client.deadline(), Some(at(9000)));
     }

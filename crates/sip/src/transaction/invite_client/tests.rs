@@ -249,9 +249,9 @@ mod calling {
 
     #[test]
     fn timer_d_is_64_t1_if_t1_is_long() {
-        let long = Timers { t1: Duration::from_secs(1), ..timers() };
+        let long = Timers { t1: Duration::from_secs(1), ..Timers::default() };
         let mut out = Outbox::default();
-        let mut client = InviteClient::start(at(0), invite(), udp(), long, &mut out);
+        let mut client = InviteClient::start(at(0), invite(), udp(), long.into(), &mut out);
         assert_eq!(client.handle_response(at(100), &response(487), &mut out), Some(Output::Failure));
         assert_eq!(client.deadline(), Some(at(64_100)));
     }

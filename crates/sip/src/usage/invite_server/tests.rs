@@ -11,7 +11,7 @@ fn ok() -> Bytes {
 
 /// The user has said nothing.
 fn alerting() -> InviteServer {
-    InviteServer::new(at(0), Some(Duration::from_secs(60)), Timers::default())
+    InviteServer::new(at(0), Some(Duration::from_secs(60)), Arc::default())
 }
 
 /// The user accepted at 100 ms.
@@ -117,20 +117,20 @@ mod alerting {
 
     #[test]
     fn the_expiry_runs_from_the_invite() {
-        let server = InviteServer::new(at(700), Some(Duration::from_secs(60)), Timers::default());
+        let server = InviteServer::new(at(700), Some(Duration::from_secs(60)), Arc::default());
         assert_eq!(server.deadline(), Some(at(60_700)));
     }
 
     #[test]
     fn without_an_expiry_it_waits_for_no_timer() {
-        assert_waits_for_no_timer(&InviteServer::new(at(0), None, Timers::default()));
+        assert_waits_for_no_timer(&InviteServer::new(at(0), None, Arc::default()));
     }
 
     // RFC 3261 §13.3.1.1: at every minute, from the last one that was said.
     #[test]
     fn a_1xx_is_said_again_every_minute_until_the_end() {
         let minute = Duration::from_secs(60);
-        let mut server = InviteServer::new(at(0), Some(Duration::from_secs(200)), Timers::default());
+        let mut server = InviteServer::new(at(0), Some(Duration::from_secs(200)), Arc::default());
         server.progress(at(100), minute);
         server.progress(at(300), minute);
         for ms in [60_300, 120_300, 180_300] {
@@ -142,7 +142,7 @@ mod alerting {
 
     #[test]
     fn a_decision_ends_the_reminders() {
-        let mut server = InviteServer::new(at(0), None, Timers::default());
+        let mut server = InviteServer::new(at(0), None, Arc::default());
         server.progress(at(100), Duration::from_secs(60));
         server.refuse();
         server.progress(at(200), Duration::from_secs(60));
@@ -245,7 +245,7 @@ mod accepted {
     fn the_values_of_the_timers_are_those_of_the_configuration() {
         let ims =
             Timers { t1: Duration::from_secs(2), t2: Duration::from_secs(16), t4: Duration::from_secs(17) };
-        let mut server = InviteServer::new(at(0), None, ims);
+        let mut server = InviteServer::new(at(0), None, ims.into());
         server.accept(at(100), ok());
         let times = vec![2100, 6100, 14_100, 30_100, 46_100, 62_100, 78_100, 94_100, 110_100, 126_100];
         assert_eq!(resending_times(&mut server), (times, 128_100, Action::GiveUp));
@@ -254,7 +254,7 @@ mod accepted {
     // The expiry is one for the answer: it ends with it.
     #[test]
     fn it_does_not_lapse() {
-        let mut server = InviteServer::new(at(0), Some(Duration::from_millis(300)), Timers::default());
+        let mut server = InviteServer::new(at(0), Some(Duration::from_millis(300)), Arc::default());
         server.accept(at(100), ok());
         assert_idle_at(&server, at(300));
     }

@@ -4,7 +4,7 @@ use super::*;
 const FIRST: u32 = 41;
 
 fn idle() -> ReliableServer {
-    ReliableServer::new(FIRST, Timers::default())
+    ReliableServer::new(FIRST, Arc::default())
 }
 
 fn ringing(number: u32, describes: bool) -> Provisional {
