@@ -63,14 +63,11 @@ impl Endpoint {
             return false;
         };
         let (path, in_transaction) = (machine.path(), machine.request().clone());
-        let Some(session) = self.session(id) else { return false };
-        let state = session.state;
-        let Some(outgoing) = session.outgoing_of(transaction) else { return false };
-        let scope = outgoing.usage.scope();
-        let is_possible = match scope {
-            Scope::Session => state == State::Inviting,
-            Scope::Modification => state == State::Established,
+        let Some(scope) = self.outgoing(id, transaction).map(|outgoing| outgoing.usage.scope()) else {
+            return false;
         };
+        let is_wanted = self.is_wanted(id, scope);
+        let Some(outgoing) = self.outgoing(id, transaction) else { return false };
         // A response never asks for what was not kept; before any the transaction has all of it.
         let request = match cause {
             Cause::Answered(_) => outgoing.further.request.clone(),
@@ -78,7 +75,7 @@ impl Endpoint {
         };
         let (Some(request), Some(usage)) = (request, outgoing.usage.next_attempt()) else { return false };
         let mut targets = std::mem::take(&mut outgoing.further.targets);
-        let attempt = is_possible
+        let attempt = is_wanted
             .then(|| self.next_attempt(transaction, Owner::Invite(id), path, &request, &mut targets, cause))
             .flatten();
         let Some(attempt) = attempt else { return false };
@@ -122,6 +119,15 @@ impl Endpoint {
         true
     }
 
+    /// Whether the session is such that something new may start in it: after the BYE nothing may.
+    fn is_wanted(&mut self, id: SessionId, scope: Scope) -> bool {
+        let state = self.session(id).map(|session| session.state);
+        match scope {
+            Scope::Session => state == Some(State::Inviting),
+            Scope::Modification => state == Some(State::Established),
+        }
+    }
+
     /// §18.1.1: TCP was chosen for the length of the request, and refused: it leaves by UDP after all, unless its user
     /// gave up in the meantime (no new attempt after the wish).
     ///
@@ -141,7 +147,8 @@ impl Endpoint {
         let scope = outgoing
             .filter(|outgoing| outgoing.usage.next_attempt().is_some())
             .map(|outgoing| outgoing.usage.scope());
-        let target = target.filter(|_| is_calling && scope.is_some());
+        let is_wanted = scope.is_some_and(|scope| self.is_wanted(id, scope));
+        let target = target.filter(|_| is_calling && is_wanted);
         let path = target.and_then(|target| self.path_to(target).ok());
         let branch = self.identifiers.draw();
         let again = path.and_then(|path| {
@@ -177,6 +184,11 @@ impl Endpoint {
         let Machine::Client(machine) = &entry.machine else { return false };
         let (path, request) = (machine.path(), machine.request().clone());
         let Some(method) = request.method() else { return false };
+        if let Owner::Refreshing(id) = owner
+            && !self.is_wanted(id, Scope::Modification)
+        {
+            return false;
+        }
         let mut targets = match owner {
             Owner::Request(id) => self.targets_of(id),
             // A dialog has one next hop.
@@ -255,7 +267,8 @@ impl Endpoint {
                 Some(Attempt { path: self.reopened(path), number: Some(number), terms: Vec::new() })
             }
             Cause::Answered(response) if response.status() == Some(422) => {
-                let id = owner.session()?;
+                // RFC 4028 §6: an answer to what may set a session timer, and to nothing else.
+                let (Owner::Invite(id) | Owner::Refreshing(id)) = owner else { return None };
                 let least = min_se_of(response)?;
                 let session = self.session(id).filter(|session| session.min_se < least)?;
                 session.min_se = least;

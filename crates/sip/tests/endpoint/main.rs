@@ -5,6 +5,7 @@
 //! that hold for every test on every message.
 
 mod attempts;
+mod between;
 mod cancelled;
 mod cancelling;
 mod defects;
