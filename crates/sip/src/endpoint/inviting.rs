@@ -184,8 +184,18 @@ impl Endpoint {
         if again {
             return;
         }
-        if matches!(output, Output::Success | Output::Failure) {
-            self.prove(id, response.and_then(Message::status));
+        let status = response.and_then(Message::status);
+        let is_proof = match output {
+            Output::Success | Output::Failure => true,
+            // Whoever asked for credentials let the last attempt pass; a 100 may come from before it.
+            Output::Provisional => {
+                status != Some(100)
+                    && self.outgoing(id, transaction).is_some_and(|outgoing| outgoing.usage.is_pending())
+            }
+            Output::LateFailure | Output::TimedOut | Output::TransportFailed | Output::Terminated => false,
+        };
+        if is_proof {
+            self.prove(id, status);
         }
         let now = self.now;
         let Some(outgoing) = self.outgoing(id, transaction) else { return };

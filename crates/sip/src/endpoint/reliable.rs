@@ -214,10 +214,15 @@ impl Endpoint {
         let Some(place) = self.leg_of(id, transaction, response) else { return false };
         // Without room for a PRACK it has not come: the peer sends it again.
         let is_full = self.transactions.len() >= self.config.transactions_max;
+        let own = self.transactions[transaction].machine.client_path();
         let Some(session) = self.session(id) else { return false };
-        let inherited = session.path;
+        let session_path = session.path;
         let Some(outgoing) = session.outgoing.iter_mut().find(|each| each.transaction == transaction) else {
             return false;
+        };
+        let inherited = match outgoing.usage.scope() {
+            Scope::Session => own.unwrap_or(session_path), // of several attempts the one that was answered
+            Scope::Modification => session_path,
         };
         // Also to one that is not wanted any more: it keeps the peer from sending it again. After a final response
         // nobody waits for it (§4).

@@ -3,11 +3,14 @@
 
 use bytes::Bytes;
 use sip::message::{Body, Name};
+use sip::transport::{Target, Transport};
 use sip::usage::{End, Party};
-use sip::{Command, Config, Credentials, Duration, Input, Reliability, SessionId};
+use sip::{Command, Config, Credentials, Duration, Input, Invite, Reliability, SessionId};
 
 use crate::wire::*;
 
+const SECOND: &str = "192.0.2.10:5060";
+const RELIABLE: &str = "Require: 100rel\r\nRSeq: 11\r\n";
 const TIMED: &str =
     "Require: timer\r\nSupported: timer\r\nSession-Expires: 90;refresher=uac\r\nAllow: UPDATE\r\n";
 
@@ -22,6 +25,11 @@ fn configure(config: &mut Config) {
     config.reliability = Reliability::WhenSupported;
 }
 
+fn twice() -> Invite {
+    let target = |text| Target { transport: Transport::Udp, remote: address(text) };
+    Invite { targets: vec![target(PEER), target(SECOND)], ..invitation() }
+}
+
 /// An established session that we keep alive with UPDATE.
 fn established() -> (Wire, SessionId) {
     let mut wire = Wire::with(configure);
@@ -31,6 +39,48 @@ fn established() -> (Wire, SessionId) {
     assert_eq!(wire.words(), ["ACK"]);
     wire.events();
     (wire, session)
+}
+
+/// I5, R13, C17: what an attempt created that gave way stays with its own target.
+#[test]
+fn a_late_reliable_1xx_of_an_earlier_attempt_is_acknowledged_where_it_came_from() {
+    let mut wire = Wire::new();
+    let session = wire.invite_with(twice());
+    let first = wire.one();
+    wire.advance(T1_64);
+    let log = wire.log();
+    assert_eq!(log.last().unwrap().path, udp(SECOND));
+    wire.receive(&response(&first, 183, "p1", &format!("{CONTACT}{RELIABLE}")));
+    let log = wire.log();
+    let ways: Vec<_> = log.iter().map(|sent| (word(&sent.message), sent.path)).collect();
+    assert_eq!(ways, [("CANCEL".into(), udp(PEER)), ("PRACK".into(), udp(PEER))]);
+    assert_eq!(wire.events(), []);
+    wire.cancel(session).unwrap();
+    wire.finish();
+}
+
+/// RFC 3262 §3, RFC 3261 §22.2: a server with a nonce for each request took the credentials of the INVITE, as its 183 proves.
+#[test]
+fn a_challenged_prack_leaves_again_though_the_invite_has_no_final_response() {
+    let mut wire = Wire::with(configure);
+    let session = wire.invite();
+    let first = wire.one();
+    wire.receive(&response(&first, 401, "p1", &asked("n1")));
+    let second = wire.sent().pop().unwrap();
+    wire.receive(&response(&second, 183, "p1", &format!("{CONTACT}{RELIABLE}")));
+    let prack = wire.one();
+    wire.receive(&response(&prack, 401, "p1", &asked("n2")));
+    let again = wire.one();
+    assert_eq!((word(&again), text(&again, Name::RAck)), ("PRACK".into(), "11 2 INVITE"));
+    assert!(text(&again, Name::Authorization).contains("nonce=\"n2\""));
+    wire.receive(&response(&again, 401, "p1", &asked("n3")));
+    assert_eq!(wire.words(), [""; 0], "those were just refused");
+    wire.cancel(session).unwrap();
+    assert_eq!(wire.words(), ["CANCEL"]);
+    wire.answer(&second, 487, "p1");
+    assert_eq!(wire.words(), ["ACK"]);
+    assert_eq!(wire.ended(), Some((End::Cancelled, Party::Local, Some(487))));
+    wire.finish();
 }
 
 /// RFC 4028 §6: 422 is an answer to what may set a session timer.
