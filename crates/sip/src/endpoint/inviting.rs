@@ -354,14 +354,14 @@ impl Endpoint {
                 if let Some(dialog) = &mut session.dialog {
                     dialog.refresh_target(response);
                 }
+                // Who has left is not told of it.
                 if session.state == State::Established {
                     session.described = described.or(session.described.take());
                     session.note_allowed(response);
                     self.be_agreed(id, session_expires, response);
-                }
-                let is_over = self.session(id).is_none_or(|session| session.state == State::Over);
-                if action == Action::Establish && !is_over {
-                    self.events.push_back(Event::Modified { session: id, response: response.clone() });
+                    if action == Action::Establish {
+                        self.events.push_back(Event::Modified { session: id, response: response.clone() });
+                    }
                 }
             }
             (Action::AcknowledgeAndLeave, _) if !released => {

@@ -186,11 +186,19 @@ impl Session {
     /// Whether the dialog with the peer of this tag is one that the user has, or may get.
     pub(super) fn is_open(&self, remote_tag: &[u8]) -> bool {
         match self.state {
-            State::Inviting | State::Established => {
-                self.dialog.as_ref().is_none_or(|dialog| dialog.remote_tag() == remote_tag)
-            }
+            State::Inviting | State::Established => match &self.dialog {
+                Some(dialog) => dialog.remote_tag() == remote_tag,
+                None => self.early_dialogs().any(|dialog| dialog.remote_tag() == remote_tag),
+            },
             State::Leaving | State::Over => false,
         }
+    }
+
+    /// The early dialogs; those of an attempt that gave way have ended with it (RFC 3261 §12.3).
+    fn early_dialogs(&self) -> impl Iterator<Item = &Dialog> {
+        let pending = self.outgoing.iter().filter(|outgoing| outgoing.usage.is_pending());
+        let legs = pending.flat_map(|outgoing| &outgoing.legs).map(|leg| &leg.dialog);
+        self.incoming.iter().filter_map(|incoming| incoming.dialog.as_ref()).chain(legs)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -1,12 +1,15 @@
 //! Where the procedures meet: further attempts, reliable provisional responses, UPDATE and session timers, with CANCEL and
 //! BYE among them.
 
-use bytes::Bytes;
-use sip::message::{Body, Name};
-use sip::transport::{Target, Transport};
-use sip::usage::{End, Party};
-use sip::{Command, Config, Credentials, Duration, Input, Invite, Reliability, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+use sip::message::{Body, Method, Name};
+use sip::transport::{ConnectionId, Target, Transport};
+use sip::usage::{End, Party};
+use sip::{Command, Config, Credentials, Duration, Event, Input, Invite, Message, Reliability, SessionId};
+
+use crate::orders::Dice;
 use crate::wire::*;
 
 const SECOND: &str = "192.0.2.10:5060";
@@ -127,6 +130,46 @@ fn a_re_invite_does_not_fall_back_to_udp_after_the_bye() {
     wire.finish();
 }
 
+/// T4: who has left is not told that the media changed.
+#[test]
+fn a_change_that_is_accepted_after_the_bye_is_not_told() {
+    let (mut wire, session) = established();
+    wire.modify(session).unwrap();
+    let offer = wire.one();
+    wire.leave(session).unwrap();
+    let bye = wire.one();
+    wire.answer(&offer, 200, "p1");
+    assert_eq!(wire.words(), ["ACK"]);
+    assert_eq!(wire.events(), []);
+    wire.answer(&bye, 200, "");
+    assert_eq!(wire.ended(), Some((End::Left, Party::Local, None)));
+    wire.finish();
+}
+
+/// R14, RFC 3261 §12.3: an early dialog dies with its attempt.
+#[test]
+fn an_update_in_the_early_dialog_of_an_earlier_attempt_is_refused() {
+    let mut wire = Wire::with(configure);
+    let session = wire.invite_with(Invite { body: None, ..twice() });
+    let first = wire.one();
+    wire.answer(&first, 183, "p1");
+    wire.answer(&first, 503, "p1");
+    assert_eq!(wire.words(), ["ACK", "INVITE"]);
+    wire.events();
+    let update = Request {
+        from_tag: "p1".into(),
+        to_tag: from_tag(&first),
+        call_id: text(&first, Name::CallId).into(),
+        body: OFFER.into(),
+        ..Request::invite("update").follow("UPDATE")
+    };
+    wire.receive(&update.with("Content-Type: application/sdp\r\n").with(CONTACT).text());
+    assert_eq!(wire.words(), ["481 UPDATE"]);
+    assert_eq!(wire.events(), []);
+    wire.cancel(session).unwrap();
+    wire.finish();
+}
+
 /// A refresh re-INVITE is none of the user's: it cannot be cancelled, and leaving ends it with the session (I9, I10).
 #[test]
 fn a_refresh_re_invite_that_crosses_the_end_leaves_nothing_behind() {
@@ -164,5 +207,129 @@ fn a_refresh_re_invite_that_crosses_the_end_leaves_nothing_behind() {
         assert_eq!(wire.words(), ["ACK"]);
         wire.quiet();
         wire.finish();
+    }
+}
+
+/// What is known of a story of attempts.
+#[derive(Default)]
+struct Seen {
+    invites: Vec<Message>,
+    /// Whether the user has given up, or left.
+    is_over: bool,
+    /// 2xx that came with each To tag, and ACKs and BYEs that left.
+    successes: BTreeMap<String, usize>,
+    acks: BTreeMap<String, usize>,
+    byes: BTreeSet<String>,
+    established: BTreeSet<String>,
+}
+
+impl Seen {
+    fn take(&mut self, sent: &[Message]) {
+        for message in sent {
+            let branch_of = branch(message);
+            let tag = to_tag(message).unwrap_or_default();
+            match message.method() {
+                Some(Method::Invite) if !self.invites.iter().any(|known| branch(known) == branch_of) => {
+                    assert!(!self.is_over, "I3: {message:?}");
+                    self.invites.push(message.clone());
+                }
+                Some(Method::Ack) if !self.invites.iter().any(|known| branch(known) == branch_of) => {
+                    *self.acks.entry(tag).or_default() += 1;
+                }
+                Some(Method::Bye) => {
+                    self.byes.insert(tag);
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+}
+
+/// I3, I4, I5, I9: challenges, 422, 503, silence, refused connections and reliable 1xx at any attempt, old or new, and the wish at
+/// any moment between them.
+#[test]
+fn attempts_in_every_order_start_nothing_after_the_wish_and_leave_nobody_connected() {
+    for seed in 0..4000 {
+        let mut dice = Dice(seed);
+        let mut wire = Wire::with(|config| {
+            configure(config);
+            config.datagram_max = if dice.roll(4) == 0 { 300 } else { 1300 };
+        });
+        let mut seen = Seen::default();
+        let session = wire.invite_with(twice());
+        let mut tags = 0;
+        seen.take(&wire.sent());
+        for number in 1..16 {
+            let place = usize::try_from(dice.roll(seen.invites.len() as u64)).unwrap();
+            let invite = seen.invites[place].clone();
+            let tag = format!("p{place}{}", dice.roll(2));
+            let answer = |wire: &mut Wire, status: u16, lines: &str| {
+                wire.receive(&response(&invite, status, &tag, &format!("{CONTACT}{lines}")));
+            };
+            match dice.roll(13) {
+                0 => answer(&mut wire, 100, ""),
+                1 => answer(&mut wire, 180, ""),
+                2 => answer(&mut wire, 183, &format!("Require: 100rel\r\nRSeq: {}\r\n", 10 + dice.roll(3))),
+                3 => {
+                    answer(&mut wire, 200, TIMED);
+                    *seen.successes.entry(tag.clone()).or_default() += 1;
+                }
+                4 => answer(&mut wire, 401, &asked(&format!("n{number}")).replace("qop", "stale=true, qop")),
+                5 => answer(&mut wire, 422, &format!("Min-SE: {}\r\n", 90 + 10 * number)),
+                6 => answer(&mut wire, 503, ""),
+                7 if dice.roll(3) == 0 => answer(&mut wire, 487, ""),
+                8 => wire.advance(ms([0, 600, 5000, 33_000][usize::try_from(dice.roll(4)).unwrap()])),
+                9 => {
+                    let connection = ConnectionId::Opened(1 + u32::try_from(dice.roll(2)).unwrap());
+                    let refused = dice.roll(2) == 0;
+                    wire.input(match refused {
+                        true => Input::ConnectionRefused { connection },
+                        false => Input::ConnectionLost { connection },
+                    })
+                    .unwrap();
+                }
+                10 if dice.roll(2) == 0 => seen.is_over |= wire.cancel(session).is_ok(),
+                11 if dice.roll(3) == 0 => seen.is_over |= wire.leave(session).is_ok(),
+                _ => {
+                    tags += 1;
+                    let update = Request {
+                        from_tag: tag.clone(),
+                        to_tag: from_tag(&invite),
+                        call_id: text(&invite, Name::CallId).into(),
+                        number,
+                        ..Request::invite(&format!("u{tags}")).follow("UPDATE")
+                    };
+                    wire.receive(&update.with(CONTACT).with("Supported: timer\r\n").text());
+                }
+            }
+            let sent = wire.sent();
+            seen.take(&sent);
+            for request in &sent {
+                let is_other =
+                    request.is(Method::Prack) || request.is(Method::Update) || request.is(Method::Bye);
+                let lines = asked(&format!("x{number}"));
+                match dice.roll(4) {
+                    0 if is_other => wire.receive(&response(request, 200, "", "")),
+                    1 if is_other => wire.receive(&response(request, 401, "", &lines)),
+                    2 if is_other => wire.receive(&response(request, 422, "", "Min-SE: 900\r\n")),
+                    _ => {}
+                }
+            }
+            seen.take(&wire.sent());
+            for event in wire.events() {
+                if let Event::Established { response, .. } = event {
+                    seen.established.insert(to_tag(&response).unwrap());
+                }
+            }
+        }
+        let _ = wire.cancel(session);
+        let _ = wire.leave(session);
+        seen.is_over = true;
+        seen.take(&wire.finish());
+        assert!(seen.established.len() <= 1, "one session");
+        for (tag, acks) in &seen.acks {
+            assert!(*acks <= seen.successes[tag], "I5, seed {seed}: {tag}");
+            assert!(seen.byes.contains(tag), "I5: {tag} is left, seed {seed}");
+        }
     }
 }

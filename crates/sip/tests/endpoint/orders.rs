@@ -7,10 +7,10 @@ use sip::{Command, Config, Duration, Message, Reliability, SessionId};
 use crate::wire::*;
 
 /// The same numbers for the same seed (Knuth's linear congruence).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }

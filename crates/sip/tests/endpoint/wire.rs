@@ -258,7 +258,7 @@ impl Wire {
     // What goes in.
 
     pub(crate) fn input(&mut self, input: Input) -> Result<Option<SessionId>, Misuse> {
-        if let Input::ConnectionLost { connection } = input {
+        if let Input::ConnectionLost { connection } | Input::ConnectionRefused { connection } = input {
             // What goes the same way from now on goes over a new connection.
             for invited in self.invited.values_mut().filter(|each| each.path.connection == Some(connection)) {
                 invited.path.connection = None;
