@@ -198,7 +198,7 @@ impl Session {
     fn early_dialogs(&self) -> impl Iterator<Item = &Dialog> {
         let pending = self.outgoing.iter().filter(|outgoing| outgoing.usage.is_pending());
         let legs = pending.flat_map(|outgoing| &outgoing.legs).map(|leg| &leg.dialog);
-        self.incoming.iter().filter_map(|incoming| incoming.dialog.as_ref()).chain(legs)
+        self.incoming.iter().filter_map(|incoming| incoming.dialog.as_deref()).chain(legs)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
