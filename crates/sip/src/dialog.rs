@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 
 use crate::hash::{Key, Keyed};
-use crate::message::{Fault, Message, Method, Name, NameAddr, Uri, Writer};
+use crate::message::{Essentials, Fault, Message, Method, Name, NameAddr, Uri, Writer};
 use crate::transport::{Target, Transport};
 
 /// Route values of the longest route set that is followed: a peer must not make requests that nobody can read.
@@ -36,10 +36,10 @@ impl Dialog {
     ///
     /// # Errors
     /// The fault of a header field that the dialog is made of.
-    pub fn of_client(request: &Message, response: &Message) -> Result<Self, Fault> {
+    pub fn of_client(request: &Message, response: &Essentials<'_>) -> Result<Self, Fault> {
         let routes = record_routes(response)?.rev().collect();
         let (local, remote) = (response.value(Name::From), response.value(Name::To));
-        let (local_tag, remote_tag) = (response.from()?.tag(), response.to()?.tag());
+        let (local_tag, remote_tag) = (response.from_tag()?, response.to_tag()?);
         // A 1xx need not have a Contact, and some peers forget it in a 2xx: then the peer is where the INVITE went.
         let target = contact(response)?.unwrap_or_else(|| request.uri_text());
         Ok(Self::new(
@@ -56,11 +56,11 @@ impl Dialog {
     ///
     /// # Errors
     /// The fault of a header field that the dialog is made of.
-    pub fn of_server(request: &Message, local_tag: &[u8]) -> Result<Self, Fault> {
+    pub fn of_server(request: &Essentials<'_>, local_tag: &[u8]) -> Result<Self, Fault> {
         let routes = record_routes(request)?.collect();
         let to = request.value(Name::To).unwrap_or_default();
         let local = [to, b";tag=", local_tag].concat();
-        let (remote, remote_tag) = (request.value(Name::From), request.from()?.tag());
+        let (remote, remote_tag) = (request.value(Name::From), request.from_tag()?);
         // A peer that predates RFC 3261 need not have a Contact: it is reached at its From.
         let target = contact(request)?.unwrap_or(request.from()?.uri);
         let parts = [Some(&local[..]), Some(local_tag), remote, remote_tag];

@@ -29,11 +29,12 @@ fn ok(lines: &[&str]) -> Message {
 }
 
 fn client(lines: &[&str]) -> Dialog {
-    Dialog::of_client(&invite(&["Contact: <sip:anna@192.0.2.10>"]), &ok(lines)).expect("a dialog")
+    Dialog::of_client(&invite(&["Contact: <sip:anna@192.0.2.10>"]), &Essentials::of(&ok(lines)))
+        .expect("a dialog")
 }
 
 fn server(lines: &[&str]) -> Dialog {
-    Dialog::of_server(&invite(lines), b"s9").expect("a dialog")
+    Dialog::of_server(&Essentials::of(&invite(lines)), b"s9").expect("a dialog")
 }
 
 /// A request of `dialog` as it leaves.
@@ -175,8 +176,8 @@ mod route_set {
     fn that_is_malformed_makes_no_dialog() {
         let lines = ["Record-Route: <sip:p1.example;lr", "Contact: <sip:s@192.0.2.99>"];
         let fault = Fault::Header(Name::RecordRoute);
-        assert_eq!(Dialog::of_server(&invite(&lines), b"s9"), Err(fault));
-        assert_eq!(Dialog::of_client(&invite(&[]), &ok(&lines)), Err(fault));
+        assert_eq!(Dialog::of_server(&Essentials::of(&invite(&lines)), b"s9"), Err(fault));
+        assert_eq!(Dialog::of_client(&invite(&[]), &Essentials::of(&ok(&lines))), Err(fault));
     }
 }
 

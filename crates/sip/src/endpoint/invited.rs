@@ -13,7 +13,12 @@ use crate::usage::session_timer::Terms;
 
 impl Endpoint {
     /// An INVITE that begins a session.
-    pub(super) fn handle_invite(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
+    pub(super) fn handle_invite(
+        &mut self,
+        key: Key,
+        path: Path,
+        request: &Essentials<'_>,
+    ) -> Result<(), Fault> {
         let merged = key::merged(&self.keyed, request)?;
         if self.by_key.contains_key(&merged) {
             return self.answer(key, path, request, 482, &Vec::new()); // §8.2.2.2
@@ -29,13 +34,13 @@ impl Endpoint {
         self.enter_dialog(id, dialog.key(&self.keyed));
         self.open_incoming(id, &[key, merged], received, request, Some(dialog), expires)?;
         tracing::debug!(session = id.serial, "invited");
-        self.events.push_back(Event::Invited { session: id, request: request.clone() });
+        self.events.push_back(Event::Invited { session: id, request: request.message().clone() });
         Ok(())
     }
 
     /// What keeps an INVITE, UPDATE or PRACK from its user: a session that would have to be refreshed too often, a body
     /// or an answer of a kind that nobody here understands (§8.2.3, §21.4.7).
-    pub(super) fn unacceptable(&self, request: &Message) -> Option<(u16, Headers)> {
+    pub(super) fn unacceptable(&self, request: &Essentials<'_>) -> Option<(u16, Headers)> {
         if Terms::of(request).is_too_small(self.min_se()) {
             let least = self.min_se().as_secs().to_string();
             return Some((422, vec![(Name::MinSe, Bytes::from(least))])); // RFC 4028 §9
@@ -65,7 +70,7 @@ impl Endpoint {
         id: SessionId,
         keys: &[Key],
         received: Received,
-        request: &Message,
+        request: &Essentials<'_>,
         dialog: Option<Dialog>,
         expires: Option<Duration>,
     ) -> Result<(), Fault> {
@@ -113,10 +118,10 @@ impl Endpoint {
         key: Key,
         path: Path,
         id: SessionId,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         let number = request.cseq()?.number;
-        let remote_tag = request.from()?.tag().unwrap_or_default();
+        let remote_tag = request.from_tag()?.unwrap_or_default();
         let retry = self.identifiers.below(11);
         let Some(session) = self.session(id) else { return Ok(()) };
         let busy = session.pending_outgoing().is_some() || session.unacknowledged().is_some();
@@ -141,12 +146,17 @@ impl Endpoint {
         let received = Received::new(request, path)?;
         let merged = key::merged(&self.keyed, request)?;
         self.open_incoming(id, &[key, merged], received, request, None, None)?;
-        self.events.push_back(Event::ModificationOffered { session: id, request: request.clone() });
+        self.events.push_back(Event::ModificationOffered { session: id, request: request.message().clone() });
         Ok(())
     }
 
     /// A CANCEL: 200 to it, then 487 to the INVITE if that is undecided, and nobody is asked (§9.2, PoC CP 6.2.X.1).
-    pub(super) fn handle_cancel(&mut self, key: Key, path: Path, request: &Message) -> Result<(), Fault> {
+    pub(super) fn handle_cancel(
+        &mut self,
+        key: Key,
+        path: Path,
+        request: &Essentials<'_>,
+    ) -> Result<(), Fault> {
         let received = Received::new(request, path)?;
         let Some(transaction) = self.cancelled_by(path, request)? else {
             // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to
@@ -175,7 +185,7 @@ impl Endpoint {
 
     /// The server transaction that a CANCEL is for: branch and sent-by of the top Via, from the source of the INVITE; or
     /// the branch alone, from the same source, if the peer learned another name of itself in between.
-    fn cancelled_by(&mut self, path: Path, cancel: &Message) -> Result<Option<usize>, Fault> {
+    fn cancelled_by(&mut self, path: Path, cancel: &Essentials<'_>) -> Result<Option<usize>, Fault> {
         let flow = Flow::of(&path, self.config.strict_flow);
         if let Some(&transaction) = self.by_key.get(&key::of_method(&self.keyed, cancel, b"INVITE")?) {
             let entry = &self.transactions[transaction].machine;
@@ -266,7 +276,7 @@ impl Endpoint {
     }
 
     /// An ACK: for a 300-699 it belongs to the transaction, for a 2xx to the dialog (§17.2.1, §13.3.1.4).
-    pub(super) fn handle_ack(&mut self, key: Key, request: &Message) {
+    pub(super) fn handle_ack(&mut self, key: Key, request: &Essentials<'_>) {
         let now = self.now;
         if let Some(&transaction) = self.by_key.get(&key) {
             let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine else {
@@ -286,7 +296,7 @@ impl Endpoint {
         };
         match incoming.usage.handle_ack() {
             Action::Establish => {
-                self.events.push_back(Event::Acknowledged { session: id, request: request.clone() })
+                self.events.push_back(Event::Acknowledged { session: id, request: request.message().clone() })
             }
             Action::Leave => self.leave_at_last(id),
             Action::Nothing | Action::Resend(_) | Action::GiveUp | Action::Lapse | Action::Remind => {}
@@ -300,10 +310,10 @@ impl Endpoint {
         key: Key,
         path: Path,
         id: SessionId,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         let number = request.cseq()?.number;
-        let remote_tag = request.from()?.tag().unwrap_or_default().to_vec();
+        let remote_tag = request.from_tag()?.unwrap_or_default().to_vec();
         let Some(session) = self.session(id) else { return Ok(()) };
         let is_session = match &mut session.dialog {
             Some(dialog) if dialog.remote_tag() == remote_tag => {

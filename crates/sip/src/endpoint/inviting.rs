@@ -160,7 +160,7 @@ impl Endpoint {
         &mut self,
         transaction: usize,
         output: Option<Output>,
-        response: Option<&Message>,
+        response: Option<&Essentials<'_>>,
     ) {
         let (Some(output), Owner::Invite(id)) = (output, self.transactions[transaction].owner) else {
             return;
@@ -184,7 +184,7 @@ impl Endpoint {
         if again {
             return;
         }
-        let status = response.and_then(Message::status);
+        let status = response.and_then(|response| response.status());
         let is_proof = match output {
             Output::Success | Output::Failure => true,
             // Whoever asked for credentials let the last attempt pass; a 100 may come from before it.
@@ -221,7 +221,7 @@ impl Endpoint {
             (Output::Terminated, _) | (_, None) => None,
         };
         if let Some(step) = step {
-            self.take_step(id, transaction, step, response);
+            self.take_step(id, transaction, step, response.map(Essentials::message));
         }
         let has_credentials = !self.config.credentials.is_empty();
         if let Some(outgoing) = self.outgoing(id, transaction) {
@@ -231,29 +231,40 @@ impl Endpoint {
     }
 
     /// A 1xx other than 100: an early dialog, and something to tell.
-    fn note_progress(&mut self, id: SessionId, transaction: usize, response: &Message, is_unwanted: bool) {
+    fn note_progress(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        response: &Essentials<'_>,
+        is_unwanted: bool,
+    ) {
         if response.status() == Some(100) {
             return;
         }
-        let has_tag = response.to().is_ok_and(|to| to.tag().is_some());
+        let has_tag = response.to_tag().is_ok_and(|tag| tag.is_some());
         if has_tag && self.leg_of(id, transaction, response).is_none() {
             self.add_leg(id, transaction, response);
         }
         let is_news = !has_tag || self.acknowledge_progress(id, transaction, response);
         if !is_unwanted && is_news {
-            self.events.push_back(Event::Progress { session: id, response: response.clone() });
+            self.events.push_back(Event::Progress { session: id, response: response.message().clone() });
         }
     }
 
     /// The place of the dialog in which `response` came.
-    pub(super) fn leg_of(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
-        let tag = response.to().ok()?.tag().unwrap_or_default();
+    pub(super) fn leg_of(
+        &mut self,
+        id: SessionId,
+        transaction: usize,
+        response: &Essentials<'_>,
+    ) -> Option<usize> {
+        let tag = response.to_tag().ok()?.unwrap_or_default();
         let outgoing = self.outgoing(id, transaction)?;
         outgoing.legs.iter().position(|leg| leg.dialog.remote_tag() == tag)
     }
 
     /// Enters the dialog that `response` creates, if there is room for it.
-    fn add_leg(&mut self, id: SessionId, transaction: usize, response: &Message) -> Option<usize> {
+    fn add_leg(&mut self, id: SessionId, transaction: usize, response: &Essentials<'_>) -> Option<usize> {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else {
             return None;
         };
@@ -298,7 +309,7 @@ impl Endpoint {
     }
 
     /// A 2xx: each copy is acknowledged, each dialog taken or left once (§13.2.2.4).
-    fn handle_success(&mut self, id: SessionId, transaction: usize, response: &Message) {
+    fn handle_success(&mut self, id: SessionId, transaction: usize, response: &Essentials<'_>) {
         let place = self.leg_of(id, transaction, response);
         let place = place.or_else(|| self.add_leg(id, transaction, response));
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
@@ -332,7 +343,7 @@ impl Endpoint {
         transaction: usize,
         place: usize,
         step: Step,
-        response: &Message,
+        response: &Essentials<'_>,
         released: bool,
     ) {
         let Some(session) = self.session(id) else { return };
@@ -346,7 +357,8 @@ impl Endpoint {
                 session.described = described;
                 session.note_allowed(response);
                 self.be_agreed(id, session_expires, response);
-                self.events.push_back(Event::Established { session: id, response: response.clone() });
+                self.events
+                    .push_back(Event::Established { session: id, response: response.message().clone() });
                 self.locate(id);
             }
             (action @ (Action::Establish | Action::Acknowledge), Scope::Modification) => {
@@ -360,7 +372,8 @@ impl Endpoint {
                     session.note_allowed(response);
                     self.be_agreed(id, session_expires, response);
                     if action == Action::Establish {
-                        self.events.push_back(Event::Modified { session: id, response: response.clone() });
+                        self.events
+                            .push_back(Event::Modified { session: id, response: response.message().clone() });
                     }
                 }
             }

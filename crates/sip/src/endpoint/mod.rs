@@ -43,7 +43,7 @@ use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
 use crate::identifier::{Identifier, Identifiers};
-use crate::message::{Body, Fault, Message, Method, Name};
+use crate::message::{Body, Essentials, Fault, Message, Method, Name};
 use crate::time::{Duration, Instant};
 use crate::transaction::client::{self, Client};
 use crate::transaction::invite_client::InviteClient;
@@ -269,16 +269,17 @@ impl Endpoint {
         };
         match message.method() {
             Some(method) => {
-                if let Err(fault) = self.handle_request(path, method, &message) {
+                let request = Essentials::of(&message);
+                if let Err(fault) = self.handle_request(path, method, &request) {
                     tracing::debug!(%fault, "request refused");
-                    self.refuse_malformed(path, method, &message, fault);
+                    self.refuse_malformed(path, method, &request, fault);
                 }
             }
-            None => self.handle_response(&message),
+            None => self.handle_response(&Essentials::of(&message)),
         }
     }
 
-    fn handle_response(&mut self, response: &Message) {
+    fn handle_response(&mut self, response: &Essentials<'_>) {
         // §8.1.3.3: more than one Via: it was meant for somebody else.
         let is_ours = response.validate_essentials().is_ok() && response.items(Name::Via).nth(1).is_none();
         let key = is_ours.then(|| key::client_of(&self.keyed, response)).flatten();

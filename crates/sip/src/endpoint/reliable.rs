@@ -16,7 +16,7 @@ impl Endpoint {
     // The side that is invited.
 
     /// What makes the provisional responses to `request` reliable, if they are to be.
-    pub(super) fn reliability_of(&mut self, request: &Message) -> Option<ReliableServer> {
+    pub(super) fn reliability_of(&mut self, request: &Essentials<'_>) -> Option<ReliableServer> {
         let timers = self.timers.clone();
         let is_wanted = self.config.reliability.applies_to(request);
         // §3: from 1 to 2^31 - 1, each as likely as any other.
@@ -139,7 +139,7 @@ impl Endpoint {
         key: Key,
         path: Path,
         id: SessionId,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         let now = self.now;
         let rack = request.rack()?;
@@ -168,10 +168,13 @@ impl Endpoint {
             None => self.answer(key, path, request, 200, &Vec::new())?,
         }
         if !is_over {
-            let told = Event::ProgressAcknowledged { session: id, request: request.clone() };
+            let told = Event::ProgressAcknowledged { session: id, request: request.message().clone() };
             self.events.push_back(told);
             if asks && self.session(id).is_some_and(|session| session.asked.is_some()) {
-                self.events.push_back(Event::ModificationOffered { session: id, request: request.clone() });
+                self.events.push_back(Event::ModificationOffered {
+                    session: id,
+                    request: request.message().clone(),
+                });
             }
         }
         self.take_reliable(id, transaction, action);
@@ -205,7 +208,7 @@ impl Endpoint {
         &mut self,
         id: SessionId,
         transaction: usize,
-        response: &Message,
+        response: &Essentials<'_>,
     ) -> bool {
         let is_reliable = response.lists(Name::Require, b"100rel");
         let Some(number) = response.number(Name::RSeq).ok().flatten().filter(|_| is_reliable) else {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::face::Headers;
-use crate::message::{Body, Fault, Message, Name, Writer, ip_address};
+use crate::message::{Body, Essentials, Fault, Name, Writer, ip_address};
 use crate::transport::Path;
 
 /// What is kept of a request so that it can be answered: the lines that each response repeats, as they stand in it, in one
@@ -48,7 +48,7 @@ pub(super) struct Received {
 }
 
 impl Received {
-    pub(super) fn new(request: &Message, path: Path) -> Result<Self, Fault> {
+    pub(super) fn new(request: &Essentials<'_>, path: Path) -> Result<Self, Fault> {
         let via = match request.via() {
             Err(fault @ Fault::Missing(_)) => return Err(fault),
             via => via.ok(),
@@ -99,7 +99,7 @@ impl Received {
             Some(_) => path.remote,
             None => SocketAddr::new(path.remote.ip(), port),
         };
-        let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+        let has_tag = request.to_tag().is_ok_and(|tag| tag.is_some());
         let lines = lines.into_boxed_slice();
         let head = ReplyHead { lines, ends, has_tag };
         Ok(Self { head, source: path, path: Path { remote, ..path } })

@@ -12,11 +12,11 @@ impl Endpoint {
         &mut self,
         path: Path,
         method: Method,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         // A request without a key has a fault, and perhaps one that says more.
-        let key =
-            key::server(&self.keyed, request).map_err(|fault| request.validate().err().unwrap_or(fault))?;
+        let key = key::server(&self.keyed, request)
+            .map_err(|fault| request.message().validate().err().unwrap_or(fault))?;
         if method == Method::Ack {
             request.validate_essentials()?;
             self.handle_ack(key, request);
@@ -26,10 +26,9 @@ impl Endpoint {
             return self.handle_again(transaction, method);
         }
         // What ends something must not fail for a header field that nobody needs.
-        if matches!(method, Method::Cancel | Method::Bye) {
-            request.validate_essentials()?;
-        } else {
-            request.validate()?;
+        request.validate_essentials()?;
+        if !matches!(method, Method::Cancel | Method::Bye) {
+            request.validate_others()?;
         }
         if method == Method::Cancel {
             return self.handle_cancel(key, path, request);
@@ -48,7 +47,7 @@ impl Endpoint {
             self.answer(key, path, request, 416, &Vec::new())?;
         } else if let Some(unsupported) = self.unsupported(request) {
             self.answer(key, path, request, 420, &vec![(Name::Unsupported, unsupported)])?;
-        } else if request.to()?.tag().is_some() {
+        } else if request.to_tag()?.is_some() {
             self.handle_in_dialog(key, path, method, request)?;
         } else if method == Method::Invite {
             self.handle_invite(key, path, request)?;
@@ -76,7 +75,7 @@ impl Endpoint {
         key: Key,
         path: Path,
         method: Method,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         // §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.1: these are nothing without a dialog.
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
@@ -91,7 +90,7 @@ impl Endpoint {
         key: Key,
         path: Path,
         method: Method,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         let status = if method == Method::Options { 200 } else { 405 };
         let mut headers = allow();
@@ -103,7 +102,7 @@ impl Endpoint {
     }
 
     /// §8.2.2.3: the required extensions that this endpoint does not have.
-    pub(super) fn unsupported(&self, request: &Message) -> Option<Bytes> {
+    pub(super) fn unsupported(&self, request: &Essentials<'_>) -> Option<Bytes> {
         let supports = |tag: &[u8]| self.option_tags().any(|have| have.eq_ignore_ascii_case(tag));
         let missing: Vec<_> =
             request.items(Name::Require).filter(|tag| !tag.is_empty() && !supports(tag)).collect();
@@ -116,7 +115,7 @@ impl Endpoint {
         key: Key,
         path: Path,
         method: Method,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         let Some(id) = self.dialog_of(request)? else {
             return self.answer(key, path, request, 481, &Vec::new()); // §12.2.2
@@ -145,7 +144,7 @@ impl Endpoint {
             | Method::Other => {}
         }
         let number = request.cseq()?.number;
-        let Some(dialog) = session.dialog_with(request.from()?.tag().unwrap_or_default()) else {
+        let Some(dialog) = session.dialog_with(request.from_tag()?.unwrap_or_default()) else {
             return self.answer(key, path, request, 481, &Vec::new());
         };
         if !dialog.accept_cseq(number) {
@@ -171,8 +170,14 @@ impl Endpoint {
     }
 
     /// An INFO, in order. No Info Package and no body of one has a user here (RFC 6086 §4.2.2).
-    fn handle_info(&mut self, key: Key, path: Path, id: SessionId, request: &Message) -> Result<(), Fault> {
-        let remote_tag = request.from()?.tag().unwrap_or_default();
+    fn handle_info(
+        &mut self,
+        key: Key,
+        path: Path,
+        id: SessionId,
+        request: &Essentials<'_>,
+    ) -> Result<(), Fault> {
+        let remote_tag = request.from_tag()?.unwrap_or_default();
         let is_open = self.session(id).is_some_and(|session| session.is_open(remote_tag));
         let (status, headers) = match () {
             () if !is_open => (481, Vec::new()),
@@ -185,9 +190,9 @@ impl Endpoint {
     }
 
     /// The session in one of whose dialogs `request` came.
-    pub(super) fn dialog_of(&self, request: &Message) -> Result<Option<SessionId>, Fault> {
+    pub(super) fn dialog_of(&self, request: &Essentials<'_>) -> Result<Option<SessionId>, Fault> {
         let (local, remote) =
-            (request.to()?.tag().unwrap_or_default(), request.from()?.tag().unwrap_or_default());
+            (request.to_tag()?.unwrap_or_default(), request.from_tag()?.unwrap_or_default());
         let key = Dialog::key_of(&self.keyed, request.call_id(), local, remote);
         Ok(self.dialogs.get(&key).copied())
     }
@@ -198,7 +203,7 @@ impl Endpoint {
         &mut self,
         key: Key,
         path: Path,
-        request: &Message,
+        request: &Essentials<'_>,
         status: u16,
         headers: &Headers,
     ) -> Result<(), Fault> {
@@ -213,7 +218,7 @@ impl Endpoint {
         &mut self,
         key: Key,
         received: &Received,
-        request: &Message,
+        request: &Essentials<'_>,
         tag: Identifier,
         status: u16,
         headers: &Headers,
@@ -241,7 +246,13 @@ impl Endpoint {
     }
 
     /// A request with a fault: answered as far as it can be, and forgotten.
-    pub(super) fn refuse_malformed(&mut self, path: Path, method: Method, request: &Message, fault: Fault) {
+    pub(super) fn refuse_malformed(
+        &mut self,
+        path: Path,
+        method: Method,
+        request: &Essentials<'_>,
+        fault: Fault,
+    ) {
         // §8.2: an ACK is never answered. A CANCEL is answered 400 like any request that cannot be read.
         if method != Method::Ack {
             self.reply_once(path, request, fault.status(), &Vec::new());
@@ -250,7 +261,13 @@ impl Endpoint {
 
     /// §8.2.7: a response that leaves no state behind. Its To tag depends on the request alone, so copies of the
     /// request get the same.
-    pub(super) fn reply_once(&mut self, path: Path, request: &Message, status: u16, headers: &Headers) {
+    pub(super) fn reply_once(
+        &mut self,
+        path: Path,
+        request: &Essentials<'_>,
+        status: u16,
+        headers: &Headers,
+    ) {
         let Ok(Received { head, path, .. }) = Received::new(request, path) else { return };
         let tag =
             self.keyed.key(&[b"stateless", request.call_id(), request.value(Name::Via).unwrap_or_default()]);

@@ -16,9 +16,9 @@ impl Endpoint {
         key: Key,
         path: Path,
         id: SessionId,
-        request: &Message,
+        request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        let remote_tag = Bytes::copy_from_slice(request.from()?.tag().unwrap_or_default());
+        let remote_tag = Bytes::copy_from_slice(request.from_tag()?.unwrap_or_default());
         let retry = self.identifiers.below(11);
         let unacceptable = self.unacceptable(request);
         let Some(session) = self.session(id) else { return Ok(()) };
@@ -39,7 +39,8 @@ impl Endpoint {
         session.note_allowed(request);
         self.ask(key, path, id, request, Some(Terms::of(request)))?;
         if offers {
-            self.events.push_back(Event::ModificationOffered { session: id, request: request.clone() });
+            self.events
+                .push_back(Event::ModificationOffered { session: id, request: request.message().clone() });
         } else {
             let answered = self.answer_asked(id, 200, &Vec::new(), None);
             debug_assert_eq!(answered, Ok(()), "it has just been asked");
@@ -54,11 +55,11 @@ impl Endpoint {
         key: Key,
         path: Path,
         id: SessionId,
-        request: &Message,
+        request: &Essentials<'_>,
         terms: Option<Terms>,
     ) -> Result<(), Fault> {
         let Received { head, path, .. } = Received::new(request, path)?;
-        let remote_tag = Bytes::copy_from_slice(request.from()?.tag().unwrap_or_default());
+        let remote_tag = Bytes::copy_from_slice(request.from_tag()?.unwrap_or_default());
         let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
         let target = contact.filter(|_| terms.is_some()).map(|contact| Bytes::copy_from_slice(contact.uri));
         let Some(tag) = self.session(id).map(|session| session.local_tag) else { return Ok(()) };

@@ -5,6 +5,7 @@
 //! message: it reads every header field whose grammar this system relies on.
 
 mod disposition;
+mod essentials;
 mod header;
 mod marks;
 mod name;
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 use marks::Marks;
 
 pub use disposition::{Disposition, Handling};
+pub use essentials::Essentials;
 pub use header::{CSeq, Credentials, NameAddr, Parameters, RAck, Valued, Via};
 pub use name::{Method, Name};
 pub use uri::Uri;

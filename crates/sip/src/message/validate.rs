@@ -2,10 +2,10 @@
 
 use super::header::RAck;
 use super::scan::{self, Cursor, is_call_id};
-use super::{Fault, Message, Method, Name, NameAddr, Parameters, Start, Valued};
+use super::{Essentials, Fault, Message, Method, Name, NameAddr, Parameters, Valued};
 
 /// What every message is known by, then what else may stand once only and has one value.
-const COUNTED: [Name; 18] = [
+pub(super) const COUNTED: [Name; 18] = [
     Name::Via,
     Name::From,
     Name::To,
@@ -27,13 +27,13 @@ const COUNTED: [Name; 18] = [
 ];
 
 /// The bits of the names that every message has.
-const ESSENTIAL: u32 = 0b1_1111;
+pub(super) const ESSENTIAL: u32 = 0b1_1111;
 
 /// The bits of the names that may stand once only.
-const SINGLE: u32 = !1;
+pub(super) const SINGLE: u32 = !1;
 
 /// The bit that a name has by its place in [`COUNTED`].
-static BITS: [u32; Name::Other as usize + 1] = {
+pub(super) static BITS: [u32; Name::Other as usize + 1] = {
     let mut bits = [0; Name::Other as usize + 1];
     let mut place = 0;
     while place < COUNTED.len() {
@@ -56,7 +56,7 @@ impl Message {
     /// As [`Message::validate_essentials`], then the first other header field that is malformed.
     pub fn validate(&self) -> Result<(), Fault> {
         self.validate_essentials()?;
-        self.check_lines(|name| !is_essential(name))
+        self.validate_others()
     }
 
     /// Whether this message can do its work: what identifies it is there and readable. RFC 3261 §8.2.2: what is
@@ -66,25 +66,12 @@ impl Message {
     /// The first [`Fault`] found: what [`Message::parse`] met, then the start line, then the mandatory header fields,
     /// then the optional ones.
     pub fn validate_essentials(&self) -> Result<(), Fault> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        if let Start::Request { .. } = self.start {
-            self.uri()?;
-        }
-        let mut seen = 0;
-        for line in &self.lines {
-            let bit = BITS[line.id as usize];
-            if seen & bit & SINGLE != 0 {
-                return Err(Fault::Repeated(line.id));
-            }
-            seen |= bit;
-        }
-        if seen & ESSENTIAL != ESSENTIAL {
-            return Err(Fault::Missing(COUNTED[seen.trailing_ones() as usize]));
-        }
-        self.validate_cseq()?;
-        self.check_lines(is_essential)
+        Essentials::of(self).validate_essentials()
+    }
+
+    /// What [`Message::validate`] looks at besides.
+    pub(crate) fn validate_others(&self) -> Result<(), Fault> {
+        self.check_lines(|name| !is_essential(name))
     }
 
     #[inline]
@@ -95,15 +82,6 @@ impl Message {
             }
         }
         Ok(())
-    }
-
-    fn validate_cseq(&self) -> Result<(), Fault> {
-        let cseq = self.cseq()?;
-        let matches = match self.start {
-            Start::Request { .. } => cseq.method == self.method_text(),
-            Start::Response { .. } => true,
-        };
-        if matches { Ok(()) } else { Err(Fault::CSeqMethod) }
     }
 
     /// Whether this is a request of `method`.

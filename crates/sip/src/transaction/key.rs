@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::hash::{Key, Keyed};
 use crate::identifier::Identifier;
-use crate::message::{Fault, Message, Method, Name};
+use crate::message::{Essentials, Fault, Method};
 use crate::transport::{ConnectionId, Path, Transport};
 
 /// What a request is, as far as matching goes: an ACK belongs to its INVITE, and a CANCEL has a transaction of its own.
@@ -15,17 +15,17 @@ fn class(method: &[u8]) -> &[u8] {
 }
 
 /// The key of the server transaction that `request` belongs to or creates.
-pub(crate) fn server(keyed: &Keyed, request: &Message) -> Result<Key, Fault> {
+pub(crate) fn server(keyed: &Keyed, request: &Essentials<'_>) -> Result<Key, Fault> {
     of_method(keyed, request, request.method_text())
 }
 
 /// The key of a transaction of `method` on the branch of `request`.
-pub(crate) fn of_method(keyed: &Keyed, request: &Message, method: &[u8]) -> Result<Key, Fault> {
+pub(crate) fn of_method(keyed: &Keyed, request: &Essentials<'_>, method: &[u8]) -> Result<Key, Fault> {
     let via = request.via()?;
     // §18.1.1: the default of sent-by.
     let default_port = if via.transport.eq_ignore_ascii_case(b"TLS") { 5061 } else { 5060 };
     let port = via.port.unwrap_or(default_port).to_be_bytes();
-    match via.branch().filter(|branch| has_cookie(branch)) {
+    match request.branch().filter(|branch| has_cookie(branch)) {
         Some(branch) => {
             let mut host: SmallVec<[u8; 64]> = SmallVec::from_slice(via.host);
             host.make_ascii_lowercase();
@@ -41,21 +41,21 @@ fn has_cookie(branch: &[u8]) -> bool {
 }
 
 /// §17.2.3: a peer that predates RFC 3261. The To tag cannot be part of the key: an ACK has the one of the response.
-fn rfc2543(keyed: &Keyed, request: &Message, class: &[u8]) -> Result<Key, Fault> {
-    let from = request.from()?.tag().unwrap_or_default();
+fn rfc2543(keyed: &Keyed, request: &Essentials<'_>, class: &[u8]) -> Result<Key, Fault> {
+    let from = request.from_tag()?.unwrap_or_default();
     let number = request.cseq()?.number.to_be_bytes();
-    let via = request.items(Name::Via).next().unwrap_or_default();
-    Ok(keyed.key(&[b"2543", request.uri_text(), from, request.call_id(), &number, via, class]))
+    let parts = [b"2543", request.uri_text(), from, request.call_id(), &number, request.via_text(), class];
+    Ok(keyed.key(&parts))
 }
 
 /// The key of an INVITE server transaction by branch and source: how a CANCEL is matched whose sent-by differs from
 /// that of its INVITE (a peer that learned its public address in between).
-pub(crate) fn by_flow(keyed: &Keyed, request: &Message, flow: &Flow) -> Result<Key, Fault> {
-    match request.via()?.branch().filter(|branch| has_cookie(branch)) {
+pub(crate) fn by_flow(keyed: &Keyed, request: &Essentials<'_>, flow: &Flow) -> Result<Key, Fault> {
+    match request.via().map(|_| request.branch())?.filter(|branch| has_cookie(branch)) {
         Some(branch) => Ok(keyed.key(&[b"flow", branch, &flow.octets()])),
         // No branch to go by: the fields of RFC 2543 but for the Via.
         None => {
-            let from = request.from()?.tag().unwrap_or_default();
+            let from = request.from_tag()?.unwrap_or_default();
             let number = request.cseq()?.number.to_be_bytes();
             Ok(keyed.key(&[
                 b"flow 2543",
@@ -70,8 +70,8 @@ pub(crate) fn by_flow(keyed: &Keyed, request: &Message, flow: &Flow) -> Result<K
 }
 
 /// §8.2.2.2: the key under which a request that came twice over different ways is found.
-pub(crate) fn merged(keyed: &Keyed, request: &Message) -> Result<Key, Fault> {
-    let from = request.from()?.tag().unwrap_or_default();
+pub(crate) fn merged(keyed: &Keyed, request: &Essentials<'_>) -> Result<Key, Fault> {
+    let from = request.from_tag()?.unwrap_or_default();
     let cseq = request.cseq()?;
     Ok(keyed.key(&[b"merged", from, request.call_id(), &cseq.number.to_be_bytes(), cseq.method]))
 }
@@ -82,8 +82,8 @@ pub(crate) fn client(keyed: &Keyed, branch: &Identifier, method: &[u8]) -> Key {
 }
 
 /// The key of the client transaction that `response` belongs to; `None` if its branch is none of ours.
-pub(crate) fn client_of(keyed: &Keyed, response: &Message) -> Option<Key> {
-    let branch = Identifier::from_branch(response.via().ok()?.branch()?)?;
+pub(crate) fn client_of(keyed: &Keyed, response: &Essentials<'_>) -> Option<Key> {
+    let branch = Identifier::from_branch(response.branch()?)?;
     let cseq = response.cseq().ok()?;
     (cseq.method != Method::Ack.as_str().as_bytes()).then(|| client(keyed, &branch, cseq.method))
 }

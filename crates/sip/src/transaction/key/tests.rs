@@ -3,10 +3,31 @@ use std::net::SocketAddr;
 use super::super::fixture::{message, udp};
 use super::*;
 use crate::identifier::{Identifiers, Owner};
+use crate::message::{Message, Name};
 use crate::transport::{ConnectionId, Transport};
 
 fn keyed() -> Keyed {
     Keyed::new([7; 16])
+}
+
+fn server(keyed: &Keyed, request: &Message) -> Result<Key, Fault> {
+    super::server(keyed, &Essentials::of(request))
+}
+
+fn of_method(keyed: &Keyed, request: &Message, method: &[u8]) -> Result<Key, Fault> {
+    super::of_method(keyed, &Essentials::of(request), method)
+}
+
+fn by_flow(keyed: &Keyed, request: &Message, flow: &Flow) -> Result<Key, Fault> {
+    super::by_flow(keyed, &Essentials::of(request), flow)
+}
+
+fn merged(keyed: &Keyed, request: &Message) -> Result<Key, Fault> {
+    super::merged(keyed, &Essentials::of(request))
+}
+
+fn client_of(keyed: &Keyed, response: &Message) -> Option<Key> {
+    super::client_of(keyed, &Essentials::of(response))
 }
 
 /// A request with the sent-by, the parameters and the method that matter here.
