@@ -4,20 +4,28 @@
 //! The input is a list of steps with 0xff between them. The first octet of a step says what it is; anything below 0x80
 //! begins a datagram. In what a peer sends, the octets 1 to 4 stand for what a peer knows of the last message that it
 //! received: the branch, the From tag, the Call-ID and the To tag. `seeds/endpoint` has calls to begin with.
+//!
+//! A first octet from 0x90 to 0x9f is none of a step: its lower bits say what the endpoint is told once.
 #![no_main]
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use sip::message::Body;
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
-use sip::{Command, Config, Duration, Endpoint, Event, Input, Instant, Invite, Message, SessionId};
+use sip::{
+    Command, Config, Credentials, Duration, Endpoint, Event, Input, Instant, Invite, Message, Reliability,
+    SessionId,
+};
 
 /// Messages that one datagram may cause.
 const ANSWER_MAX: usize = 4;
 
 fuzz_target!(|octets: &[u8]| {
-    let mut fuzz = Fuzz::new();
+    let settings = octets.first().copied().filter(|first| first & 0xf0 == 0x90);
+    let octets = &octets[usize::from(settings.is_some())..];
+    let mut fuzz = Fuzz::new(settings.unwrap_or_default());
     for step in octets.split(|octet| *octet == 0xff) {
         fuzz.step(step);
     }
@@ -36,21 +44,39 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+fn sdp() -> Option<Body> {
+    let content_type = Bytes::from_static(b"application/sdp");
+    Some(Body { content_type, bytes: Bytes::from_static(b"v=0\r\n") })
+}
+
 impl Fuzz {
-    fn new() -> Self {
+    fn new(settings: u8) -> Self {
         let listener = |transport| Listener { transport, bind: address(5060), advertised: address(5060) };
-        let config = Config::new(vec![listener(Transport::Udp), listener(Transport::Tcp)], [7; 32]);
+        let mut config = Config::new(vec![listener(Transport::Udp), listener(Transport::Tcp)], [7; 32]);
+        if settings & 1 != 0 {
+            let (username, secret) = (Bytes::from_static(b"anna"), Bytes::from_static(b"secret"));
+            config.credentials = vec![Credentials { realm: None, username, secret }];
+        }
+        let mut targets = vec![Target { transport: Transport::Udp, remote: address(5070) }];
+        if settings & 2 != 0 {
+            targets.insert(0, Target { transport: Transport::Tcp, remote: address(5072) });
+            targets.push(Target { transport: Transport::Udp, remote: address(5071) });
+        }
+        config.session_expires = (settings & 4 != 0).then_some(Duration::from_secs(90));
+        if settings & 8 != 0 {
+            config.reliability = Reliability::WhenSupported;
+        }
         let endpoint = Endpoint::new(config);
         let mut fuzz =
             Self { endpoint, now: Instant::START, sessions: Vec::new(), known: Default::default() };
         let invite = Invite {
-            targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
+            targets,
             uri: Bytes::from_static(b"sip:ben@poc.example"),
             from: Bytes::from_static(b"<sip:anna@poc.example>"),
             to: Bytes::from_static(b"<sip:ben@poc.example>"),
             routes: Vec::new(),
             headers: Vec::new(),
-            body: None,
+            body: sdp().filter(|_| settings != 0),
             expires: Some(Duration::from_secs(60)),
             expires_headers: Vec::new(),
         };
@@ -85,6 +111,13 @@ impl Fuzz {
             }
             0x87 => Input::Stream { path: stream, bytes: self.as_sent(rest) },
             0x88 => Input::ConnectionLost { connection },
+            0x89 => {
+                Input::Command(Command::Progress { session, status: 183, headers: headers(), body: sdp() })
+            }
+            0x8a => Input::Command(Command::Accept { session, headers: headers(), body: sdp() }),
+            0x8b => Input::Command(Command::Modify { session, body: sdp() }),
+            0x8c => Input::ConnectionRefused { connection: ConnectionId::Opened(1) },
+            0x8d => Input::ConnectionLost { connection: ConnectionId::Opened(1) },
             _ => Input::Datagram { path, bytes: self.as_sent(step) },
         };
         let is_datagram = matches!(input, Input::Datagram { .. });
