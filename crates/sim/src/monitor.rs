@@ -52,6 +52,14 @@ pub struct Checked {
     pub repeated: u64,
     /// Final responses that were sent until 64*T1 had passed, since no ACK came.
     pub unacknowledged: u64,
+    /// Further attempts of an INVITE: after 422, or to another target.
+    pub attempts: u64,
+    /// re-INVITEs.
+    pub changes: u64,
+    /// PRACKs.
+    pub acknowledged: u64,
+    /// Refreshes of a session, by UPDATE.
+    pub refreshed: u64,
 }
 
 /// What one client did.
@@ -90,6 +98,8 @@ struct Wish {
 #[derive(Clone, Debug)]
 struct Invited {
     invite: Message,
+    /// How many others the client had sent before.
+    place: usize,
     path: Path,
     begun: Instant,
     copies: u32,
@@ -157,7 +167,7 @@ impl Monitor {
         let party = &mut self.parties[place];
         party.wish.get_or_insert(now);
         let Some(seen) = party.sessions.get_mut(&session) else { return };
-        let undecided = match party.invited.values().find(|each| each.is_of(&seen.call_id)) {
+        let undecided = match last_attempt(&party.invited, &seen.call_id) {
             Some(invited) => invited.finals.is_empty(),
             None => true, // the INVITE has not even left
         };
@@ -189,7 +199,17 @@ impl Monitor {
         let branch = branch_of(&message);
         let party = &mut self.parties[place];
         match (message.method(), message.status()) {
-            (Some(Method::Invite), _) => party.invites(now, message, branch, path),
+            (Some(Method::Invite), _) => {
+                let is_change = is_within(&message);
+                let count = party.invited.len();
+                let is_again = last_attempt(&party.invited, &call_id_of(&message)).is_some();
+                party.invites(now, message, branch, path);
+                let is_new = party.invited.len() > count;
+                self.checked.changes += u64::from(is_new && is_change);
+                self.checked.attempts += u64::from(is_new && !is_change && is_again);
+            }
+            (Some(Method::Prack), _) => self.checked.acknowledged += 1,
+            (Some(Method::Update), _) => self.checked.refreshed += 1,
             (Some(Method::Cancel), _) => {
                 let invited =
                     party.invited.get_mut(&branch).expect("I1: a CANCEL has the branch of its INVITE");
@@ -232,7 +252,7 @@ impl Monitor {
         match (message.method(), message.status()) {
             (Some(Method::Invite), _) => {
                 let call_id = call_id_of(&message);
-                if !party.received.values().any(|each| each.is_of(&call_id)) {
+                if !party.sessions.values().any(|session| session.call_id == call_id) {
                     party.arriving = Some(call_id);
                 }
                 party.received.entry(branch).or_insert_with(|| Received::new(message, source));
@@ -251,7 +271,10 @@ impl Monitor {
                 for (own, received) in &mut party.received {
                     let is_success = received.decided.as_ref().is_some_and(|decided| decided.status < 300);
                     let is_ours = match is_success {
-                        true => received.is_of(&call_id_of(&message)) && own != &branch,
+                        true => {
+                            let is_same = number_of(&received.invite) == number_of(&message);
+                            received.is_of(&call_id_of(&message)) && is_same && own != &branch
+                        }
                         false => own == &branch,
                     };
                     received.acknowledged |= is_ours && received.decided.is_some();
@@ -299,8 +322,10 @@ impl Monitor {
         let Event::Ended { outcome, .. } = event else { return };
         seen.outcome = Some(outcome.clone());
         self.checked.ended += 1;
-        let invited = party.invited.values().find(|each| each.is_of(&seen.call_id));
-        if let (Some(invited), Some(status)) = (invited, outcome.status) {
+        let invited = last_attempt(&party.invited, &seen.call_id);
+        // A session is lost by the answer to something else.
+        let status = outcome.status.filter(|_| outcome.end != End::Lost);
+        if let (Some(invited), Some(status)) = (invited, status) {
             assert!(invited.finals.contains(&status), "I13: {status} was told, and never came");
         }
         if let Some(cancelling) = outcome.timing.cancelling() {
@@ -331,7 +356,11 @@ impl Monitor {
             invited.paid = 0;
             let call_id = call_id_of(&invited.invite);
             let session = sessions.values().find(|session| session.call_id == call_id);
-            let is_wanted = session.is_none_or(|session| session.wish.is_none());
+            // Who leaves a session ends what it asks for in it when the BYE is answered.
+            let is_wanted = session.is_none_or(|session| match is_within(&invited.invite) {
+                true => session.outcome.is_none(),
+                false => session.wish.is_none(),
+            });
             let undecided = invited.provisional && invited.finals.is_empty();
             assert!(
                 is_wanted || !undecided || invited.cancel.is_some(),
@@ -350,7 +379,8 @@ impl Monitor {
             let decided = received.decided.as_ref().map(|decided| decided.status);
             assert_eq!(decided, Some(487), "I6: what is cancelled is answered 487 at once");
             let mut sessions = sessions.values().filter(|session| received.is_of(&session.call_id));
-            let is_told = sessions.all(|session| session.outcome.is_some());
+            let is_change = is_within(&received.invite);
+            let is_told = is_change || sessions.all(|session| session.outcome.is_some());
             assert!(is_told, "nobody rings after the CANCEL has arrived");
         }
     }
@@ -377,12 +407,14 @@ impl Monitor {
                 for (tag, answer) in &invited.answers {
                     assert_eq!(answer.acks, answer.copies, "I5: every copy of a 2xx is acknowledged");
                     let is_released = party.released.contains(&(call_id.clone(), tag.clone()));
-                    assert!(is_released || answer.byes.len() == 1, "I5: every dialog is left, once");
+                    let is_change = is_within(&invited.invite);
+                    let is_left = is_change || is_released || answer.byes.len() == 1;
+                    assert!(is_left, "I5: every dialog is left, once");
                 }
             }
             for received in party.received.values() {
                 let decided = received.decided.as_ref().expect("I4: every INVITE gets a final response");
-                if decided.status < 300 {
+                if decided.status < 300 && !is_within(&received.invite) {
                     assert!(received.released || received.byes.len() == 1, "I5: every dialog is left, once");
                 }
                 if !received.acknowledged && !received.released {
@@ -393,7 +425,7 @@ impl Monitor {
         }
         for place in 0..self.parties.len() {
             for inviter in self.parties[place].sessions.values() {
-                let invited = self.parties[place].invited.values().find(|each| each.is_of(&inviter.call_id));
+                let invited = last_attempt(&self.parties[place].invited, &inviter.call_id);
                 if let (Some(invited), Some(outcome)) = (invited, &inviter.outcome) {
                     self.assert_truth(inviter, outcome, invited);
                     self.checked.agreed += 1;
@@ -408,35 +440,40 @@ impl Monitor {
     /// |---|---|---|
     /// | a 2xx, or that it was in session | a 2xx | left, released, or not acknowledged |
     /// | 487 | 487 | cancelled or expired |
-    /// | another final response | that one | refused with it, or expired with it |
+    /// | 422 | that one | nothing |
+    /// | another final response | that one | refused with it, expired with it, or not acknowledged (504) |
     /// | nothing came | anything | anything |
     ///
     /// And the other way round: who was told that it was cancelled has received a CANCEL and sent 487; and an inviter
     /// that sent CANCEL, or whose user gave up before a final response came, was told that it cancelled.
     fn assert_truth(&self, inviter: &Seen, outcome: &Outcome, invited: &Invited) {
-        let peers = || self.parties.iter().flat_map(|party| party.received.values());
-        let received = peers().find(|received| received.is_of(&inviter.call_id));
+        let branch = branch_of(&invited.invite);
+        let received = self.parties.iter().find_map(|party| party.received.get(&branch));
         let peer = self
             .parties
             .iter()
-            .filter(|party| party.received.values().any(|each| each.is_of(&inviter.call_id)))
+            .filter(|party| party.received.contains_key(&branch))
             .find_map(|party| party.sessions.values().find(|each| each.call_id == inviter.call_id))
             .and_then(|seen| seen.outcome.as_ref());
         let sent = received.and_then(|received| received.decided.as_ref()).map(|decided| decided.status);
-        if outcome.status.is_some() {
+        let was_in_session = matches!(outcome.end, End::Left | End::Released | End::Lost);
+        if outcome.status.is_some() && !was_in_session {
             assert_eq!(outcome.status, sent, "I13: the inviter was told what the invited side sent");
         }
-        let was_in_session = matches!(outcome.end, End::Left | End::Released | End::Lost);
         let peer_end = peer.map(|peer| (peer.end, peer.status));
         match outcome.status {
+            _ if was_in_session => assert_accepted(peer_end),
             Some(200..=299) => assert_accepted(peer_end),
-            None if was_in_session => assert_accepted(peer_end),
+            Some(422) => assert_eq!(peer_end, None, "I13: 422, and the invited side was told of it"),
             Some(487) => assert!(
                 matches!(peer_end, Some((End::Cancelled | End::Expired, Some(487)))),
                 "I13: 487, but the invited side was told {peer_end:?}"
             ),
             Some(status) => assert!(
-                matches!(peer_end, Some((End::Rejected | End::Expired, told)) if told == Some(status)),
+                matches!(
+                    peer_end,
+                    Some((End::Rejected | End::Expired | End::NotAcknowledged, told)) if told == Some(status)
+                ),
                 "I13: {status}, but the invited side was told {peer_end:?}"
             ),
             None => {}
@@ -490,6 +527,7 @@ impl Side {
         }
         let invited = Invited {
             invite: message,
+            place: self.invited.len(),
             path,
             begun: now,
             copies: 1,
@@ -534,7 +572,8 @@ impl Side {
             let session = self.sessions.values().find(|session| session.call_id == call_id);
             let is_over = session.is_some_and(|each| each.wish.is_some() || each.outcome.is_some());
             let tag = response.to().ok().and_then(|to| to.tag()).unwrap_or_default();
-            let first = Answer { unwanted: is_over || invited.cancel.is_some(), ..Answer::default() };
+            let unwanted = !is_within(&invited.invite) && (is_over || invited.cancel.is_some());
+            let first = Answer { unwanted, ..Answer::default() };
             invited.answers.entry(Bytes::copy_from_slice(tag)).or_insert(first).copies += 1;
         }
     }
@@ -547,14 +586,14 @@ impl Side {
             return;
         }
         let call_id = call_id_of(ack);
-        if let Some(invited) = self.invited.values_mut().find(|invited| invited.is_of(&call_id)) {
-            invited.paid += 1;
-            let number = |message: &Message| message.cseq().map(|cseq| cseq.number);
-            assert_eq!(number(&invited.invite), number(ack), "the ACK has the number of its INVITE");
-        }
-        if let Some(answer) = self.answer(ack) {
-            answer.acks += 1;
-        }
+        let tag = ack.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_vec();
+        let own = self.invited.values_mut().find(|invited| {
+            let is_same = number_of(&invited.invite) == number_of(ack);
+            invited.is_of(&call_id) && is_same && invited.answers.contains_key(&tag[..])
+        });
+        let invited = own.expect("the ACK has the number of its INVITE, and the tag of a 2xx to it");
+        invited.paid += 1;
+        invited.answers.entry(Bytes::from(tag)).or_default().acks += 1;
     }
 
     fn leaves(&mut self, now: Instant, bye: &Message, branch: Bytes) {
@@ -565,10 +604,12 @@ impl Side {
             return;
         }
         let call_id = call_id_of(bye);
-        let received = self.received.values_mut().find(|received| received.is_of(&call_id));
-        let received = received.expect("a BYE belongs to a dialog");
-        let decided = received.decided.as_ref().filter(|decided| decided.status < 300);
-        let decided = decided.expect("who is invited leaves what it accepted, and nothing else");
+        let received = self.received.values_mut().find(|received| {
+            let is_accepted = received.decided.as_ref().is_some_and(|decided| decided.status < 300);
+            received.is_of(&call_id) && is_accepted && !is_within(&received.invite)
+        });
+        let received = received.expect("who is invited leaves what it accepted, and nothing else");
+        let decided = received.decided.as_ref().expect("found by it");
         let may_leave = received.acknowledged || received.released || now >= decided.at + T1_64;
         assert!(may_leave, "RFC 3261 §15: no BYE before the ACK or the end of the transaction");
         received.byes.insert(branch);
@@ -579,7 +620,10 @@ impl Side {
     fn answer(&mut self, request: &Message) -> Option<&mut Answer> {
         let call_id = call_id_of(request);
         let tag = request.to().ok()?.tag()?.to_vec();
-        let mut matching = self.invited.values_mut().filter(|invited| invited.is_of(&call_id));
+        let mut matching = self
+            .invited
+            .values_mut()
+            .filter(|invited| invited.is_of(&call_id) && !is_within(&invited.invite));
         matching.find_map(|invited| invited.answers.get_mut(&tag[..]))
     }
 
@@ -611,7 +655,8 @@ impl Side {
             if received.cancel.is_some() {
                 assert!(received.cancel_answer.is_some(), "I6: 200 to the CANCEL, then 487 to the INVITE");
             }
-            let is_settled = received.acknowledged || received.released;
+            // A BYE is the end of what was accepted; what was refused waits for its ACK.
+            let is_settled = received.acknowledged || (received.released && status < 300);
             assert!(!is_settled, "a final response is not sent again once its ACK, or a BYE, has come");
             let bytes = response.bytes().clone();
             let first = || Decided { at: now, status, bytes: bytes.clone(), copies: 0 };
@@ -657,8 +702,7 @@ fn assert_identity(invite: &Message, cancel: &Message) {
         assert!(invite.values(name).eq(cancel.values(name)), "I1: {name}");
     }
     assert!(invite.items(Name::Via).take(1).eq(cancel.items(Name::Via)), "I1: the top Via, and no other");
-    let number = |message: &Message| message.cseq().map(|cseq| cseq.number);
-    assert_eq!(number(invite), number(cancel), "I1: the number of CSeq");
+    assert_eq!(number_of(invite), number_of(cancel), "I1: the number of CSeq");
     let own = [Name::Via, Name::MaxForwards, Name::Route, Name::From, Name::To, Name::CallId, Name::CSeq];
     let further = [Name::Reason, Name::UserAgent, Name::ContentLength];
     for header in cancel.headers() {
@@ -667,6 +711,21 @@ fn assert_identity(invite: &Message, cancel: &Message) {
     }
     assert_eq!(cancel.value(Name::MaxForwards), Some(&b"70"[..]), "14.2: Max-Forwards");
     assert!(cancel.body().is_empty(), "14.2: a CANCEL has no body");
+}
+
+/// The last attempt of the INVITE that began the session of `call_id`.
+fn last_attempt<'a>(invited: &'a BTreeMap<Bytes, Invited>, call_id: &Bytes) -> Option<&'a Invited> {
+    let attempts = invited.values().filter(|each| each.is_of(call_id) && !is_within(&each.invite));
+    attempts.max_by_key(|each| each.place)
+}
+
+/// Whether it is a request of a session that stands: a re-INVITE and its CANCEL.
+fn is_within(request: &Message) -> bool {
+    request.to().is_ok_and(|to| to.tag().is_some())
+}
+
+fn number_of(message: &Message) -> Option<u32> {
+    message.cseq().ok().map(|cseq| cseq.number)
 }
 
 fn branch_of(message: &Message) -> Bytes {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use poc::{AnswerMode, Event, Profile};
-use sip::{Duration, Instant, SessionId};
+use sip::{Duration, Instant, Reliability, SessionId};
 
 use crate::chance::Chance;
 use crate::network::Faults;
@@ -43,6 +43,8 @@ struct Teller {
     /// What users will do, by moment.
     plan: BTreeMap<(Instant, u64), (usize, Planned)>,
     planned: u64,
+    /// The last moment of a session, counted from its beginning.
+    longest: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +52,11 @@ enum Planned {
     Start(usize),
     Accept(SessionId),
     HangUp(SessionId),
+    Modify(SessionId),
+    Withdraw(SessionId),
 }
 
-/// The last moment at which a user still waits for anything.
+/// The last moment at which most users still wait for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Teller {
@@ -64,6 +68,14 @@ impl Teller {
         let simultaneous = chance.happens(500);
         let set_up_limit = chance.happens(150).then_some(Duration::from_secs(20));
         let profile = chance.pick(&[Profile::Plain, Profile::Ims]);
+        let reliability = chance.pick(&[Reliability::WhenRequired, Reliability::WhenSupported]);
+        let seconds = Duration::from_secs;
+        let timers = [0, 1].map(|_| {
+            let wanted = chance.pick(&[None, Some(seconds(90)), Some(seconds(100))]);
+            (wanted, seconds(chance.pick(&[90, 90, 120])))
+        });
+        let detour = chance.happens(100);
+        let longest = chance.pick(&[PATIENCE, PATIENCE, seconds(200)]);
         let no_answer_after = chance.pick(&[Duration::from_secs(10), Duration::from_secs(120)]);
         let mut world = World::new(seed, 2, faults, |place, config| {
             config.profile = profile;
@@ -71,9 +83,12 @@ impl Teller {
             config.answer_mode = modes[place];
             config.simultaneous_sessions = simultaneous;
             config.set_up_limit = set_up_limit;
+            config.sip.reliability = reliability;
+            (config.sip.session_expires, config.sip.min_se) = timers[place];
         });
+        world.detour = detour;
         world.monitor.set_up_limit = set_up_limit;
-        let mut teller = Self { world, chance, plan: BTreeMap::new(), planned: 0 };
+        let mut teller = Self { world, chance, plan: BTreeMap::new(), planned: 0, longest };
         for _ in 0..=teller.chance.below(2) {
             let place = teller.chance.below(2) as usize;
             let at = Instant::START + teller.chance.span(Duration::from_secs(2));
@@ -111,9 +126,7 @@ impl Teller {
             Planned::Start(invited) => {
                 let started = self.world.act(place, Act::Start { invited });
                 if let Some(session) = started {
-                    let patience = self.moment_to_give_up();
-                    self.plan(self.world.now + patience, place, Planned::HangUp(session));
-                    self.plan(self.world.now + PATIENCE, place, Planned::HangUp(session));
+                    self.plan_to_end(place, session);
                 }
             }
             Planned::Accept(session) => {
@@ -122,7 +135,27 @@ impl Teller {
             Planned::HangUp(session) => {
                 self.world.act(place, Act::HangUp(session));
             }
+            Planned::Modify(session) => {
+                let modified = self.world.act(place, Act::Modify(session));
+                if modified.is_some() && self.chance.happens(500) {
+                    let when = self.world.now + self.moment_to_give_up();
+                    self.plan(when, place, Planned::Withdraw(session));
+                }
+            }
+            Planned::Withdraw(session) => {
+                self.world.act(place, Act::Withdraw(session));
+            }
         }
+    }
+
+    /// When a user hangs up at the latest, and most of them before.
+    fn plan_to_end(&mut self, place: usize, session: SessionId) {
+        let now = self.world.now;
+        if self.longest == PATIENCE || self.chance.happens(300) {
+            let when = now + self.moment_to_give_up();
+            self.plan(when, place, Planned::HangUp(session));
+        }
+        self.plan(now + self.longest, place, Planned::HangUp(session));
     }
 
     /// At once, around the time of a round trip, or late.
@@ -142,12 +175,14 @@ impl Teller {
                     _ => Planned::Accept(*session),
                 };
                 self.plan(when, place, planned);
-                self.plan(now + PATIENCE, place, Planned::HangUp(*session));
+                self.plan(now + self.longest, place, Planned::HangUp(*session));
             }
             Event::Established { session, .. } | Event::Invited { session, .. } => {
-                let when = now + self.moment_to_give_up();
-                self.plan(when, place, Planned::HangUp(*session));
-                self.plan(now + PATIENCE, place, Planned::HangUp(*session));
+                self.plan_to_end(place, *session);
+                for _ in 0..self.chance.below(3) {
+                    let when = now + self.moment_to_give_up();
+                    self.plan(when, place, Planned::Modify(*session));
+                }
             }
             Event::Progress { .. }
             | Event::Modified { .. }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{AnswerMode, Client, Config, Event, Input, Profile};
+use poc::{AnswerMode, Client, Command, Config, Event, Input, Profile};
 use sip::transport::{Listener, Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Owner, SessionId};
 
@@ -25,6 +25,10 @@ pub enum Act {
     HangUp(SessionId),
     /// Accepts.
     Accept(SessionId),
+    /// Offers other media in a session.
+    Modify(SessionId),
+    /// Gives that up again.
+    Withdraw(SessionId),
 }
 
 /// A client and its place in the network.
@@ -53,6 +57,8 @@ pub struct World {
     pub monitor: Monitor,
     /// What the clients told their users and nobody has read yet.
     pub events: Vec<(usize, Event)>,
+    /// Whether invitations go to a target first where nobody is.
+    pub detour: bool,
 }
 
 const NAMES: [&str; 8] = ["anna", "ben", "cara", "dan", "eva", "finn", "gita", "hugo"];
@@ -69,6 +75,7 @@ impl World {
             monitor: Monitor::new(nodes.len()),
             trace: Trace::new(names),
             events: Vec::new(),
+            detour: false,
             nodes,
         }
     }
@@ -84,8 +91,14 @@ impl World {
         let started = match act {
             Act::Start { invited } => {
                 let uri = format!("sip:{}@poc.example", self.nodes[invited].name);
-                let target = self.target(invited);
-                let started = self.nodes[place].client.start_session(now, target, &uri).ok();
+                let nobody =
+                    Target { transport: Transport::Udp, remote: SocketAddr::from(([192, 0, 2, 99], 5060)) };
+                let targets =
+                    self.detour.then_some(nobody).into_iter().chain([self.target(invited)]).collect();
+                let command =
+                    Command::StartSession { targets, routes: Vec::new(), invited: Bytes::from(uri) };
+                let started = self.nodes[place].client.handle_input(now, Input::Command(command));
+                let started = started.ok().flatten();
                 if let Some(session) = started {
                     self.monitor.began(place, session);
                     self.trace.note(now, place, format!("{name} invites {}", self.nodes[invited].name));
@@ -103,6 +116,19 @@ impl World {
             Act::Accept(session) => {
                 if self.nodes[place].client.accept(now, session).is_ok() {
                     self.trace.note(now, place, format!("{name} accepts"));
+                }
+                None
+            }
+            Act::Modify(session) => {
+                let modified = self.nodes[place].client.modify(now, session).is_ok();
+                if modified {
+                    self.trace.note(now, place, format!("{name} offers other media"));
+                }
+                Some(session).filter(|_| modified)
+            }
+            Act::Withdraw(session) => {
+                if self.nodes[place].client.cancel(now, session).is_ok() {
+                    self.trace.note(now, place, format!("{name} gives up the change"));
                 }
                 None
             }

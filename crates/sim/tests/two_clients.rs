@@ -8,7 +8,7 @@ use sim::story;
 const STORIES: u64 = 5_000;
 
 fn tell(part: u64) {
-    let mut totals = [0; 8];
+    let mut totals = [0; 12];
     for seed in part * STORIES..(part + 1) * STORIES {
         let told = catch_unwind(|| story::two_clients(seed).world.monitor.checked);
         let Ok(checked) = told else { panic!("{}", story::ladder_of_failure(seed)) };
@@ -21,6 +21,10 @@ fn tell(part: u64) {
             checked.agreed,
             checked.repeated,
             checked.unacknowledged,
+            checked.attempts,
+            checked.changes,
+            checked.acknowledged,
+            checked.refreshed,
         ];
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
