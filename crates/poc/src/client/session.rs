@@ -192,7 +192,9 @@ impl Client {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.timing.answered = Some(self.now);
             session.state = State::Accepted { media };
-            session.described = answer;
+            if !session.offered_early {
+                session.described = answer;
+            }
         }
         Ok(())
     }
@@ -316,10 +318,12 @@ impl Client {
             (None, AnswerMode::Manual) => {
                 // RFC 3262 §5: the first reliable response to an INVITE without an offer has one.
                 let offers = offer.is_empty() && self.config.sip.reliability.applies_to(request);
-                let body = offers.then(|| description(sdp::offer(&self.config.capabilities, origin)));
+                let offer = offers.then(|| sdp::offer(&self.config.capabilities, origin));
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.offered_early = offers;
+                    session.described = offer.clone().unwrap_or_default();
                 }
+                let body = offer.map(description);
                 let headers = Vec::new();
                 self.command(sip::Command::Progress { session: id, status: 180, headers, body })
             }
@@ -407,13 +411,13 @@ impl Client {
             }
             (State::Established, None) => session.awaits_answer = true,
             (State::Accepted { media: agreed }, Some(media)) => *agreed = Some(media),
-            (State::Inviting, Some(media)) => {
+            (State::Inviting | State::Alerting { .. }, Some(media)) => {
                 let tag = tag_of(request.from());
                 session.early.retain(|(of, _)| *of != tag);
                 session.early.push((tag, media));
             }
-            (State::Accepted { .. } | State::Inviting, None)
-            | (State::Alerting { .. } | State::Leaving, _) => {}
+            (State::Accepted { .. } | State::Inviting | State::Alerting { .. }, None)
+            | (State::Leaving, _) => {}
         }
     }
 

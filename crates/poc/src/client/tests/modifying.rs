@@ -176,6 +176,38 @@ fn the_offer_of_a_reliable_180_is_answered_in_the_prack() {
     }
 }
 
+/// RFC 3311 §5.1: media that were agreed on early can be changed early, and the last that were agreed on count.
+#[test]
+fn an_update_before_the_200_changes_what_the_prack_answered() {
+    let mut pair = Pair::new();
+    let invite = text(&invite_of_a_peer(1, "")).replace("Max-Forwards", "Require: 100rel\r\nMax-Forwards");
+    deliver(pair.now, &mut pair.ben, BEN, ANNA, Bytes::from(invite));
+    let ringing = sent(&mut pair.ben).remove(0);
+    let rseq = text(ringing.value(Name::RSeq).unwrap());
+    let session = invited(&mut pair.ben);
+    let within = |method: &str, number: u32, line: &str, body: &str| {
+        let request = text(&ack_of_a_peer(&ringing, body))
+            .replace("ACK", method)
+            .replace("CSeq: 1", &format!("CSeq: {number}"))
+            .replace("peerack", &format!("peer{method}"));
+        Bytes::from(request.replace("Max-Forwards", &format!("{line}Max-Forwards")))
+    };
+    let prack = within("PRACK", 2, &format!("RAck: {rseq} 1 INVITE\r\n"), &answer(6000));
+    deliver(pair.now, &mut pair.ben, BEN, ANNA, prack);
+    assert_eq!(starts(&sent(&mut pair.ben)), ["200 PRACK"]);
+    let capabilities = Capabilities { audio_port: 8000, ..config(ANNA).capabilities };
+    let offer = text(&crate::sdp::offer(&capabilities, crate::sdp::Origin { id: 1, version: 2 }));
+    let contact = "Contact: <sip:anna@192.0.2.1>\r\n";
+    deliver(pair.now, &mut pair.ben, BEN, ANNA, within("UPDATE", 3, contact, &offer));
+    assert_eq!(starts(&sent(&mut pair.ben)), ["200 UPDATE"]);
+    pair.ben.accept(pair.now, session).unwrap();
+    let accepted = sent(&mut pair.ben).remove(0);
+    deliver(pair.now, &mut pair.ben, BEN, ANNA, ack_of_a_peer(&accepted, ""));
+    let told = events(&mut pair.ben);
+    let [established] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(media_of(established).audio.port(), 8000);
+}
+
 /// A request of Ben's in the dialog that `answered`, a request of Anna's, was sent in.
 fn from_ben(ours: &Message, method: &str, number: u32, body: &str) -> Bytes {
     let line = |name| text(ours.value(name).unwrap());
