@@ -41,7 +41,7 @@ impl Endpoint {
         let call_id = request.call_id.clone().unwrap_or_else(|| Bytes::copy_from_slice(call_id.as_bytes()));
         let (message, path, fallback) = self.fit(path, |endpoint, path| {
             let via = endpoint.via(path, &branch);
-            endpoint.compose_request(&request, via.as_bytes(), &tag, &call_id)
+            endpoint.compose_request(&request, &via, &tag, &call_id)
         })?;
         let waiting = Waiting { authentication: Authentication::default(), targets, fallback };
         self.requests.insert(request.id, waiting);

@@ -317,7 +317,7 @@ impl Endpoint {
         let lines = [self.answers(owner, request), attempt.terms.clone()].concat();
         let method = request.method().unwrap_or(Method::Other);
         let number = attempt.number.map(|number| format!("{number} {}", method.as_str()));
-        rewrite(&mut self.scratch, request, via.as_bytes(), contact.as_deref(), number.as_deref(), &lines);
+        rewrite(&mut self.scratch, request, &via, contact.as_deref(), number.as_deref(), &lines);
         self.composed()
     }
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Credentials;
 use crate::dialog::ROUTES_MAX;
 use crate::identifier::Owner;
-use crate::message::{Body, Message, Method, Name, NameAddr, Uri, check_value, has_line_end, scan};
+use crate::message::{
+    Body, Message, Method, Name, NameAddr, Uri, check_value, has_line_end, may_repeat, scan,
+};
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::Timers;
 use crate::transport::{ConnectionId, Listener, Path, Target};
@@ -495,7 +497,9 @@ pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
     if octets > ADDED_MAX || headers.len() > LINES_MAX {
         return Err(Misuse::TooLong);
     }
-    if headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
+    let is_first = |place: usize| headers[..place].iter().all(|(name, _)| *name != headers[place].0);
+    let is_single = (0..headers.len()).all(|place| may_repeat(headers[place].0) || is_first(place));
+    if is_single && headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
 }
 
 /// RFC 3261 §9.1: a CANCEL requires nothing.
@@ -507,7 +511,10 @@ pub(super) fn check_cancel_headers(headers: &Headers) -> Result<(), Misuse> {
 
 /// The type of a body stands in a header line of its own.
 pub(super) fn check_body(body: Option<&Body>) -> Result<(), Misuse> {
-    let is_fine = body.is_none_or(|body| !has_line_end(&body.content_type));
+    let is_fine = body.is_none_or(|body| {
+        let kind = &body.content_type;
+        !has_line_end(kind) && check_value(Name::ContentType, kind).is_ok()
+    });
     if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
 }
 

@@ -28,7 +28,7 @@ impl Endpoint {
         }
         let tag = self.identifiers.draw();
         let dialog = Dialog::of_server(request, tag.as_bytes())?;
-        let received = Received::new(request, path)?;
+        let received = Received::new(&mut self.scratch, request, path)?;
         let id = self.new_session(tag, path, false);
         let expires = request.number(Name::Expires)?.map(|seconds| Duration::from_secs(seconds.into()));
         self.enter_dialog(id, dialog.key(&self.keyed));
@@ -80,7 +80,7 @@ impl Endpoint {
         let mut keys = SmallVec::from_slice(keys);
         let flow = key::by_flow(&self.keyed, request, &Flow::of(&source, self.config.strict_flow))?;
         keys.extend(Some(flow).filter(|flow| !self.by_key.contains_key(flow)));
-        let trying = head.response(100, b"", b"", &Extra::default());
+        let trying = head.response(&mut self.scratch, 100, b"", b"", &Extra::default());
         let machine = InviteServer::start(now, path, timers.clone(), trying);
         let machine = Machine::InviteServer { machine, tag, port: source.remote.port() };
         let transaction = self.open(machine, keys, Owner::Invite(id));
@@ -143,7 +143,7 @@ impl Endpoint {
         if let Some((status, headers)) = refusal {
             return self.answer(key, path, request, status, &headers);
         }
-        let received = Received::new(request, path)?;
+        let received = Received::new(&mut self.scratch, request, path)?;
         let merged = key::merged(&self.keyed, request)?;
         self.open_incoming(id, &[key, merged], received, request, None, None)?;
         self.events.push_back(Event::ModificationOffered { session: id, request: request.message().clone() });
@@ -157,7 +157,7 @@ impl Endpoint {
         path: Path,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        let received = Received::new(request, path)?;
+        let received = Received::new(&mut self.scratch, request, path)?;
         let Some(transaction) = self.cancelled_by(path, request)? else {
             // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to
             // refuse the one that the inviter sends with the same branch.
@@ -260,11 +260,12 @@ impl Endpoint {
         status: u16,
         extra: &Extra<'_>,
     ) -> Bytes {
-        let (now, product) = (self.now, self.config.product.clone());
-        let Some(session) = self.session(id) else { return Bytes::new() };
+        let now = self.now;
+        let Some(session) = session_of(&mut self.sessions, id) else { return Bytes::new() };
         let tag = session.local_tag;
         let Some(incoming) = session.incoming_of(transaction) else { return Bytes::new() };
-        let response = incoming.head.response(status, tag.as_bytes(), &product, extra);
+        let response =
+            incoming.head.response(&mut self.scratch, status, tag.as_bytes(), &self.config.product, extra);
         if let Some(reliable) = incoming.reliable.as_mut().filter(|_| status >= 200) {
             reliable.stop();
         }

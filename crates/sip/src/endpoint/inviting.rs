@@ -25,6 +25,9 @@ impl Endpoint {
         check_routes(&invite.routes)?;
         check_body(invite.body.as_ref())?;
         check_uri(&invite.uri)?;
+        if invite.expires.is_some() && invite.headers.iter().any(|(name, _)| *name == Name::Expires) {
+            return Err(Misuse::HeaderLine);
+        }
         let (tag, call_id, branch) =
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
         let mut targets = VecDeque::from(invite.targets.clone());
@@ -58,7 +61,7 @@ impl Endpoint {
         let (uri, routes) = first_hop(&invite.uri, &invite.routes);
         let terms = self.terms(self.wanted_interval(Duration::ZERO), None, Duration::ZERO);
         let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &uri);
-        writer.line(Name::Via, via.as_bytes()).line(Name::MaxForwards, b"70");
+        writer.line(Name::Via, &via).line(Name::MaxForwards, b"70");
         for route in &routes {
             writer.line(Name::Route, route);
         }
@@ -78,17 +81,24 @@ impl Endpoint {
             writer.line(Name::UserAgent, &self.config.product);
         }
         writer.finish(invite.body.as_ref());
-        self.composed()
+        self.written()
     }
 
-    /// What stands in the scratch buffer, as a message.
+    /// The same if it has something of a peer in it, or of an earlier request.
     pub(super) fn composed(&self) -> Result<Message, Misuse> {
+        let message = self.written()?;
+        // What we write is well-formed, so the fault is in what was added.
+        message.validate().map_err(|_| Misuse::HeaderLine)?;
+        Ok(message)
+    }
+
+    /// What stands in the scratch buffer, as a message: each part of it is ours, or was looked at when its user gave it.
+    pub(super) fn written(&self) -> Result<Message, Misuse> {
         if self.scratch.len() > LENGTH_MAX {
             return Err(Misuse::TooLong);
         }
         let message = Message::parse(Bytes::copy_from_slice(&self.scratch)).map_err(|_| Misuse::TooLong)?;
-        // What we write is well-formed, so the fault is in what a user added.
-        message.validate().map_err(|_| Misuse::HeaderLine)?;
+        debug_assert_eq!(message.validate(), Ok(()), "looked at before it was written");
         Ok(message)
     }
 
@@ -410,7 +420,7 @@ impl Endpoint {
         let branch = self.identifiers.draw();
         let via = self.via(&path, &branch);
         let number = request.cseq().map_or(1, |cseq| cseq.number);
-        let mut writer = dialog.write_request(&mut self.scratch, Method::Ack, number, via.as_bytes());
+        let mut writer = dialog.write_request(&mut self.scratch, Method::Ack, number, &via);
         writer.copy_all(&request, &[Name::Authorization, Name::ProxyAuthorization]).finish(None);
         let ack = Bytes::copy_from_slice(&self.scratch);
         self.outbox.send(path, ack.clone());

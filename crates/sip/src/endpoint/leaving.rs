@@ -65,7 +65,7 @@ impl Endpoint {
         let via = self.via(&path, &branch);
         let cseq = dialog.next_cseq();
         let mut compose = |headers: &Headers| {
-            let mut writer = dialog.write_request(&mut self.scratch, Method::Bye, cseq, via.as_bytes());
+            let mut writer = dialog.write_request(&mut self.scratch, Method::Bye, cseq, &via);
             for (name, value) in headers {
                 writer.line(*name, value);
             }

@@ -39,6 +39,7 @@ use self::attempt::Cause;
 use self::connection::Connections;
 use self::reply::Extra;
 use self::session::{Outgoing, Session, State};
+use self::way::Spelled;
 use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
@@ -68,6 +69,8 @@ pub struct Endpoint {
     config: Config,
     /// Those of `config`, shared with every machine.
     timers: Arc<Timers>,
+    /// One for each listener of `config`.
+    spelled: Vec<Spelled>,
     identifiers: Identifiers,
     keyed: Keyed,
     now: Instant,
@@ -81,7 +84,7 @@ pub struct Endpoint {
     connections: Connections,
     requests: BTreeMap<RequestId, Waiting>,
     serial: u32,
-    /// A buffer in which requests are put together.
+    /// A buffer in which messages are put together.
     scratch: Vec<u8>,
 }
 
@@ -151,6 +154,7 @@ impl Endpoint {
         let keyed = Keyed::new(identifiers.key());
         Self {
             timers: Arc::new(config.timers),
+            spelled: Spelled::of(&config),
             config,
             identifiers,
             keyed,
@@ -453,10 +457,7 @@ impl Endpoint {
 
     /// The same for a session.
     fn reschedule_session(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
-        else {
-            return;
-        };
+        let Some(session) = session_of(&mut self.sessions, id) else { return };
         if session.is_gone() {
             let session = self.sessions.remove(id.index as usize);
             if let Some((timer, _)) = session.timer {
@@ -472,7 +473,7 @@ impl Endpoint {
     }
 
     fn session(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(id.index as usize).filter(|session| session.id == id)
+        session_of(&mut self.sessions, id)
     }
 
     fn outgoing(&mut self, id: SessionId, transaction: usize) -> Option<&mut Outgoing> {
@@ -593,6 +594,11 @@ impl Machine {
             Self::InviteServer { .. } | Self::Server { .. } => None,
         }
     }
+}
+
+/// The session, while the rest of the endpoint is at hand too.
+fn session_of(sessions: &mut Slab<Session>, id: SessionId) -> Option<&mut Session> {
+    sessions.get_mut(id.index as usize).filter(|session| session.id == id)
 }
 
 fn rearm(

@@ -35,8 +35,7 @@ impl Endpoint {
         let (lines, session_expires) = self.terms_in(&self.sessions[id.index as usize]);
         let (request, path, fallback) = self.fit(path, |endpoint, path| {
             let (via, contact) = (endpoint.via(path, &branch), endpoint.contact(path, &tag));
-            let mut writer =
-                dialog.write_request(&mut endpoint.scratch, Method::Invite, cseq, via.as_bytes());
+            let mut writer = dialog.write_request(&mut endpoint.scratch, Method::Invite, cseq, &via);
             writer.line(Name::Contact, &contact);
             for (name, value) in &lines {
                 writer.line(*name, value);

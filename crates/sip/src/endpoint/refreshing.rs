@@ -131,7 +131,7 @@ impl Endpoint {
         let cseq = dialog.next_cseq();
         let dialog = dialog.clone();
         let path = self.path_in(&dialog, inherited);
-        let mut lines = vec![(Name::Contact, Bytes::from(self.contact(&path, &tag)))];
+        let mut lines = vec![(Name::Contact, Bytes::copy_from_slice(&self.contact(&path, &tag)))];
         let session = &self.sessions[id.index as usize];
         lines.extend(self.terms_in(session).0);
         self.send_in_dialog(&dialog, cseq, Method::Update, &lines, path, Owner::Refreshing(id))

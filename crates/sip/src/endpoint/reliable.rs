@@ -32,11 +32,11 @@ impl Endpoint {
         headers: &Headers,
         body: Option<&Body>,
     ) -> Result<(), Misuse> {
-        let (now, product) = (self.now, self.config.product.clone());
+        let now = self.now;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let (path, tag) = (session.path, session.local_tag);
         let contact = self.contact(&path, &tag);
-        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let session = session_of(&mut self.sessions, id).ok_or(Misuse::NoSession)?;
         let incoming = session.incoming_of(transaction).ok_or(Misuse::NothingToAnswer)?;
         let Some(reliable) = &mut incoming.reliable else {
             incoming.usage.progress(now, REMIND_AFTER);
@@ -53,7 +53,8 @@ impl Endpoint {
         lines.push((Name::RSeq, Bytes::from(number.to_string())));
         lines.extend(allow()); // RFC 3311 §5.1: so that the peer knows whether it may send UPDATE
         let extra = Extra { contact: Some(&contact), headers: &lines, body };
-        let response = incoming.head.response(status, tag.as_bytes(), &product, &extra);
+        let response =
+            incoming.head.response(&mut self.scratch, status, tag.as_bytes(), &self.config.product, &extra);
         let action = reliable.send(now, Provisional { status, number, response, describes: body.is_some() });
         incoming.described |= body.is_some();
         incoming.said = Some(Box::new((status, headers.clone())));
@@ -270,7 +271,7 @@ impl Endpoint {
     ) -> Result<(), Misuse> {
         let branch = self.identifiers.draw();
         let via = self.via(&path, &branch);
-        let mut writer = dialog.write_request(&mut self.scratch, method, cseq, via.as_bytes());
+        let mut writer = dialog.write_request(&mut self.scratch, method, cseq, &via);
         for (name, value) in lines {
             writer.line(*name, value);
         }

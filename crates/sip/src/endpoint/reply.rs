@@ -1,10 +1,12 @@
 //! Responses: RFC 3261 §8.2.6 and §18.2, RFC 3581.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use super::face::Headers;
+use super::way::Text;
 use crate::message::{Body, Essentials, Fault, Name, Writer, ip_address};
 use crate::transport::Path;
 
@@ -48,25 +50,25 @@ pub(super) struct Received {
 }
 
 impl Received {
-    pub(super) fn new(request: &Essentials<'_>, path: Path) -> Result<Self, Fault> {
+    /// Of a request that came along `path`. `lines` is a buffer to work in.
+    pub(super) fn new(lines: &mut Vec<u8>, request: &Essentials<'_>, path: Path) -> Result<Self, Fault> {
         let via = match request.via() {
             Err(fault @ Fault::Missing(_)) => return Err(fault),
             via => via.ok(),
         };
         // One that cannot be read goes back as it came, to where it came from.
         let wants_port = via.is_none_or(|via| via.parameters.has(b"rport"));
-        let mut lines = Vec::with_capacity(512);
+        lines.clear();
         let mut ends = [0; Part::COUNT];
         let mut part = |part: Part, write: &dyn Fn(&mut Writer<'_>)| {
-            write(&mut Writer::lines(&mut lines));
+            write(&mut Writer::lines(lines));
             ends[part as usize] = u32::try_from(lines.len()).unwrap_or(u32::MAX);
         };
         part(Part::Via, &|writer| match &via {
             Some(via) => {
-                let mut vias = request.items(Name::Via);
-                let top = vias.next().unwrap_or_default();
-                writer.line(Name::Via, &amended(top, path.remote, ip_address(via.host), wants_port));
-                for via in vias {
+                let top = amended(request.via_text(), path.remote, ip_address(via.host), wants_port);
+                writer.line(Name::Via, &top);
+                for via in request.items(Name::Via).skip(1) {
                     writer.line(Name::Via, via);
                 }
             }
@@ -100,8 +102,7 @@ impl Received {
             None => SocketAddr::new(path.remote.ip(), port),
         };
         let has_tag = request.to_tag().is_ok_and(|tag| tag.is_some());
-        let lines = lines.into_boxed_slice();
-        let head = ReplyHead { lines, ends, has_tag };
+        let head = ReplyHead { lines: lines.as_slice().into(), ends, has_tag };
         Ok(Self { head, source: path, path: Path { remote, ..path } })
     }
 }
@@ -113,10 +114,16 @@ impl ReplyHead {
         &self.lines[start..end(part as usize)]
     }
 
-    /// A response. `tag` is our tag; it is left out of a 100 (§8.2.6.2), and if the request has one already.
-    pub(super) fn response(&self, status: u16, tag: &[u8], product: &[u8], extra: &Extra<'_>) -> Bytes {
-        let mut out = Vec::with_capacity(self.lines.len() + 256);
-        let mut writer = Writer::response(&mut out, status);
+    /// A response, put together in `out`. `tag` is our tag; it is left out of a 100 (§8.2.6.2), and if the request has one already.
+    pub(super) fn response(
+        &self,
+        out: &mut Vec<u8>,
+        status: u16,
+        tag: &[u8],
+        product: &[u8],
+        extra: &Extra<'_>,
+    ) -> Bytes {
+        let mut writer = Writer::response(out, status);
         writer.copied(self.part(Part::Via));
         if extra.contact.is_some() {
             writer.copied(self.part(Part::RecordRoute)); // §12.1.1
@@ -139,7 +146,7 @@ impl ReplyHead {
             writer.line(Name::Server, product);
         }
         writer.finish(extra.body);
-        Bytes::from(out.into_boxed_slice())
+        Bytes::copy_from_slice(out)
     }
 }
 
@@ -158,9 +165,9 @@ impl<'a> Extra<'a> {
 }
 
 /// The topmost Via with what the receiver knows: §18.2.1, RFC 3581 §4.
-fn amended(via: &[u8], from: SocketAddr, sent_by: Option<std::net::IpAddr>, wants_port: bool) -> Vec<u8> {
+fn amended(via: &[u8], from: SocketAddr, sent_by: Option<std::net::IpAddr>, wants_port: bool) -> Text {
     let mut parts = crate::message::scan::split(via, b';');
-    let mut top = parts.next().unwrap_or_default().to_vec();
+    let mut top = Text::from_slice(parts.next().unwrap_or_default());
     for parameter in parts {
         let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
         let name = crate::message::scan::trim(name);
@@ -172,10 +179,10 @@ fn amended(via: &[u8], from: SocketAddr, sent_by: Option<std::net::IpAddr>, want
         }
     }
     if wants_port || sent_by != Some(from.ip()) {
-        top.extend_from_slice(format!(";received={}", from.ip()).as_bytes());
+        let _ = write!(top, ";received={}", from.ip());
     }
     if wants_port {
-        top.extend_from_slice(format!(";rport={}", from.port()).as_bytes());
+        let _ = write!(top, ";rport={}", from.port());
     }
     top
 }

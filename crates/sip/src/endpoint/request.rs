@@ -207,7 +207,7 @@ impl Endpoint {
         status: u16,
         headers: &Headers,
     ) -> Result<(), Fault> {
-        let received = Received::new(request, path)?;
+        let received = Received::new(&mut self.scratch, request, path)?;
         let tag = self.identifiers.draw();
         self.answer_as(key, &received, request, tag, status, headers);
         Ok(())
@@ -224,7 +224,13 @@ impl Endpoint {
         headers: &Headers,
     ) {
         let Received { head, source, path } = received;
-        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        let response = head.response(
+            &mut self.scratch,
+            status,
+            tag.as_bytes(),
+            &self.config.product,
+            &Extra::headers(headers),
+        );
         if self.transactions.len() >= self.config.transactions_max {
             // §8.2.7: a CANCEL or a BYE for which there is no room: its copies are answered like strangers.
             return self.outbox.send(*path, response);
@@ -232,7 +238,7 @@ impl Endpoint {
         let (now, timers) = (self.now, self.timers.clone());
         let mut keys = SmallVec::from_slice(&[key]);
         let machine = if request.is(Method::Invite) {
-            let trying = head.response(100, b"", b"", &Extra::default());
+            let trying = head.response(&mut self.scratch, 100, b"", b"", &Extra::default());
             let mut machine = InviteServer::start(now, *path, timers, trying);
             machine.respond(now, status, response, &mut self.outbox);
             keys.extend(key::merged(&self.keyed, request).ok().filter(|key| !self.by_key.contains_key(key)));
@@ -268,11 +274,17 @@ impl Endpoint {
         status: u16,
         headers: &Headers,
     ) {
-        let Ok(Received { head, path, .. }) = Received::new(request, path) else { return };
+        let Ok(Received { head, path, .. }) = Received::new(&mut self.scratch, request, path) else { return };
         let tag =
             self.keyed.key(&[b"stateless", request.call_id(), request.value(Name::Via).unwrap_or_default()]);
         let tag = tag.to_string();
-        let response = head.response(status, tag.as_bytes(), &self.config.product, &Extra::headers(headers));
+        let response = head.response(
+            &mut self.scratch,
+            status,
+            tag.as_bytes(),
+            &self.config.product,
+            &Extra::headers(headers),
+        );
         self.outbox.send(path, response);
     }
 }

@@ -58,7 +58,7 @@ impl Endpoint {
         request: &Essentials<'_>,
         terms: Option<Terms>,
     ) -> Result<(), Fault> {
-        let Received { head, path, .. } = Received::new(request, path)?;
+        let Received { head, path, .. } = Received::new(&mut self.scratch, request, path)?;
         let remote_tag = Bytes::copy_from_slice(request.from_tag()?.unwrap_or_default());
         let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
         let target = contact.filter(|_| terms.is_some()).map(|contact| Bytes::copy_from_slice(contact.uri));
@@ -107,7 +107,7 @@ impl Endpoint {
 
     fn respond_asked(&mut self, asked: &Asked, status: u16, extra: &Extra<'_>) {
         // Its To has our tag.
-        let response = asked.head.response(status, b"", &self.config.product, extra);
+        let response = asked.head.response(&mut self.scratch, status, b"", &self.config.product, extra);
         let now = self.now;
         if let Machine::Server { machine, .. } = &mut self.transactions[asked.transaction].machine {
             debug_assert_eq!(*machine.state(), server::State::Trying, "one final response");

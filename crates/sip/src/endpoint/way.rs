@@ -1,7 +1,42 @@
 //! Ways out: which listener, which transport, which connection, and what Via and Contact say of it. RFC 3261 §18.1.
 
+use std::net::SocketAddr;
+
 use super::session::State;
 use super::*;
+
+/// A header value that seldom needs the heap.
+pub(super) type Text = SmallVec<[u8; 128]>;
+
+/// What is the same in every Via and every Contact of a listener.
+#[derive(Clone, Debug)]
+pub(super) struct Spelled {
+    before_branch: Box<[u8]>,
+    behind_user: Box<[u8]>,
+}
+
+impl Spelled {
+    pub(super) fn of(config: &Config) -> Vec<Self> {
+        config.listeners.iter().map(|each| Self::new(each.transport, each.advertised, config)).collect()
+    }
+
+    /// `advertised` is the address at which peers reach the listener.
+    fn new(transport: Transport, advertised: SocketAddr, config: &Config) -> Self {
+        let parameter = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws => ";transport=ws",
+            Transport::Wss => ";transport=wss",
+        };
+        let before_branch = format!("SIP/2.0/{transport} {advertised};branch={}", Identifier::COOKIE);
+        let address = format!("@{advertised}{parameter}>");
+        Self {
+            before_branch: before_branch.into_bytes().into(),
+            behind_user: [address.as_bytes(), &config.contact_parameters].concat().into(),
+        }
+    }
+}
 
 impl Endpoint {
     /// Composes a request for `path`; or, if it is too long for a datagram, for TCP to the same peer (§18.1.1), with the
@@ -23,7 +58,7 @@ impl Endpoint {
     }
 
     pub(super) fn path_to(&mut self, target: Target) -> Result<Path, Misuse> {
-        let fits = |bind: &std::net::SocketAddr| bind.is_ipv4() == target.remote.is_ipv4();
+        let fits = |bind: &SocketAddr| bind.is_ipv4() == target.remote.is_ipv4();
         let mut listeners = self.config.listeners.iter();
         let listener = listeners
             .find(|listener| listener.transport == target.transport && fits(&listener.bind))
@@ -36,31 +71,35 @@ impl Endpoint {
         Ok(Path { transport: target.transport, local, remote: target.remote, connection })
     }
 
-    /// The address at which peers reach the listener of `path`.
-    pub(super) fn advertised(&self, path: &Path) -> std::net::SocketAddr {
+    /// What Via and Contact say of the listener of `path`.
+    fn spelled<T>(&self, path: &Path, read: impl FnOnce(&Spelled) -> T) -> T {
         let mut listeners = self.config.listeners.iter();
-        let listener = listeners.find(|each| each.bind == path.local && each.transport == path.transport);
-        listener.map_or(path.local, |listener| listener.advertised)
+        match listeners.position(|each| each.bind == path.local && each.transport == path.transport) {
+            Some(place) => read(&self.spelled[place]),
+            None => read(&Spelled::new(path.transport, path.local, &self.config)),
+        }
     }
 
     /// A Via for a request of ours that goes along `path`.
-    pub(super) fn via(&self, path: &Path, branch: &Identifier) -> String {
-        let (transport, sent_by) = (path.transport, self.advertised(path));
-        let rport = if transport.is_reliable() { "" } else { ";rport" }; // RFC 3581 §3
-        format!("SIP/2.0/{transport} {sent_by};branch={}{branch}{rport}", Identifier::COOKIE)
+    pub(super) fn via(&self, path: &Path, branch: &Identifier) -> Text {
+        self.spelled(path, |spelled| {
+            let mut via = Text::from_slice(&spelled.before_branch);
+            via.extend_from_slice(branch.as_bytes());
+            if !path.transport.is_reliable() {
+                via.extend_from_slice(b";rport"); // RFC 3581 §3
+            }
+            via
+        })
     }
 
     /// Our Contact in a session whose messages go along `path`.
-    pub(super) fn contact(&self, path: &Path, user: &Identifier) -> Vec<u8> {
-        let transport = match path.transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-            Transport::Ws => ";transport=ws",
-            Transport::Wss => ";transport=wss",
-        };
-        let address = format!("<sip:{user}@{}{transport}>", self.advertised(path));
-        [address.as_bytes(), &self.config.contact_parameters].concat()
+    pub(super) fn contact(&self, path: &Path, user: &Identifier) -> Text {
+        self.spelled(path, |spelled| {
+            let mut contact = Text::from_slice(b"<sip:");
+            contact.extend_from_slice(user.as_bytes());
+            contact.extend_from_slice(&spelled.behind_user);
+            contact
+        })
     }
 
     /// Where a request within `dialog` goes: to the address that the dialog names, else the way of the INVITE.

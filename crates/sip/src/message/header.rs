@@ -35,7 +35,22 @@ impl<'a> Parameters<'a> {
 
     /// The value of the parameter `name` (in any case); `None` if it is absent or has no value.
     pub fn value(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.iter().find(|(each, _)| each.eq_ignore_ascii_case(name)).and_then(|(_, value)| value)
+        self.find(name).flatten()
+    }
+
+    fn find(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        if memchr::memchr(b'"', self.text).is_some() {
+            return self.iter().find(|(each, _)| each.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        }
+        // Without quotes each separator separates: most parameters are passed over by their first octets.
+        self.text.split(|byte| *byte == self.separator).find_map(|item| {
+            let (start, rest) = scan::trim_start(item).split_at_checked(name.len())?;
+            match (start.eq_ignore_ascii_case(name), scan::trim_start(rest)) {
+                (true, []) => Some(None),
+                (true, [b'=', value @ ..]) => Some(Some(scan::trim(value))),
+                (true | false, _) => None,
+            }
+        })
     }
 
     /// The value of the parameter `name` without the quotes of a quoted string; escapes inside are kept.
@@ -48,7 +63,7 @@ impl<'a> Parameters<'a> {
 
     /// Whether the parameter `name` is there, with or without a value.
     pub fn has(&self, name: &[u8]) -> bool {
-        self.iter().any(|(each, _)| each.eq_ignore_ascii_case(name))
+        self.find(name).is_some()
     }
 
     /// The parameters as written.

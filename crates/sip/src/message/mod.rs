@@ -27,7 +27,7 @@ pub use header::{CSeq, Credentials, NameAddr, Parameters, RAck, Valued, Via};
 pub use name::{Method, Name};
 pub use uri::Uri;
 pub(crate) use uri::ip_address;
-pub(crate) use validate::check as check_value;
+pub(crate) use validate::{check as check_value, may_repeat};
 pub use write::{Body, Writer, reason_phrase};
 
 /// Octets of the longest message that is read: what a UDP datagram can carry.

@@ -43,6 +43,11 @@ pub(super) static BITS: [u32; Name::Other as usize + 1] = {
     bits
 };
 
+/// Whether a message may have two lines of this name.
+pub(crate) fn may_repeat(name: Name) -> bool {
+    BITS[name as usize] & SINGLE == 0
+}
+
 #[inline]
 fn is_essential(name: Name) -> bool {
     BITS[name as usize] & ESSENTIAL != 0
