@@ -17,6 +17,7 @@ mod reliable;
 mod reply;
 mod request;
 mod session;
+mod transaction;
 mod updating;
 mod way;
 
@@ -39,6 +40,7 @@ use self::attempt::Cause;
 use self::connection::Connections;
 use self::reply::Extra;
 use self::session::{Outgoing, Session, State};
+use self::transaction::{Machine, Owner, Transaction};
 use self::way::Spelled;
 use crate::auth::Authentication;
 use crate::dialog::Dialog;
@@ -48,7 +50,7 @@ use crate::message::{Body, Essentials, Fault, Message, Method, Name};
 use crate::time::{Duration, Instant};
 use crate::transaction::client::{self, Client};
 use crate::transaction::invite_client::InviteClient;
-use crate::transaction::invite_server::{self, InviteServer};
+use crate::transaction::invite_server::InviteServer;
 use crate::transaction::server::Server;
 use crate::transaction::timer::Timers;
 use crate::transaction::{Outbox, invite_client, key};
@@ -93,58 +95,6 @@ pub struct Endpoint {
 enum Due {
     Transaction(usize),
     Session(usize),
-}
-
-#[derive(Clone, Debug)]
-struct Transaction {
-    machine: Machine,
-    keys: SmallVec<[Key; 3]>,
-    owner: Owner,
-    /// The order of creation.
-    serial: u32,
-    /// Which attempt of a request of ours it is: 1 for the first.
-    attempt: u8,
-    timer: Option<(TimerId, Instant)>,
-}
-
-/// The server transactions are the many, so they decide how much room each takes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Machine {
-    InviteClient {
-        machine: Box<InviteClient>,
-        fallback: Option<Target>,
-    },
-    /// `port` is the one that the INVITE came from, which its responses need not go to: its CANCEL must come the same way.
-    InviteServer {
-        machine: InviteServer,
-        tag: Identifier,
-        port: u16,
-    },
-    Client(Box<Client>),
-    /// `tag` is the one of the response.
-    Server {
-        machine: Server,
-        tag: Identifier,
-    },
-}
-
-/// Who must know what a transaction has to say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Owner {
-    /// The INVITE of a session.
-    Invite(SessionId),
-    /// The BYE of a session that its user has.
-    Leaving(SessionId),
-    /// The BYE to a 2xx that nobody wants.
-    Declining(SessionId),
-    /// An UPDATE that refreshes a session.
-    Refreshing(SessionId),
-    /// The user of a request outside of any dialog.
-    Request(RequestId),
-    /// A PRACK.
-    Acknowledging(SessionId),
-    /// Nobody: a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
-    Nobody,
 }
 
 impl Endpoint {
@@ -550,49 +500,6 @@ impl Endpoint {
         self.events.push_back(Event::Ended { session: id, end, by, status, reason });
         self.abandon_modification(id);
         self.drop_asked(id);
-    }
-}
-
-impl Owner {
-    /// The session under whose Call-ID the request was sent.
-    fn session(self) -> Option<SessionId> {
-        match self {
-            Self::Invite(id)
-            | Self::Leaving(id)
-            | Self::Declining(id)
-            | Self::Refreshing(id)
-            | Self::Acknowledging(id) => Some(id),
-            Self::Request(_) | Self::Nobody => None,
-        }
-    }
-}
-
-impl Machine {
-    fn is_terminated(&self) -> bool {
-        match self {
-            Self::InviteClient { machine, .. } => *machine.state() == invite_client::State::Terminated,
-            Self::InviteServer { machine, .. } => *machine.state() == invite_server::State::Terminated,
-            Self::Client(machine) => *machine.state() == client::State::Terminated,
-            Self::Server { machine, .. } => *machine.state() == crate::transaction::server::State::Terminated,
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self {
-            Self::InviteClient { machine, .. } => machine.deadline(),
-            Self::InviteServer { machine, .. } => machine.deadline(),
-            Self::Client(machine) => machine.deadline(),
-            Self::Server { machine, .. } => machine.deadline(),
-        }
-    }
-
-    /// The way that our request went.
-    fn client_path(&self) -> Option<Path> {
-        match self {
-            Self::InviteClient { machine, .. } => Some(machine.path()),
-            Self::Client(machine) => Some(machine.path()),
-            Self::InviteServer { .. } | Self::Server { .. } => None,
-        }
     }
 }
 
