@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::hash::{Key, Keyed};
 use crate::message::{Essentials, Fault, Message, Method, Name, NameAddr, Uri, Writer};
@@ -14,21 +14,34 @@ pub const ROUTES_MAX: usize = 64;
 /// A dialog, early or confirmed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dialog {
-    call_id: Bytes,
-    /// The address, with its tag, that stands in From of our requests.
-    local: Bytes,
-    local_tag: Bytes,
-    /// The address, with its tag, that stands in To of our requests.
-    remote: Bytes,
-    remote_tag: Bytes,
-    /// The Contact URI of the peer.
-    target: Bytes,
+    /// Its [`Part`]s in one block.
+    text: Bytes,
+    /// Where each of them ends.
+    ends: [u32; Part::COUNT],
     /// Route values in the order in which our requests pass them.
     routes: Vec<Bytes>,
     /// Where the next hop is, if its host is a name that somebody has looked up.
-    located: Option<Target>,
+    located: Option<Box<Target>>,
     local_cseq: u32,
     remote_cseq: Option<u32>,
+}
+
+/// What a dialog is known by and written with, in order.
+#[derive(Clone, Copy)]
+enum Part {
+    CallId,
+    /// The address, with its tag, that stands in From of our requests.
+    Local,
+    LocalTag,
+    /// The address, with its tag, that stands in To of our requests.
+    Remote,
+    RemoteTag,
+    /// The Contact URI of the peer.
+    Target,
+}
+
+impl Part {
+    const COUNT: usize = 6;
 }
 
 impl Dialog {
@@ -77,26 +90,22 @@ impl Dialog {
     ) -> Self {
         let part = Option::unwrap_or_default;
         let target = as_target(target);
-        let [call_id, local, local_tag, remote, remote_tag, target] =
+        let (text, ends) =
             block([message.call_id(), part(local), part(local_tag), part(remote), part(remote_tag), &target]);
-        let local_cseq = local_cseq.unwrap_or(0);
-        Self {
-            call_id,
-            local,
-            local_tag,
-            remote,
-            remote_tag,
-            target,
-            routes,
-            located: None,
-            local_cseq,
-            remote_cseq,
-        }
+        Self { text, ends, routes, located: None, local_cseq: local_cseq.unwrap_or(0), remote_cseq }
+    }
+
+    fn part(&self, part: Part) -> &[u8] {
+        let end = |place: usize| self.ends[place] as usize;
+        let start = (part as usize).checked_sub(1).map_or(0, end);
+        &self.text[start..end(part as usize)]
     }
 
     /// The key under which in-dialog requests find it.
     pub fn key(&self, keyed: &Keyed) -> Key {
-        Self::key_of(keyed, &self.call_id, &self.local_tag, &self.remote_tag)
+        let [call_id, local_tag, remote_tag] =
+            [Part::CallId, Part::LocalTag, Part::RemoteTag].map(|part| self.part(part));
+        Self::key_of(keyed, call_id, local_tag, remote_tag)
     }
 
     /// The key of the dialog with this identity (§12).
@@ -106,12 +115,12 @@ impl Dialog {
 
     /// The tag of the peer.
     pub fn remote_tag(&self) -> &[u8] {
-        &self.remote_tag
+        self.part(Part::RemoteTag)
     }
 
     /// The Contact URI of the peer.
     pub fn target(&self) -> &[u8] {
-        &self.target
+        self.part(Part::Target)
     }
 
     /// §12.2.1.2: a target refresh.
@@ -124,10 +133,13 @@ impl Dialog {
     /// The remote target, from a request of the peer.
     pub fn set_target(&mut self, target: &[u8]) {
         let target = as_target(target);
-        if self.routes.is_empty() && self.target != *target {
+        if self.routes.is_empty() && self.target() != &*target {
             self.located = None; // another name
         }
-        self.target = Bytes::from(target.into_owned());
+        let [call_id, local, local_tag, remote, remote_tag] =
+            [Part::CallId, Part::Local, Part::LocalTag, Part::Remote, Part::RemoteTag]
+                .map(|part| self.part(part));
+        (self.text, self.ends) = block([call_id, local, local_tag, remote, remote_tag, &target]);
     }
 
     /// Takes the route set and target of the response that confirms an early dialog (§13.2.2.4: recomputed on 2xx).
@@ -166,7 +178,7 @@ impl Dialog {
 
     /// Where the next request goes, if its host is an address or was looked up: the first route, or the remote target.
     pub fn next_hop(&self) -> Option<Target> {
-        target_of(&Uri::parse(self.next_uri()?).ok()?).or(self.located)
+        target_of(&Uri::parse(self.next_uri()?).ok()?).or(self.located.as_deref().copied())
     }
 
     /// The URI to look up if the next request is to go where the dialog names: its host is a name (RFC 3263).
@@ -178,13 +190,13 @@ impl Dialog {
 
     /// Where the next hop is whose host is a name.
     pub fn locate(&mut self, target: Target) {
-        self.located = Some(target);
+        self.located = Some(Box::new(target));
     }
 
     fn next_uri(&self) -> Option<&[u8]> {
         match self.routes.first() {
             Some(route) => Some(NameAddr::parse(route).ok()?.uri),
-            None => Some(&self.target),
+            None => Some(self.target()),
         }
     }
 
@@ -197,18 +209,18 @@ impl Dialog {
         via: &[u8],
     ) -> Writer<'a> {
         let strict = self.routes.first().and_then(|route| strict_router(route));
-        let mut writer = Writer::request(out, method, strict.unwrap_or(&self.target));
+        let mut writer = Writer::request(out, method, strict.unwrap_or(self.target()));
         writer.line(Name::Via, via).line(Name::MaxForwards, b"70");
         for route in self.routes.iter().skip(usize::from(strict.is_some())) {
             writer.line(Name::Route, route);
         }
         if strict.is_some() {
-            writer.parts(Name::Route, &[b"<", &self.target, b">"]);
+            writer.parts(Name::Route, &[b"<", self.target(), b">"]);
         }
         writer
-            .line(Name::From, &self.local)
-            .line(Name::To, &self.remote)
-            .line(Name::CallId, &self.call_id)
+            .line(Name::From, self.part(Part::Local))
+            .line(Name::To, self.part(Part::Remote))
+            .line(Name::CallId, self.part(Part::CallId))
             .parts(Name::CSeq, &[cseq.to_string().as_bytes(), b" ", method.as_str().as_bytes()]);
         writer
     }
@@ -284,13 +296,14 @@ fn record_routes(message: &Message) -> Result<impl DoubleEndedIterator<Item = By
     Ok(routes.into_iter())
 }
 
-/// Copies the parts into one allocation of the right size.
-fn block<const N: usize>(parts: [&[u8]; N]) -> [Bytes; N] {
-    let mut buffer = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
-    parts.map(|part| {
-        buffer.extend_from_slice(part);
-        buffer.split().freeze()
-    })
+/// The parts in one allocation of the right size, and where each ends.
+fn block<const N: usize>(parts: [&[u8]; N]) -> (Bytes, [u32; N]) {
+    let mut end = 0;
+    let ends = parts.map(|part| {
+        end += part.len();
+        u32::try_from(end).expect("parts of a message")
+    });
+    (Bytes::from(parts.concat()), ends)
 }
 
 #[cfg(test)]

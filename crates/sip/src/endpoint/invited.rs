@@ -91,7 +91,9 @@ impl Endpoint {
         if let Some(session) = self.session(id) {
             session.note_allowed(request);
             let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
-            let target = contact.filter(|_| dialog.is_none()).map(|contact| contact.uri.into());
+            let target = contact
+                .filter(|_| dialog.is_none())
+                .map(|contact| Box::new(Bytes::copy_from_slice(contact.uri)));
             session.incoming.reserve_exact(1); // there is seldom a second
             session.incoming.push(Incoming {
                 usage,
@@ -266,6 +268,9 @@ impl Endpoint {
         let Some(incoming) = session.incoming_of(transaction) else { return Bytes::new() };
         let response =
             incoming.head.response(&mut self.scratch, status, tag.as_bytes(), &self.config.product, extra);
+        if status < 200 && extra.contact.is_some() {
+            incoming.head.adopt(&response, tag.as_bytes());
+        }
         if let Some(reliable) = incoming.reliable.as_mut().filter(|_| status >= 200) {
             reliable.stop();
         }

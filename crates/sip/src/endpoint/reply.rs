@@ -14,8 +14,10 @@ use crate::transport::Path;
 /// block of the right size.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ReplyHead {
-    lines: Box<[u8]>,
-    /// Where each [`Part`] ends in `lines`.
+    lines: Bytes,
+    /// Where the first [`Part`] begins in `lines`.
+    start: u32,
+    /// Where each of them ends.
     ends: [u32; Part::COUNT],
     /// The To of the request has a tag already: the request came within a dialog.
     has_tag: bool,
@@ -30,7 +32,7 @@ enum Part {
     From,
     /// The To line without its end, where our tag goes.
     To,
-    /// Call-ID and CSeq.
+    /// The end of the To line, Call-ID and CSeq.
     Identity,
     Timestamp,
 }
@@ -90,6 +92,7 @@ impl Received {
             writer.copied(b"To: ").copied(request.value(Name::To).unwrap_or_default());
         });
         part(Part::Identity, &|writer| {
+            writer.copied(b"\r\n"); // of To
             first(writer, Name::CallId);
             first(writer, Name::CSeq);
         });
@@ -102,7 +105,7 @@ impl Received {
             None => SocketAddr::new(path.remote.ip(), port),
         };
         let has_tag = request.to_tag().is_ok_and(|tag| tag.is_some());
-        let head = ReplyHead { lines: lines.as_slice().into(), ends, has_tag };
+        let head = ReplyHead { lines: Bytes::copy_from_slice(lines), start: 0, ends, has_tag };
         Ok(Self { head, source: path, path: Path { remote, ..path } })
     }
 }
@@ -110,7 +113,7 @@ impl Received {
 impl ReplyHead {
     fn part(&self, part: Part) -> &[u8] {
         let end = |place: usize| self.ends[place] as usize;
-        let start = (part as usize).checked_sub(1).map_or(0, end);
+        let start = (part as usize).checked_sub(1).map_or(self.start as usize, end);
         &self.lines[start..end(part as usize)]
     }
 
@@ -132,7 +135,7 @@ impl ReplyHead {
         if status != 100 && !tag.is_empty() && !self.has_tag {
             writer.copied(b";tag=").copied(tag);
         }
-        writer.copied(b"\r\n").copied(self.part(Part::Identity));
+        writer.copied(self.part(Part::Identity));
         if status == 100 {
             writer.copied(self.part(Part::Timestamp)); // §8.2.6.1
         }
@@ -147,6 +150,22 @@ impl ReplyHead {
         }
         writer.finish(extra.body);
         Bytes::copy_from_slice(out)
+    }
+
+    /// Keeps the lines where they stand in `response`, a 1xx of this head with `tag` and a Contact, instead of a block of
+    /// their own. Timestamp, which only a 100 repeats, is forgotten.
+    pub(super) fn adopt(&mut self, response: &Bytes, tag: &[u8]) {
+        let Some(end) = memchr::memchr(b'\n', response) else { return };
+        let added = if self.has_tag { 0 } else { b";tag=".len() + tag.len() };
+        let start = end as u32 + 1;
+        for (place, end) in self.ends.iter_mut().enumerate() {
+            *end = *end - self.start + start;
+            if place >= Part::To as usize {
+                *end += added as u32;
+            }
+        }
+        self.ends[Part::Timestamp as usize] = self.ends[Part::Identity as usize];
+        (self.lines, self.start, self.has_tag) = (response.clone(), start, true);
     }
 }
 
@@ -185,4 +204,43 @@ fn amended(via: &[u8], from: SocketAddr, sent_by: Option<std::net::IpAddr>, want
         let _ = write!(top, ";rport={}", from.port());
     }
     top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+    use crate::transport::Transport;
+
+    fn head(to: &str) -> ReplyHead {
+        let text = format!(
+            "INVITE sip:ben@poc.example SIP/2.0\r\nVia: SIP/2.0/UDP a.example;rport;branch=z9hG4bKa\r\n\
+             Via: SIP/2.0/UDP b.example;branch=z9hG4bKb\r\nf: <sip:anna@poc.example>;tag=a1\r\n\
+             Record-Route: <sip:p.example;lr>\r\nTo: {to}\r\nTimestamp: 7\r\ni: c-4711\r\nCSeq: 1 INVITE\r\n\r\n"
+        );
+        let request = Message::parse(Bytes::from(text)).unwrap();
+        let (local, remote) =
+            (SocketAddr::from(([127, 0, 0, 1], 5060)), SocketAddr::from(([127, 0, 0, 2], 7)));
+        let path = Path { transport: Transport::Udp, local, remote, connection: None };
+        Received::new(&mut Vec::new(), &Essentials::of(&request), path).unwrap().head
+    }
+
+    /// Whatever was said before, a response repeats the lines of its request.
+    #[test]
+    fn a_response_is_the_same_whether_the_lines_stand_apart_or_in_a_1xx() {
+        let contact = Extra { contact: Some(b"<sip:b1@127.0.0.1>"), ..Extra::default() };
+        let mut out = Vec::new();
+        for to in ["<sip:ben@poc.example>", "<sip:ben@poc.example>;tag=b1"] {
+            let (apart, mut adopting) = (head(to), head(to));
+            for status in [180, 183, 180] {
+                let progress = adopting.response(&mut out, status, b"b1", b"", &contact);
+                assert_eq!(progress, apart.response(&mut out, status, b"b1", b"", &contact));
+                adopting.adopt(&progress, b"b1");
+                for (status, extra) in [(200, &contact), (487, &Extra::default())] {
+                    let answer = adopting.response(&mut out, status, b"b1", b"talkburst", extra);
+                    assert_eq!(answer, apart.response(&mut out, status, b"b1", b"talkburst", extra));
+                }
+            }
+        }
+    }
 }

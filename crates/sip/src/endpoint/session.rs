@@ -113,7 +113,7 @@ pub(super) struct Incoming {
     /// The dialog that a 2xx will make; moved into the session by it. `None` for a re-INVITE.
     pub(super) dialog: Option<Box<Dialog>>,
     /// The Contact URI of a re-INVITE: the remote target once it is accepted (§12.2.2).
-    pub(super) target: Option<Box<[u8]>>,
+    pub(super) target: Option<Box<Bytes>>,
     /// Whether it holds an offer.
     pub(super) offers: bool,
     /// What it says about the session timer.

@@ -32,8 +32,8 @@ pub struct InviteServer {
 #[allow(missing_docs, reason = "expires_at: when the invitation lapses; remind: when the 1xx is due again")]
 pub enum State {
     Alerting { expires_at: Option<Instant>, remind: Option<Resend> },
-    Accepted(AckWait),
-    LeaveWaiting(AckWait),
+    Accepted(Box<AckWait>),
+    LeaveWaiting(Box<AckWait>),
     Confirmed,
     Refused,
     Cancelled,
@@ -100,8 +100,8 @@ impl InviteServer {
     /// The user accepted and `response`, a 2xx, has been sent.
     pub fn accept(&mut self, now: Instant, response: Bytes) {
         debug_assert!(self.is_alerting(), "one final response");
-        let resend = Resend::first(now, &self.timers);
-        self.state = State::Accepted(AckWait { response, resend, give_up_at: now + self.timers.t1_64() });
+        let (resend, give_up_at) = (Resend::first(now, &self.timers), now + self.timers.t1_64());
+        self.state = State::Accepted(Box::new(AckWait { response, resend, give_up_at }));
     }
 
     /// A 300-699 of the user has been sent.

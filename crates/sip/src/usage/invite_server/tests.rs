@@ -57,9 +57,9 @@ fn finished() -> InviteServer {
 }
 
 /// Waiting for the ACK of the 2xx that left at 100 ms: the next retransmission, and how long after the one before.
-fn ack_wait(at_ms: u64, interval_ms: u64) -> AckWait {
+fn ack_wait(at_ms: u64, interval_ms: u64) -> Box<AckWait> {
     let resend = Resend { at: at(at_ms), interval: Duration::from_millis(interval_ms) };
-    AckWait { response: ok(), resend, give_up_at: at(32_100) }
+    Box::new(AckWait { response: ok(), resend, give_up_at: at(32_100) })
 }
 
 /// When the 2xx is sent again if no ACK comes, and what is to be done in the end, in milliseconds.
