@@ -65,7 +65,7 @@ impl Endpoint {
             if let Some(asked) = &session.asked {
                 let transaction = place(asked.transaction);
                 let _ = writeln!(text, "{transaction:?} {:?} {:#?}", asked.remote_tag, asked.until);
-                let _ = writeln!(text, "{:?} {:?}", asked.target, asked.terms);
+                let _ = writeln!(text, "{:?} {:?} {:?}", asked.target, asked.terms, asked.head);
             }
             for outgoing in &session.outgoing {
                 let transaction = place(outgoing.transaction);

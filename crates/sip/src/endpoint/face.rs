@@ -17,7 +17,7 @@ use crate::transport::{ConnectionId, Listener, Path, Target};
 use crate::usage::{End, Party, session_timer};
 
 /// The version of [`Record`]. A journal of another version is not replayed.
-pub const JOURNAL_VERSION: u16 = 1;
+pub const JOURNAL_VERSION: u16 = 2;
 
 /// What an endpoint is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Responses: RFC 3261 §8.2.6 and §18.2, RFC 3581.
 
+use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 
@@ -12,7 +13,7 @@ use crate::transport::Path;
 
 /// What is kept of a request so that it can be answered: the lines that each response repeats, as they stand in it, in one
 /// block of the right size.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct ReplyHead {
     lines: Bytes,
     /// Where the first [`Part`] begins in `lines`.
@@ -39,6 +40,14 @@ enum Part {
 
 impl Part {
     const COUNT: usize = 6;
+}
+
+/// What a response repeats, as text.
+impl fmt::Debug for ReplyHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.ends.last().map_or(0, |end| *end as usize);
+        f.write_str(&String::from_utf8_lossy(&self.lines[self.start as usize..last]))
+    }
 }
 
 /// What is needed of a request that has just come in order to answer it.

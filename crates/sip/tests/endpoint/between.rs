@@ -210,6 +210,32 @@ fn a_refresh_re_invite_that_crosses_the_end_leaves_nothing_behind() {
     }
 }
 
+/// Seam 5: states from which the same input makes other octets look different.
+#[test]
+fn what_an_update_that_waits_will_be_answered_shows_in_the_canonical_view() {
+    let views = ["", ";x=1"].map(|parameter| {
+        let mut wire = Wire::with(configure);
+        wire.invite();
+        let invite = wire.one();
+        wire.receive(&response(&invite, 200, "p1", &format!("{CONTACT}{TIMED}")));
+        let mut update = Request {
+            from_tag: "p1".into(),
+            to_tag: from_tag(&invite),
+            call_id: text(&invite, Name::CallId).into(),
+            body: OFFER.into(),
+            ..Request::invite("update").follow("UPDATE")
+        };
+        update.via += parameter;
+        wire.receive(&update.with("Content-Type: application/sdp\r\n").with(CONTACT).text());
+        wire.sent();
+        let view = wire.endpoint.canonical(sip::Instant::at(wire.now), &[sip::Owner::default()]);
+        assert!(!wire.events().is_empty());
+        wire.finish_unread();
+        view
+    });
+    assert_ne!(views[0], views[1]);
+}
+
 /// What is known of a story of attempts.
 #[derive(Default)]
 struct Seen {
