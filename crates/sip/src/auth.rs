@@ -56,23 +56,30 @@ struct Answer {
 }
 
 impl Authentication {
-    /// Takes what a 401 or 407 asks for. Whether another attempt makes sense: if not, nothing has changed.
+    /// Takes what a 401 or 407 to `request` asks for. Whether another attempt makes sense: if not, nothing has changed.
     ///
-    /// It does not if a realm refuses what was computed for it and does not say that only the nonce was stale
+    /// It does not if a realm refuses what `request` carried for it and does not say that only the nonce was stale
     /// (RFC 3261 §22.2: credentials that were just rejected are not tried again), or if there is nothing new to say.
     pub fn accept(
         &mut self,
+        request: &Message,
         response: &Message,
         credentials: &[Credentials],
         identifiers: &mut Identifiers,
     ) -> bool {
         let challenges = challenges(response);
-        if challenges.iter().any(|challenge| self.was_refused(challenge)) {
+        if challenges.iter().any(|challenge| self.was_refused(request, challenge)) {
             return false;
         }
         let mut is_new = false;
         for challenge in challenges {
             let place = self.place_of(&challenge);
+            let is_answered =
+                place.is_some_and(|place| self.answers[place].challenge.nonce == challenge.nonce);
+            if is_answered && !challenge.is_stale {
+                is_new = true; // another request was asked the same in the meantime: the count goes on
+                continue;
+            }
             let Some(credentials) = credentials.iter().find(|each| each.fit(&challenge.realm)) else {
                 continue;
             };
@@ -119,12 +126,13 @@ impl Authentication {
         })
     }
 
-    /// Whether `challenge` says that what was sent for its realm is wrong. Credentials that were good for an earlier
-    /// request may meet a server that forgot the nonce and does not say so: those are computed once more.
-    fn was_refused(&self, challenge: &Challenge) -> bool {
+    /// Whether `challenge` says that what `request` carried for its realm is wrong: it says nothing of an answer that
+    /// another request brought about in the meantime. Credentials that were good for an earlier request may meet a server
+    /// that forgot the nonce and does not say so: those are computed once more.
+    fn was_refused(&self, request: &Message, challenge: &Challenge) -> bool {
         self.place_of(challenge).map(|place| &self.answers[place]).is_some_and(|answer| {
             let is_same = answer.challenge.nonce == challenge.nonce;
-            !challenge.is_stale && answer.count > 0 && (is_same || !answer.is_proven)
+            !challenge.is_stale && answer.stands_in(request) && (is_same || !answer.is_proven)
         })
     }
 }
@@ -137,6 +145,14 @@ impl Credentials {
 }
 
 impl Answer {
+    /// Whether `request` carries this nonce.
+    fn stands_in(&self, request: &Message) -> bool {
+        let mut nonce = b"nonce=".to_vec();
+        quote(&mut nonce, &self.challenge.nonce);
+        let has = |line: &[u8]| line.windows(nonce.len()).any(|part| part == nonce);
+        request.values(self.challenge.answer).any(has)
+    }
+
     /// The value of Authorization or Proxy-Authorization (RFC 7616 §3.4).
     fn write(&self, method: Method, uri: &[u8], body: &[u8]) -> Bytes {
         let Self { challenge, credentials, cnonce, count, .. } = self;

@@ -141,10 +141,21 @@ fn challenged(lines: &[&str]) -> Message {
     Message::parse(Bytes::from(text + "Content-Length: 0\r\n\r\n")).unwrap()
 }
 
+/// A request with these header lines.
+fn carrying(lines: &[(Name, String)]) -> Message {
+    let mut text =
+        "INVITE sip:ben@example.com;x=1 SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\n".to_owned();
+    for (name, value) in lines {
+        let _ = write!(text, "{name}: {value}\r\n");
+    }
+    Message::parse(Bytes::from(text + "Content-Length: 0\r\n\r\n")).unwrap()
+}
+
 /// What is answered to these header lines, in order.
 fn answers(lines: &[&str]) -> Vec<(Name, String)> {
     let mut authentication = Authentication::default();
-    let accepted = authentication.accept(&challenged(lines), &credentials(None), &mut identifiers());
+    let (request, response) = (carrying(&[]), challenged(lines));
+    let accepted = authentication.accept(&request, &response, &credentials(None), &mut identifiers());
     let lines = texts(&mut authentication);
     assert_eq!(accepted, !lines.is_empty());
     lines
@@ -273,7 +284,7 @@ fn each_realm_gets_its_credentials() {
 fn credentials_are_shown_to_their_realm_only() {
     let response = challenged(&["WWW-Authenticate: Digest realm=\"r\", nonce=\"n\""]);
     let accept = |credentials: &[Credentials]| {
-        Authentication::default().accept(&response, credentials, &mut identifiers())
+        Authentication::default().accept(&carrying(&[]), &response, credentials, &mut identifiers())
     };
     assert!(accept(&credentials(Some("r"))) && accept(&credentials(None)));
     assert!(!accept(&credentials(Some("R"))) && !accept(&[]));
@@ -297,12 +308,16 @@ fn the_nonce_count_belongs_to_the_nonce() {
         let value = |name| parameter(&lines[0].1, name).unwrap().to_owned();
         (value("nonce"), value("nc"), value("cnonce"))
     };
-    assert!(authentication.accept(&line("1", false), &credentials, &mut identifiers));
+    let request = carrying(&[]);
+    assert!(authentication.accept(&request, &line("1", false), &credentials, &mut identifiers));
     let first = next(&mut authentication);
     let second = next(&mut authentication);
     assert_eq!((&first.1[..], &second.1[..]), ("00000001", "00000002"));
     assert_eq!(first.2, second.2, "one cnonce a nonce");
-    assert!(authentication.accept(&line("2", true), &credentials, &mut identifiers));
+    // Another request was asked the same.
+    assert!(authentication.accept(&request, &line("1", false), &credentials, &mut identifiers));
+    assert_eq!(next(&mut authentication).1, "00000003");
+    assert!(authentication.accept(&request, &line("2", true), &credentials, &mut identifiers));
     let third = next(&mut authentication);
     assert_eq!((&third.0[..], &third.1[..]), ("\"2\"", "00000001"));
     assert_ne!(third.2, second.2);
@@ -316,26 +331,26 @@ fn credentials_are_refused_once_and_for_all() {
     };
     let (credentials, mut identifiers) = (credentials(None), identifiers());
     let mut authentication = Authentication::default();
-    let mut accept = |authentication: &mut Authentication, response: &Message| {
-        authentication.accept(response, &credentials, &mut identifiers)
+    let mut accept = |authentication: &mut Authentication, request: &Message, response: &Message| {
+        authentication.accept(request, response, &credentials, &mut identifiers)
     };
-    assert!(accept(&mut authentication, &line("1", "")));
-    texts(&mut authentication);
+    assert!(accept(&mut authentication, &carrying(&[]), &line("1", "")));
+    let first = carrying(&texts(&mut authentication));
     let before = authentication.clone();
-    assert!(!accept(&mut authentication, &line("1", "")));
-    assert!(
-        !accept(&mut authentication, &line("2", ""))
-            && !accept(&mut authentication, &line("2", ", stale=no"))
-    );
+    for refusal in [line("1", ""), line("2", ""), line("2", ", stale=no")] {
+        assert!(!accept(&mut authentication, &first, &refusal));
+    }
     assert_eq!(authentication, before, "nothing has changed");
-    assert!(accept(&mut authentication, &line("2", ", stale=\"TRUE\"")));
-    texts(&mut authentication);
+    assert!(accept(&mut authentication, &first, &line("2", ", stale=\"TRUE\"")));
+    let second = carrying(&texts(&mut authentication));
     // Proven credentials meet a server that forgot its nonce: once more, and no more.
     authentication.prove();
-    assert!(!accept(&mut authentication, &line("2", "")));
-    assert!(accept(&mut authentication, &line("3", "")));
-    texts(&mut authentication);
-    assert!(!accept(&mut authentication, &line("4", "")));
+    assert!(!accept(&mut authentication, &second, &line("2", "")));
+    assert!(accept(&mut authentication, &second, &line("3", "")));
+    let third = carrying(&texts(&mut authentication));
+    assert!(!accept(&mut authentication, &third, &line("4", "")));
+    // The same to a request that left before: it says nothing of the last credentials.
+    assert!(accept(&mut authentication, &second, &line("4", "")));
 }
 
 /// A peer cannot make us read or keep more than a little, nor break a line of ours.

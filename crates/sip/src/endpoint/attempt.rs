@@ -256,8 +256,8 @@ impl Endpoint {
         match cause {
             Cause::Answered(response) if matches!(response.status(), Some(401 | 407)) => {
                 let mut authentication = std::mem::take(self.authentication(owner)?);
-                let is_answered =
-                    authentication.accept(response, &self.config.credentials, &mut self.identifiers);
+                let (credentials, identifiers) = (&self.config.credentials, &mut self.identifiers);
+                let is_answered = authentication.accept(request, response, credentials, identifiers);
                 *self.authentication(owner)? = authentication;
                 if !is_answered {
                     return None;

@@ -86,6 +86,36 @@ fn a_challenged_prack_leaves_again_though_the_invite_has_no_final_response() {
     wire.finish();
 }
 
+/// C40, RFC 3261 §22.2: each dialog is left, though the BYEs are challenged at once and with different nonces: what refuses one
+/// of them says nothing of credentials that it did not carry.
+#[test]
+fn every_bye_is_sent_again_when_all_are_challenged_at_once() {
+    for nonces in [["n1", "n2"], ["n1", "n1"]] {
+        let mut wire = Wire::with(configure);
+        let session = wire.invite();
+        let invite = wire.one();
+        wire.answer(&invite, 100, "");
+        wire.cancel(session).unwrap();
+        wire.answer(&invite, 200, "p1");
+        wire.answer(&invite, 200, "p2");
+        let byes: Vec<_> = wire.sent().into_iter().filter(|message| message.is(Method::Bye)).collect();
+        assert_eq!(byes.len(), 2);
+        let mut counts = BTreeSet::new();
+        for (bye, nonce) in byes.iter().zip(nonces) {
+            wire.receive(&response(bye, 401, "", &asked(nonce)));
+            let again = wire.one();
+            assert_eq!((word(&again), to_tag(&again)), ("BYE".into(), to_tag(bye)));
+            let line = text(&again, Name::Authorization).to_owned();
+            assert!(line.contains(&format!("nonce=\"{nonce}\"")));
+            let count = line.split("nc=").nth(1).unwrap()[..8].to_owned();
+            assert!(counts.insert((nonce, count)), "RFC 7616 §3.4: each use of a nonce has its count");
+            wire.receive(&response(&again, 401, "", &asked("n9")));
+            assert_eq!(wire.words(), [""; 0], "those were refused");
+        }
+        wire.finish();
+    }
+}
+
 /// RFC 4028 §6: 422 is an answer to what may set a session timer.
 #[test]
 fn a_422_to_a_bye_is_its_end() {
