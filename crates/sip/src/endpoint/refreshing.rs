@@ -92,11 +92,16 @@ impl Endpoint {
 
     pub(super) fn handle_session_timer(&mut self, id: SessionId) {
         let now = self.now;
-        let Some(timer) = self.session(id).and_then(|session| session.session_timer.as_mut()) else { return };
-        match timer.handle_timeout(now) {
-            Action::Nothing => {}
-            Action::Refresh => self.refresh(id),
-            Action::Leave => self.lose(id, None), // §10
+        let Some(session) = self.session(id) else { return };
+        let Some(timer) = &mut session.session_timer else { return };
+        match (timer.handle_timeout(now), session.unacknowledged()) {
+            (Action::Nothing, _) => {}
+            (Action::Refresh, _) => self.refresh(id),
+            (Action::Leave, None) => self.lose(id, None), // §10
+            (Action::Leave, Some(incoming)) => {
+                incoming.usage.leave(); // RFC 3261 §15: after the ACK
+                session.session_timer = None;
+            }
         }
     }
 
@@ -172,6 +177,9 @@ impl Endpoint {
 
     /// The peer does not know the session any more, or is not there (RFC 3261 §12.2.1.2).
     pub(super) fn lose(&mut self, id: SessionId, status: Option<u16>) {
+        if let Some(incoming) = self.session(id).and_then(Session::unacknowledged) {
+            incoming.usage.finish();
+        }
         self.leave_dialog(id, &Vec::new());
         self.end(id, End::Lost, Party::Remote, status, None);
     }

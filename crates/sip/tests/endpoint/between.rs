@@ -240,6 +240,53 @@ fn a_refresh_re_invite_that_crosses_the_end_leaves_nothing_behind() {
     }
 }
 
+/// RFC 3261 §15, I5: with the T1 of the IMS (2 s) the session timer is shorter than the wait for the ACK.
+#[test]
+fn a_session_that_expires_before_its_ack_came_is_left_once_and_after_the_wait() {
+    let mut wire = Wire::with(|config| {
+        configure(config);
+        config.timers.t1 = Duration::from_secs(2);
+        config.timers.t2 = Duration::from_secs(16);
+    });
+    wire.receive(&Request::invite("inv").with("Supported: timer\r\nSession-Expires: 90\r\n").text());
+    let session = wire.invited();
+    wire.accept(session).unwrap();
+    wire.advance(Duration::from_secs(127));
+    assert!(!wire.words().contains(&"BYE".to_owned()));
+    wire.advance(Duration::from_secs(10));
+    assert_eq!(wire.log().iter().filter(|sent| sent.message.is(Method::Bye)).count(), 3, "copies of one");
+    wire.advance(Duration::from_secs(120));
+    let branches: BTreeSet<_> = wire.sent().iter().map(branch).collect();
+    assert_eq!(branches.len(), 1, "I5");
+    assert!(wire.ended().is_some());
+    wire.finish();
+}
+
+/// I5: the peer does not know the session any more while its re-INVITE waits for the ACK.
+#[test]
+fn a_session_that_is_lost_while_an_ack_is_missing_is_left_once() {
+    let (mut wire, session) = established();
+    wire.advance(Duration::from_secs(45));
+    let update = wire.one();
+    let offer = Request {
+        from_tag: "p1".into(),
+        to_tag: from_tag(&update),
+        call_id: text(&update, Name::CallId).into(),
+        ..Request::invite("offer")
+    };
+    wire.receive(&offer.text());
+    wire.accept(session).unwrap();
+    assert_eq!(wire.words(), ["200 INVITE"]);
+    wire.receive(&response(&update, 481, "p1", ""));
+    assert_eq!(wire.words(), ["BYE"]);
+    wire.advance(T1_64);
+    let sent = wire.sent();
+    let byes: BTreeSet<_> = sent.iter().filter(|message| message.is(Method::Bye)).map(branch).collect();
+    assert_eq!(byes.len(), 1, "I5");
+    assert!(sent.iter().all(|message| message.is(Method::Bye)), "the 2xx is not sent again");
+    wire.finish();
+}
+
 /// Seam 5: states from which the same input makes other octets look different.
 #[test]
 fn what_an_update_that_waits_will_be_answered_shows_in_the_canonical_view() {
