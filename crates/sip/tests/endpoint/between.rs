@@ -436,3 +436,118 @@ fn attempts_in_every_order_start_nothing_after_the_wish_and_leave_nobody_connect
         }
     }
 }
+
+/// I3, I5, I9 within a dialog: once it is left nothing of ours starts in it, and it is left by one BYE, whatever its changes,
+/// refreshes and challenges crossed.
+#[test]
+fn a_session_is_left_once_in_every_order() {
+    for seed in 0..4000 {
+        let mut dice = Dice(seed);
+        let is_inviter = dice.roll(2) == 0;
+        let lines = match dice.roll(2) {
+            0 => TIMED.to_owned(),
+            _ => TIMED.replace("Allow: UPDATE", "Allow: INVITE"),
+        };
+        let mut wire = Wire::with(configure);
+        let (session, call_id, ours);
+        if is_inviter {
+            session = wire.invite();
+            let invite = wire.one();
+            wire.receive(&response(&invite, 200, "b1", &format!("{CONTACT}{lines}")));
+            (call_id, ours) = (text(&invite, Name::CallId).to_owned(), from_tag(&invite));
+        } else {
+            let invite = Request::invite("inv").with(&lines.replace("Require: timer\r\n", ""));
+            wire.receive(&invite.text());
+            session = wire.invited();
+            wire.accept(session).unwrap();
+            (call_id, ours) = (invite.call_id, to_tag(&wire.one()).unwrap());
+        }
+        wire.sent();
+        let (mut open, mut known) = (Vec::<Message>::new(), BTreeSet::new());
+        let (mut byes, mut challenged, mut is_left) = (0, 0, false);
+        for number in 7..27 {
+            let peers = |method: &'static str, branch: &str, number: u32| Request {
+                call_id: call_id.clone(),
+                to_tag: ours.clone(),
+                number,
+                method,
+                body: String::new(),
+                lines: format!("{CONTACT}{lines}").replace("Require: timer\r\n", ""),
+                ..Request::invite(branch)
+            };
+            let described = |request: Request| Request {
+                body: OFFER.into(),
+                ..request.with("Content-Type: application/sdp\r\n")
+            };
+            if number == 7 && dice.roll(4) > 0 {
+                wire.receive(&peers("ACK", "a0", 7).text());
+            }
+            match dice.roll(14) {
+                0 => drop(wire.modify(session)),
+                1 => drop(wire.cancel(session)),
+                2 if dice.roll(4) == 0 => drop(wire.leave(session)),
+                3 => {
+                    wire.receive(&described(peers("INVITE", &format!("i{number}"), number + 1)).text());
+                    if dice.roll(3) > 0 {
+                        let _ = wire.accept(session);
+                    }
+                }
+                4 => wire.receive(&described(peers("UPDATE", &format!("u{number}"), number + 1)).text()),
+                5 => wire.receive(&peers("UPDATE", &format!("u{number}"), number + 1).text()),
+                6 => {
+                    let back = u32::try_from(dice.roll(3)).unwrap();
+                    wire.receive(&peers("ACK", &format!("a{number}"), number - back).text());
+                }
+                7 if dice.roll(6) == 0 => {
+                    wire.receive(&peers("BYE", &format!("b{number}"), number + 1).text())
+                }
+                8 => drop(wire.accept(session)),
+                9 if dice.roll(2) == 0 => drop(wire.refuse(session, 488)),
+                10 => wire.advance(ms([300, 5000, 33_000, 46_000][usize::try_from(dice.roll(4)).unwrap()])),
+                _ if !open.is_empty() => {
+                    let place = usize::try_from(dice.roll(open.len() as u64)).unwrap();
+                    let statuses = [100, 183, 200, 200, 401, 401, 422, 408, 481, 491, 503];
+                    let status = statuses[usize::try_from(dice.roll(11)).unwrap()];
+                    let request = match status {
+                        100 | 183 => open[place].clone(),
+                        _ => open.remove(place),
+                    };
+                    challenged += usize::from(status == 401 && request.is(Method::Bye));
+                    let more = match status {
+                        183 => RELIABLE.to_owned(),
+                        401 => asked(&format!("n{number}")),
+                        422 => format!("Min-SE: {}\r\n", 100 + number),
+                        _ => lines.clone(),
+                    };
+                    wire.receive(&response(&request, status, "b1", &format!("{CONTACT}{more}")));
+                }
+                _ => {}
+            }
+            let was_left = is_left || byes > 0;
+            is_left |= wire.events().iter().any(|event| matches!(event, Event::Ended { .. }));
+            for message in wire.sent() {
+                let Some(method) = message.method().filter(|method| *method != Method::Ack) else { continue };
+                if !known.insert((branch(&message), method.as_str())) {
+                    continue;
+                }
+                let starts = matches!(method, Method::Invite | Method::Update);
+                assert!(!starts || !was_left, "I3, seed {seed}: {message:?}");
+                byes += usize::from(method == Method::Bye);
+                assert!(byes <= 1 + challenged, "I5, seed {seed}");
+                if method != Method::Cancel {
+                    open.push(message);
+                }
+            }
+        }
+        for _ in 0..2 {
+            let _ = wire.refuse(session, 480);
+            let _ = wire.leave(session);
+        }
+        let last = wire.finish();
+        let is_new = |message: &&Message| {
+            message.is(Method::Bye) && !known.contains(&(branch(message), Method::Bye.as_str()))
+        };
+        let last: BTreeSet<_> = last.iter().filter(is_new).map(branch).collect();
+        assert!(byes + last.len() <= 1 + challenged, "I5, seed {seed}");
+    }
+}
