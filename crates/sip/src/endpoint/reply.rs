@@ -1,13 +1,11 @@
 //! Responses: RFC 3261 §8.2.6 and §18.2, RFC 3581.
 
 use std::fmt;
-use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
 use super::face::Headers;
-use super::way::Text;
 use crate::message::{Body, Essentials, Fault, Name, Writer, ip_address};
 use crate::transport::Path;
 
@@ -77,8 +75,7 @@ impl Received {
         };
         part(Part::Via, &|writer| match &via {
             Some(via) => {
-                let top = amended(request.via_text(), path.remote, ip_address(via.host), wants_port);
-                writer.line(Name::Via, &top);
+                write_amended(writer, request.via_text(), path.remote, ip_address(via.host), wants_port);
                 for via in request.items(Name::Via).skip(1) {
                     writer.line(Name::Via, via);
                 }
@@ -193,26 +190,40 @@ impl<'a> Extra<'a> {
 }
 
 /// The topmost Via with what the receiver knows: §18.2.1, RFC 3581 §4.
-fn amended(via: &[u8], from: SocketAddr, sent_by: Option<std::net::IpAddr>, wants_port: bool) -> Text {
+fn write_amended(
+    writer: &mut Writer<'_>,
+    via: &[u8],
+    from: SocketAddr,
+    sent_by: Option<IpAddr>,
+    wants_port: bool,
+) {
     let mut parts = crate::message::scan::split(via, b';');
-    let mut top = Text::from_slice(parts.next().unwrap_or_default());
+    writer.copied(b"Via: ").copied(parts.next().unwrap_or_default());
     for parameter in parts {
         let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
         let name = crate::message::scan::trim(name);
         let ours =
             name.eq_ignore_ascii_case(b"received") || (wants_port && name.eq_ignore_ascii_case(b"rport"));
         if !ours {
-            top.push(b';');
-            top.extend_from_slice(parameter);
+            writer.copied(b";").copied(parameter);
         }
     }
     if wants_port || sent_by != Some(from.ip()) {
-        let _ = write!(top, ";received={}", from.ip());
+        match from.ip() {
+            IpAddr::V4(ip) => {
+                for (octet, before) in ip.octets().into_iter().zip([&b";received="[..], b".", b".", b"."]) {
+                    writer.copied(before).number(octet.into());
+                }
+            }
+            IpAddr::V6(ip) => {
+                writer.copied(b";received=").copied(ip.to_string().as_bytes());
+            }
+        }
     }
     if wants_port {
-        let _ = write!(top, ";rport={}", from.port());
+        writer.copied(b";rport=").number(from.port().into());
     }
-    top
+    writer.copied(b"\r\n");
 }
 
 #[cfg(test)]

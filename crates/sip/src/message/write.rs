@@ -96,7 +96,8 @@ impl<'a> Writer<'a> {
         self
     }
 
-    fn number(&mut self, number: usize) -> &mut Self {
+    /// Writes a number.
+    pub(crate) fn number(&mut self, number: usize) -> &mut Self {
         let mut digits = [0; usize::MAX.ilog10() as usize + 1];
         let (mut rest, mut at) = (number, digits.len());
         loop {
