@@ -102,7 +102,7 @@ impl Pair {
 }
 
 /// Both sides: 6 messages, from the INVITE to the ACK of the 487, and every timer that they armed.
-#[divan::bench(args = [0, 1_000, 10_000, 100_000], sample_count = 20, sample_size = 500)]
+#[divan::bench(args = [0, 1_000, 10_000, 100_000, 1_000_000], sample_count = 20, sample_size = 500)]
 fn cancelled_call_beside(bencher: Bencher, ringing: usize) {
     let mut pair = Pair::ringing(ringing);
     bencher.bench_local(|| {

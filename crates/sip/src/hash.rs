@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use siphasher::sip128::SipHasher24;
-use smallvec::SmallVec;
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// The secret under which an endpoint hashes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,13 +20,12 @@ impl Keyed {
 
     /// The key of these parts. Lengths are hashed too: ("ab", "c") and ("a", "bc") differ.
     pub fn key(&self, parts: &[&[u8]]) -> Key {
-        // In one piece: a hasher is slow with small ones.
-        let mut text: SmallVec<[u8; 256]> = SmallVec::new();
+        let mut hasher = SipHasher24::new_with_key(&self.0);
         for part in parts {
-            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            text.extend_from_slice(part);
+            hasher.write_usize(part.len());
+            hasher.write(part);
         }
-        let hash = SipHasher24::new_with_key(&self.0).hash(&text);
+        let hash = hasher.finish128();
         Key { high: hash.h2, low: hash.h1 }
     }
 }
