@@ -296,6 +296,11 @@ impl Client {
         self.sessions.is_empty() && self.endpoint.is_empty()
     }
 
+    /// Whether nothing is waited for any more: see [`Endpoint::is_settled`].
+    pub fn is_settled(&self) -> bool {
+        self.sessions.is_empty() && self.endpoint.is_settled()
+    }
+
     /// The canonical view at `now`, for exploration: see [`Endpoint::canonical`].
     pub fn canonical(&self, now: Instant, owners: &[sip::Owner]) -> sip::Canonical {
         let sessions: Vec<_> =

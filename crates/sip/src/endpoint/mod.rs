@@ -181,6 +181,13 @@ impl Endpoint {
             && self.wheel.is_empty()
     }
 
+    /// Whether nothing is waited for any more: what is left of transactions meets copies of what was settled. Until then
+    /// somebody may ring, or hold a session that nobody else has.
+    pub fn is_settled(&self) -> bool {
+        let is_over = self.sessions.iter().all(|(_, session)| session.state == State::Over);
+        is_over && self.transactions.iter().all(|(_, transaction)| transaction.is_settled())
+    }
+
     fn handle_command(&mut self, command: Command) -> Result<Option<SessionId>, Misuse> {
         match command {
             Command::Invite(invite) => return self.invite(*invite).map(Some),

@@ -79,6 +79,42 @@ impl Owner {
     }
 }
 
+impl Transaction {
+    /// Whether nothing is waited for any more: what still comes is a copy of what was settled.
+    pub(super) fn is_settled(&self) -> bool {
+        match &self.machine {
+            Machine::InviteClient { machine, .. } => match machine.state() {
+                // Abandoned: a late 2xx must be left.
+                invite_client::State::Calling { .. }
+                | invite_client::State::Proceeding
+                | invite_client::State::Abandoned { .. } => false,
+                invite_client::State::Accepted { .. }
+                | invite_client::State::Completed { .. }
+                | invite_client::State::Terminated => true,
+            },
+            Machine::InviteServer { machine, .. } => match machine.state() {
+                invite_server::State::Proceeding { .. } | invite_server::State::Completed { .. } => false,
+                invite_server::State::Accepted { .. }
+                | invite_server::State::Confirmed { .. }
+                | invite_server::State::Absorbing { .. }
+                | invite_server::State::Terminated => true,
+            },
+            Machine::Client(machine) => match self.owner {
+                // A BYE is sent until it is answered. The answer to a CANCEL proves nothing.
+                Owner::Leaving(_) | Owner::Declining(_) => {
+                    matches!(machine.state(), client::State::Completed { .. } | client::State::Terminated)
+                }
+                Owner::Invite(_)
+                | Owner::Refreshing(_)
+                | Owner::Acknowledging(_)
+                | Owner::Request(_)
+                | Owner::Nobody => true,
+            },
+            Machine::Server { .. } => true,
+        }
+    }
+}
+
 impl Machine {
     pub(super) fn is_terminated(&self) -> bool {
         match self {

@@ -147,6 +147,11 @@ impl Driver {
         self.client.config().sip.timers.t1
     }
 
+    /// Whether nothing is waited for any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.client.is_settled()
+    }
+
     /// Whether nothing remains of any session.
     pub(crate) fn is_empty(&self) -> bool {
         self.client.is_empty()

@@ -17,6 +17,17 @@ fn a_200_that_crosses_the_cancel_is_acknowledged_and_left() {
     });
 }
 
+/// T4, C38, timer E: the BYE is sent until it is answered, although the user was told the end long ago.
+#[test]
+fn a_bye_behind_a_crossing_200_is_sent_until_it_is_answered() {
+    let play =
+        Play::new("ben_hears_the_third_bye").counting_copies().t1(100).with(&["--cancel-after", "50ms"]);
+    let Some(played) = play.run() else { return };
+    assert_eq!(played.end(), ("cancelled", "local", Some(200)));
+    assert_eq!(played.all("BYE").len(), 3);
+    played.check_leaving();
+}
+
 /// T5, R4: no retry, and the 200 to the CANCEL proves nothing.
 #[test]
 fn a_486_that_crosses_the_cancel_is_the_end() {

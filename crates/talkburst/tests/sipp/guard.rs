@@ -1,4 +1,4 @@
-//! The other side falls silent: R7, R8, and timers B, F, H and L.
+//! The other side falls silent: T7, R7, R8, and timers B, F, H and L.
 
 use crate::harness::{Play, T1, Transport, side_by_side};
 
@@ -23,6 +23,17 @@ fn a_cancel_that_is_answered_and_an_invite_that_never_is_end_after_64_t1() {
         }
     };
     side_by_side(&[&|| silent(Transport::Udp), &|| silent(Transport::Tcp)]);
+}
+
+/// T7, I5: and whoever accepts after that is left.
+#[test]
+fn a_200_that_comes_after_the_guard_is_acknowledged_and_left() {
+    let play = Play::new("ben_accepts_after_the_guard").with(&["--cancel-after", "50ms"]);
+    let Some(played) = play.run() else { return };
+    assert_eq!(played.end(), ("cancelled", "local", None));
+    assert_guard(played.seconds("cancelling", "ended"));
+    assert_eq!(played.sent(), ["INVITE", "CANCEL", "ACK", "BYE"]);
+    played.check_leaving();
 }
 
 /// R7, timer F: the CANCEL is sent again and again, until its own transaction and the guard end.

@@ -7,6 +7,7 @@ use poc::answer_state::AnswerState;
 use poc::client::Role;
 use poc::{AnswerMode, Event, Outcome};
 use sip::transport::Target;
+use sip::usage::End;
 use sip::{Duration, Instant, Misuse, SessionId};
 use tokio::task::JoinSet;
 
@@ -36,6 +37,8 @@ pub(crate) struct Play {
     /// When the ladder of the last session is shown: its last messages come after its end.
     ladder_at: Option<Instant>,
     linger: Duration,
+    /// Whether a peer may have heard of a session of ours.
+    is_heard: bool,
     locator: Arc<Locator>,
     /// Look-ups of next hops within sessions.
     lookups: JoinSet<Lookup>,
@@ -103,6 +106,7 @@ impl Play {
             finished: VecDeque::new(),
             ladder_at: None,
             linger,
+            is_heard: false,
             locator,
             lookups: JoinSet::new(),
             is_closing: false,
@@ -179,9 +183,14 @@ impl Play {
         self.finished.pop_front()
     }
 
-    /// Waits a little for last messages, closes everything, and tells what could not be told or written.
+    /// Waits until nobody rings or holds a session because of us, and a little for last messages; closes everything, and
+    /// tells what could not be told or written.
     pub(crate) async fn finish(mut self) -> Result<(), Failure> {
         self.take_no_more();
+        // digest I5: a 2xx that comes after the guard is left, and a BYE is sent until it is answered.
+        while self.is_heard && !self.is_interrupted && !self.driver.is_settled() {
+            self.step_until(None).await?;
+        }
         let until = self.clock.now() + self.linger;
         while !self.is_interrupted && !self.driver.is_empty() && self.clock.now() < until {
             self.step_until(Some(until)).await?;
@@ -346,6 +355,7 @@ impl Play {
                 self.voice.tell(now, &Told::Ended(Ended::new(current.number, outcome)));
                 self.scheduled.clear();
                 self.ladder_at = Some(now + self.linger);
+                self.is_heard |= outcome.end != End::TransportFailed;
                 self.finished
                     .push_back(Finished { outcome: outcome.clone(), was_unwanted: current.is_unwanted });
             }
