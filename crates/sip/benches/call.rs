@@ -38,8 +38,8 @@ impl Pair {
         pair
     }
 
-    /// An INVITE, and a 180 back.
-    fn invite(&mut self) -> SessionId {
+    /// An INVITE, and a 180 back. Returns the session as each side knows it.
+    fn invite(&mut self) -> [SessionId; 2] {
         let invite = Invite {
             targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
             uri: Bytes::from_static(b"sip:ben@poc.example"),
@@ -54,14 +54,16 @@ impl Pair {
         let command = Input::Command(Command::Invite(Box::new(invite)));
         let session = self.inviter.handle_input(self.now, command).expect("well-formed").expect("a session");
         self.exchange();
+        let mut invited = None;
         while let Some(event) = self.invited.poll_event() {
             if let Event::Invited { session, .. } = event {
                 let ring = Command::Progress { session, status: 180, headers: Vec::new(), body: None };
                 self.invited.handle_input(self.now, Input::Command(ring)).expect("just invited");
+                invited = Some(session);
             }
         }
         self.exchange();
-        session
+        [session, invited.expect("the INVITE has arrived")]
     }
 
     /// CANCEL, 200, 487, ACK.
@@ -101,12 +103,25 @@ impl Pair {
     }
 }
 
+/// The 180 of a call that rings, said again: the response is put together from what was kept of the INVITE.
+#[divan::bench(sample_count = 50, sample_size = 1000)]
+fn response_to_a_kept_request(bencher: Bencher) {
+    let mut pair = Pair::ringing(0);
+    let [_, invited] = pair.invite();
+    bencher.bench_local(|| {
+        let ring =
+            Command::Progress { session: black_box(invited), status: 180, headers: Vec::new(), body: None };
+        pair.invited.handle_input(pair.now, Input::Command(ring)).expect("it rings");
+        pair.invited.poll_transmit()
+    });
+}
+
 /// Both sides: 6 messages, from the INVITE to the ACK of the 487, and every timer that they armed.
 #[divan::bench(args = [0, 1_000, 10_000, 100_000, 1_000_000], sample_count = 20, sample_size = 500)]
 fn cancelled_call_beside(bencher: Bencher, ringing: usize) {
     let mut pair = Pair::ringing(ringing);
     bencher.bench_local(|| {
-        let session = pair.invite();
+        let [session, _] = pair.invite();
         pair.cancel(black_box(session));
         pair.pass(Duration::from_millis(20));
     });
