@@ -83,8 +83,7 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
         leave_after: settings.leave_after,
         ..Plan::default()
     };
-    let locator = Locator::new(&settings.nameservers);
-    let locator = Arc::new(locator.map_err(|error| Failure::Locate(error.to_string()))?);
+    let locator = Arc::new(Locator::new(&settings.nameservers)?);
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);
     play.listening();
     play.take_invitations();

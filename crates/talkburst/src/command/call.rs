@@ -16,7 +16,7 @@ use super::session::voice::{Ended, Told, Voice};
 use super::session::wishes::{Wish, Wishes};
 use super::{DONE, Failure};
 use crate::clock::Clock;
-use crate::locate::{LocateError, Locator};
+use crate::locate::Locator;
 
 /// Exit code: the network failed under the call.
 const NETWORK: u8 = 4;
@@ -69,8 +69,7 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
     if wishes.has_keys() {
         voice.story("           c cancel, l leave, q or Ctrl-C hang up and end");
     }
-    let failed = |error: LocateError| Failure::Locate(error.to_string());
-    let locator = Arc::new(Locator::new(&settings.nameservers).map_err(failed)?);
+    let locator = Arc::new(Locator::new(&settings.nameservers)?);
     let Some(targets) = locate(uri, &locator, &settings, &mut wishes).await? else {
         // Nothing has been sent, and nothing will be.
         voice.tell(clock.now(), &Told::Ended(Ended::before_the_invite(1)));
@@ -107,13 +106,12 @@ async fn locate(
     settings: &Settings,
     wishes: &mut Wishes,
 ) -> Result<Option<Vec<Target>>, Failure> {
-    let failed = |error: LocateError| Failure::Locate(error.to_string());
     let next_hop = settings.proxy.as_ref().map_or(uri, |proxy| &proxy.uri);
     let located = locator.locate(next_hop, settings.transport);
     tokio::pin!(located);
     loop {
         tokio::select! {
-            targets = &mut located => return targets.map(Some).map_err(failed),
+            targets = &mut located => return Ok(Some(targets?)),
             wish = wishes.next() => match wish {
                 Wish::Cancel | Wish::HangUp | Wish::Quit | Wish::Interrupt => return Ok(None),
                 Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer => {}

@@ -12,6 +12,8 @@ use std::{fmt, io};
 use clap::Subcommand;
 use sip::transport::Transport;
 
+use crate::locate::LocateError;
+
 /// What was typed.
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -63,7 +65,7 @@ pub(crate) enum Failure {
     /// The target cannot be reached from the address that is listened on.
     OtherFamily { listen: IpAddr, target: IpAddr },
     /// There is no next hop.
-    Locate(String),
+    Locate(LocateError),
     /// The client refused to begin.
     Refused(sip::Misuse),
 }
@@ -135,6 +137,12 @@ impl fmt::Display for Failure {
             Self::Locate(why) => write!(f, "failed to find the way: {why}"),
             Self::Refused(misuse) => write!(f, "failed to call: {misuse}"),
         }
+    }
+}
+
+impl From<LocateError> for Failure {
+    fn from(error: LocateError) -> Self {
+        Self::Locate(error)
     }
 }
 

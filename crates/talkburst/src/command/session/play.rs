@@ -149,9 +149,7 @@ impl Play {
         self.numbered += 1;
         let number = self.numbered;
         self.voice.tell(self.clock.now(), &Told::Calling { session: number, uri: uri.to_owned(), target });
-        self.driver
-            .recorder
-            .begin(&super::address::user_of(&format!("<{uri}>")).unwrap_or_else(|| "peer".to_owned()));
+        self.begin_ladder(&format!("<{uri}>"));
         self.begin(id, number, Role::Inviter);
         self.schedule(self.plan.hang_up_after, Wish::HangUp);
         self.tell_events().await;
@@ -240,8 +238,12 @@ impl Play {
 
     async fn wish(&mut self, wish: Wish) {
         match wish {
-            Wish::Answer => self.answer("answer", "answers", poc::Client::accept).await,
-            Wish::Refuse => self.answer("refuse", "refuses", poc::Client::refuse).await,
+            Wish::Answer => {
+                self.press("answer", "answers", poc::Client::accept).await;
+            }
+            Wish::Refuse => {
+                self.press("refuse", "refuses", poc::Client::refuse).await;
+            }
             Wish::Cancel => self.end("cancel", "cancels", poc::Client::cancel).await,
             Wish::Leave => self.end("leave", "leaves", poc::Client::leave).await,
             Wish::Reoffer => {
@@ -264,11 +266,6 @@ impl Play {
 
     async fn hang_up(&mut self) {
         self.end("hang up", "hangs up", poc::Client::hang_up).await;
-    }
-
-    /// A wish that answers an invitation.
-    async fn answer(&mut self, what: &str, does: &str, key: Key) {
-        self.press(what, does, key).await;
     }
 
     /// A wish after which the session is over, sooner or later.
@@ -380,8 +377,7 @@ impl Play {
         }
         self.show_ladder();
         let from = String::from_utf8_lossy(inviter).into_owned();
-        let name = super::address::user_of(&from).unwrap_or_else(|| "peer".to_owned());
-        self.driver.recorder.begin(&name);
+        self.begin_ladder(&from);
         self.driver.recorder.event(
             now,
             &Event::Invited {
@@ -404,6 +400,12 @@ impl Play {
             self.schedule(self.plan.answer_after, Wish::Answer);
             self.schedule(self.plan.refuse_after, Wish::Refuse);
         }
+    }
+
+    /// The ladder that begins shows the peer under the user name of its address.
+    fn begin_ladder(&mut self, address: &str) {
+        let name = super::address::user_of(address).unwrap_or_else(|| "peer".to_owned());
+        self.driver.recorder.begin(&name);
     }
 
     fn begin(&mut self, id: SessionId, number: u32, role: Role) {
