@@ -2,16 +2,19 @@
 #![warn(missing_docs)]
 
 pub mod auth;
+pub mod connection;
 pub mod dialog;
 mod endpoint;
 pub mod hash;
 pub mod identifier;
 pub mod message;
+pub mod reply;
 mod time;
 pub mod transaction;
 pub mod transport;
 pub mod usage;
-mod wheel;
+pub mod way;
+pub mod wheel;
 
 pub use auth::Credentials;
 pub use endpoint::{

@@ -13,7 +13,7 @@ const SLOTS: usize = 64;
 
 /// An armed deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TimerId(u32);
+pub struct TimerId(u32);
 
 #[derive(Clone, Debug)]
 struct Entry<K> {
@@ -38,7 +38,7 @@ const EMPTY: Slot = Slot { first: NONE, last: NONE };
 
 /// Armed deadlines, each with the key of its owner.
 #[derive(Clone, Debug)]
-pub(crate) struct Wheel<K> {
+pub struct Wheel<K> {
     /// Every tick up to and including this one has been taken.
     now: u64,
     entries: Slab<Entry<K>>,
@@ -51,12 +51,20 @@ fn tick_of(at: Instant) -> u64 {
     at.since_start().as_micros().div_ceil(1000) as u64
 }
 
+impl<K: Copy> Default for Wheel<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Copy> Wheel<K> {
-    pub(crate) fn new() -> Self {
+    /// A wheel on which nothing is armed.
+    pub fn new() -> Self {
         Self { now: 0, entries: Slab::new(), slots: vec![[EMPTY; SLOTS]; LEVELS], occupied: [0; LEVELS] }
     }
 
-    pub(crate) fn arm(&mut self, key: K, at: Instant) -> TimerId {
+    /// Arms a deadline at `at`, or just after the last moment given to [`Wheel::take`] if that is later.
+    pub fn arm(&mut self, key: K, at: Instant) -> TimerId {
         let tick = tick_of(at).max(self.now + 1);
         let entry = Entry { key, tick, place: (0, 0), previous: NONE, next: NONE };
         let id = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 deadlines");
@@ -64,19 +72,20 @@ impl<K: Copy> Wheel<K> {
         TimerId(id)
     }
 
-    pub(crate) fn disarm(&mut self, timer: TimerId) {
+    /// Disarms a deadline that has not been taken.
+    pub fn disarm(&mut self, timer: TimerId) {
         self.unlink(timer.0);
         self.entries.remove(timer.0 as usize);
     }
 
     /// A moment at or before the earliest deadline, and later than the last one given to [`Wheel::take`].
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<Instant> {
         let tick = (0..LEVELS).filter_map(|level| self.next_tick(level)).min()?;
         Some(Instant::at(Duration::from_millis(tick)))
     }
 
     /// Takes one key whose deadline has come by `at`, in order of deadline, then of arming. Call until `None`.
-    pub(crate) fn take(&mut self, at: Instant) -> Option<K> {
+    pub fn take(&mut self, at: Instant) -> Option<K> {
         let until = (at.since_start().as_micros() / 1000) as u64;
         loop {
             // The earliest; among equals the coarsest, so that its entries are in place before the finest is taken.
@@ -100,7 +109,8 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is armed.
+    pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::face::{check_body, check_headers};
-use super::reply::Received;
 use super::session::{Incoming, State};
 use super::*;
+use crate::reply::Received;
 use crate::transaction::key::Flow;
 use crate::usage::invite_server::{Action, InviteServer as Usage};
 use crate::usage::session_timer::Terms;

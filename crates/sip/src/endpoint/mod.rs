@@ -6,7 +6,6 @@
 mod asking;
 mod attempt;
 mod canonical;
-mod connection;
 mod face;
 mod invited;
 mod inviting;
@@ -14,7 +13,6 @@ mod leaving;
 mod modifying;
 mod refreshing;
 mod reliable;
-mod reply;
 mod request;
 mod session;
 mod transaction;
@@ -37,16 +35,15 @@ pub use face::{
 
 use self::asking::Waiting;
 use self::attempt::Cause;
-use self::connection::Connections;
-use self::reply::Extra;
 use self::session::{Outgoing, Session, State};
 use self::transaction::{Machine, Owner, Transaction};
-use self::way::Spelled;
 use crate::auth::Authentication;
+use crate::connection::Connections;
 use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
 use crate::identifier::{Identifier, Identifiers};
 use crate::message::{Body, Essentials, Fault, Message, Method, Name};
+use crate::reply::Extra;
 use crate::time::{Duration, Instant};
 use crate::transaction::client::{self, Client};
 use crate::transaction::invite_client::InviteClient;
@@ -57,6 +54,7 @@ use crate::transaction::{Outbox, invite_client, key};
 use crate::transport::{Frame, Path, Target, Transmit, Transport};
 use crate::usage::reliable::ReliableServer;
 use crate::usage::{End, Party};
+use crate::way::{Spelled, Text, listener_to};
 use crate::wheel::{TimerId, Wheel};
 
 /// The value of Allow: the methods that an [`Endpoint`] answers with something else than 405.
@@ -104,7 +102,7 @@ impl Endpoint {
         let keyed = Keyed::new(identifiers.key());
         Self {
             timers: Arc::new(config.timers),
-            spelled: Spelled::of(&config),
+            spelled: Spelled::of(&config.listeners, &config.contact_parameters),
             config,
             identifiers,
             keyed,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::reply::{Extra, Received};
 use super::*;
+use crate::reply::{Extra, Received};
 
 impl Endpoint {
     /// A request. An error is a fault in it that nobody has been told yet.

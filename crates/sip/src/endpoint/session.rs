@@ -5,12 +5,12 @@ use smallvec::SmallVec;
 
 use super::attempt::Further;
 use super::face::{Headers, SessionId};
-use super::reply::ReplyHead;
 use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::Key;
 use crate::identifier::Identifier;
 use crate::message::Body;
+use crate::reply::ReplyHead;
 use crate::time::{Duration, Instant};
 use crate::transport::Path;
 use crate::usage::invite_client::InviteClient;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::reply::Received;
 use super::session::{Asked, Incoming, Leg};
 use super::*;
+use crate::reply::Received;
 use crate::transaction::server;
 use crate::usage::reliable::ReliableServer;
 use crate::usage::session_timer::Terms;

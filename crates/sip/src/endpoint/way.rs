@@ -1,42 +1,7 @@
 //! Ways out: which listener, which transport, which connection, and what Via and Contact say of it. RFC 3261 §18.1.
 
-use std::net::SocketAddr;
-
 use super::session::State;
 use super::*;
-
-/// A header value that seldom needs the heap.
-pub(super) type Text = SmallVec<[u8; 128]>;
-
-/// What is the same in every Via and every Contact of a listener.
-#[derive(Clone, Debug)]
-pub(super) struct Spelled {
-    before_branch: Box<[u8]>,
-    behind_user: Box<[u8]>,
-}
-
-impl Spelled {
-    pub(super) fn of(config: &Config) -> Vec<Self> {
-        config.listeners.iter().map(|each| Self::new(each.transport, each.advertised, config)).collect()
-    }
-
-    /// `advertised` is the address at which peers reach the listener.
-    fn new(transport: Transport, advertised: SocketAddr, config: &Config) -> Self {
-        let parameter = match transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-            Transport::Ws => ";transport=ws",
-            Transport::Wss => ";transport=wss",
-        };
-        let before_branch = format!("SIP/2.0/{transport} {advertised};branch={}", Identifier::COOKIE);
-        let address = format!("@{advertised}{parameter}>");
-        Self {
-            before_branch: before_branch.into_bytes().into(),
-            behind_user: [address.as_bytes(), &config.contact_parameters].concat().into(),
-        }
-    }
-}
 
 impl Endpoint {
     /// Composes a request for `path`; or, if it is too long for a datagram, for TCP to the same peer (§18.1.1), with the
@@ -58,12 +23,7 @@ impl Endpoint {
     }
 
     pub(super) fn path_to(&mut self, target: Target) -> Result<Path, Misuse> {
-        let fits = |bind: &SocketAddr| bind.is_ipv4() == target.remote.is_ipv4();
-        let mut listeners = self.config.listeners.iter();
-        let listener = listeners
-            .find(|listener| listener.transport == target.transport && fits(&listener.bind))
-            .ok_or(Misuse::NoListener)?;
-        let local = listener.bind;
+        let local = listener_to(&self.config.listeners, &target).ok_or(Misuse::NoListener)?.bind;
         let connection = target
             .transport
             .is_reliable()
@@ -76,30 +36,18 @@ impl Endpoint {
         let mut listeners = self.config.listeners.iter();
         match listeners.position(|each| each.bind == path.local && each.transport == path.transport) {
             Some(place) => read(&self.spelled[place]),
-            None => read(&Spelled::new(path.transport, path.local, &self.config)),
+            None => read(&Spelled::new(path.transport, path.local, &self.config.contact_parameters)),
         }
     }
 
     /// A Via for a request of ours that goes along `path`.
     pub(super) fn via(&self, path: &Path, branch: &Identifier) -> Text {
-        self.spelled(path, |spelled| {
-            let mut via = Text::from_slice(&spelled.before_branch);
-            via.extend_from_slice(branch.as_bytes());
-            if !path.transport.is_reliable() {
-                via.extend_from_slice(b";rport"); // RFC 3581 §3
-            }
-            via
-        })
+        self.spelled(path, |spelled| spelled.via(branch))
     }
 
     /// Our Contact in a session whose messages go along `path`.
     pub(super) fn contact(&self, path: &Path, user: &Identifier) -> Text {
-        self.spelled(path, |spelled| {
-            let mut contact = Text::from_slice(b"<sip:");
-            contact.extend_from_slice(user.as_bytes());
-            contact.extend_from_slice(&spelled.behind_user);
-            contact
-        })
+        self.spelled(path, |spelled| spelled.contact(user))
     }
 
     /// Where a request within `dialog` goes: to the address that the dialog names, else the way of the INVITE.

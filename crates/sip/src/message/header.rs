@@ -15,7 +15,7 @@ pub struct Parameters<'a> {
 
 impl<'a> Parameters<'a> {
     /// Parameters without a leading semicolon.
-    pub(crate) fn new(text: &'a [u8]) -> Self {
+    pub fn new(text: &'a [u8]) -> Self {
         Self { text, separator: b';' }
     }
 
@@ -183,8 +183,9 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
+    /// Reads one Via value.
     #[inline]
-    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(text);
         cursor.skip_space();
         if !cursor.eat_all(b"SIP/2.0/") {
@@ -266,7 +267,7 @@ impl<'a> Valued<'a> {
     }
 
     /// Reads `value *( ";" parameter )`.
-    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(text);
         let value = scan::trim(cursor.take_while(|byte| byte != b';'));
         (!value.is_empty()).then_some(())?;

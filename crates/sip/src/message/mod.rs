@@ -9,7 +9,7 @@ mod essentials;
 mod header;
 mod marks;
 mod name;
-pub(crate) mod scan;
+pub mod scan;
 mod uri;
 mod validate;
 mod write;
@@ -25,8 +25,7 @@ pub use disposition::{Disposition, Handling};
 pub use essentials::Essentials;
 pub use header::{CSeq, Credentials, NameAddr, Parameters, RAck, Valued, Via};
 pub use name::{Method, Name};
-pub use uri::Uri;
-pub(crate) use uri::ip_address;
+pub use uri::{Uri, ip_address};
 pub(crate) use validate::{check as check_value, may_repeat};
 pub use write::{Body, Writer, reason_phrase};
 
@@ -484,7 +483,7 @@ fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, fou
 }
 
 /// Whether a CR or an LF stands in `text`.
-pub(crate) fn has_line_end(text: &[u8]) -> bool {
+pub fn has_line_end(text: &[u8]) -> bool {
     memchr::memchr2(b'\r', b'\n', text).is_some()
 }
 

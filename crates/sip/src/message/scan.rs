@@ -92,7 +92,7 @@ fn run_length(text: &[u8], class: Class) -> usize {
 
 /// Whether `text` is a token: not empty, and nothing else than its octets.
 #[inline]
-pub(crate) fn is_token(text: &[u8]) -> bool {
+pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && run_length(text, TOKEN) == text.len()
 }
 
@@ -110,7 +110,8 @@ pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-pub(crate) fn trim(text: &[u8]) -> &[u8] {
+/// `text` without the white space around it.
+pub fn trim(text: &[u8]) -> &[u8] {
     trim_end(trim_start(text))
 }
 
@@ -136,7 +137,7 @@ pub(crate) fn trim_end(mut text: &[u8]) -> &[u8] {
 
 /// A decimal number without sign. `None` if it is none or exceeds `u32`.
 #[inline]
-pub(crate) fn number(text: &[u8]) -> Option<u32> {
+pub fn number(text: &[u8]) -> Option<u32> {
     let mut cursor = Cursor::new(text);
     cursor.number().filter(|_| cursor.is_at_end())
 }
@@ -316,7 +317,7 @@ pub(crate) fn quoted_length(text: &[u8]) -> Option<usize> {
 
 /// Splits at `separator` where it stands outside quotes and angle brackets.
 #[inline]
-pub(crate) fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+pub fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;

@@ -139,7 +139,7 @@ pub(super) fn read_port(cursor: &mut Cursor<'_>) -> Option<u16> {
 }
 
 /// The address that a host spells: IPv4, or IPv6 with or without brackets.
-pub(crate) fn ip_address(host: &[u8]) -> Option<std::net::IpAddr> {
+pub fn ip_address(host: &[u8]) -> Option<std::net::IpAddr> {
     let text = std::str::from_utf8(host).ok()?;
     text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
 }

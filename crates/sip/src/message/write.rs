@@ -39,12 +39,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Goes on behind what stands in `out`.
-    pub(crate) fn lines(out: &'a mut Vec<u8>) -> Self {
+    pub fn lines(out: &'a mut Vec<u8>) -> Self {
         Self { out }
     }
 
     /// Writes octets that are right as they are.
-    pub(crate) fn copied(&mut self, octets: &[u8]) -> &mut Self {
+    pub fn copied(&mut self, octets: &[u8]) -> &mut Self {
         self.raw(&[octets])
     }
 
@@ -97,7 +97,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a number.
-    pub(crate) fn number(&mut self, number: usize) -> &mut Self {
+    pub fn number(&mut self, number: usize) -> &mut Self {
         let mut digits = [0; usize::MAX.ilog10() as usize + 1];
         let (mut rest, mut at) = (number, digits.len());
         loop {
@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the empty line and the body: Content-Length and Content-Type have been copied.
-    pub(crate) fn finish_copied(&mut self, body: &[u8]) {
+    pub fn finish_copied(&mut self, body: &[u8]) {
         self.raw(&[b"\r\n", body]);
     }
 }
@@ -150,7 +150,7 @@ impl Message {
 
     /// A right-sized copy that has the start line and the header lines of `names`, and no body.
     #[must_use]
-    pub(crate) fn reduced_to(&self, names: &[Name]) -> Self {
+    pub fn reduced_to(&self, names: &[Name]) -> Self {
         let mut out = Vec::with_capacity(self.bytes().len());
         let mut writer = Writer { out: &mut out };
         let method = self.method_text();

@@ -15,12 +15,18 @@ fn class(method: &[u8]) -> &[u8] {
 }
 
 /// The key of the server transaction that `request` belongs to or creates.
-pub(crate) fn server(keyed: &Keyed, request: &Essentials<'_>) -> Result<Key, Fault> {
+///
+/// # Errors
+/// [`Fault::Missing`] or [`Fault::Header`] if what it is made of cannot be read.
+pub fn server(keyed: &Keyed, request: &Essentials<'_>) -> Result<Key, Fault> {
     of_method(keyed, request, request.method_text())
 }
 
 /// The key of a transaction of `method` on the branch of `request`.
-pub(crate) fn of_method(keyed: &Keyed, request: &Essentials<'_>, method: &[u8]) -> Result<Key, Fault> {
+///
+/// # Errors
+/// [`Fault::Missing`] or [`Fault::Header`] if what it is made of cannot be read.
+pub fn of_method(keyed: &Keyed, request: &Essentials<'_>, method: &[u8]) -> Result<Key, Fault> {
     let via = request.via()?;
     // §18.1.1: the default of sent-by.
     let default_port = if via.transport.eq_ignore_ascii_case(b"TLS") { 5061 } else { 5060 };
@@ -50,7 +56,10 @@ fn rfc2543(keyed: &Keyed, request: &Essentials<'_>, class: &[u8]) -> Result<Key,
 
 /// The key of an INVITE server transaction by branch and source: how a CANCEL is matched whose sent-by differs from
 /// that of its INVITE (a peer that learned its public address in between).
-pub(crate) fn by_flow(keyed: &Keyed, request: &Essentials<'_>, flow: &Flow) -> Result<Key, Fault> {
+///
+/// # Errors
+/// [`Fault::Missing`] or [`Fault::Header`] if what it is made of cannot be read.
+pub fn by_flow(keyed: &Keyed, request: &Essentials<'_>, flow: &Flow) -> Result<Key, Fault> {
     match request.via().map(|_| request.branch())?.filter(|branch| has_cookie(branch)) {
         Some(branch) => Ok(keyed.key(&[b"flow", branch, &flow.octets()])),
         // No branch to go by: the fields of RFC 2543 but for the Via.
@@ -70,19 +79,22 @@ pub(crate) fn by_flow(keyed: &Keyed, request: &Essentials<'_>, flow: &Flow) -> R
 }
 
 /// §8.2.2.2: the key under which a request that came twice over different ways is found.
-pub(crate) fn merged(keyed: &Keyed, request: &Essentials<'_>) -> Result<Key, Fault> {
+///
+/// # Errors
+/// [`Fault::Missing`] or [`Fault::Header`] if what it is made of cannot be read.
+pub fn merged(keyed: &Keyed, request: &Essentials<'_>) -> Result<Key, Fault> {
     let from = request.from_tag()?.unwrap_or_default();
     let cseq = request.cseq()?;
     Ok(keyed.key(&[b"merged", from, request.call_id(), &cseq.number.to_be_bytes(), cseq.method]))
 }
 
 /// The key of the client transaction that made `branch` for `method`.
-pub(crate) fn client(keyed: &Keyed, branch: &Identifier, method: &[u8]) -> Key {
+pub fn client(keyed: &Keyed, branch: &Identifier, method: &[u8]) -> Key {
     keyed.key(&[b"client", branch.as_bytes(), method])
 }
 
 /// The key of the client transaction that `response` belongs to; `None` if its branch is none of ours.
-pub(crate) fn client_of(keyed: &Keyed, response: &Essentials<'_>) -> Option<Key> {
+pub fn client_of(keyed: &Keyed, response: &Essentials<'_>) -> Option<Key> {
     let branch = Identifier::from_branch(response.branch()?)?;
     let cseq = response.cseq().ok()?;
     (cseq.method != Method::Ack.as_str().as_bytes()).then(|| client(keyed, &branch, cseq.method))
@@ -90,7 +102,7 @@ pub(crate) fn client_of(keyed: &Keyed, response: &Essentials<'_>) -> Option<Key>
 
 /// Where requests come from, as far as trusting a CANCEL goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Flow {
+pub struct Flow {
     transport: Transport,
     source: Source,
 }
@@ -104,7 +116,7 @@ enum Source {
 
 impl Flow {
     /// The same connection; on UDP the same address, and the same port if `strict`.
-    pub(crate) fn of(path: &Path, strict: bool) -> Self {
+    pub fn of(path: &Path, strict: bool) -> Self {
         let source = match path.connection {
             Some(connection) => Source::Connection(connection),
             None if strict => Source::Socket(path.remote),

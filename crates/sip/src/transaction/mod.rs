@@ -8,7 +8,7 @@ pub mod client;
 mod fixture;
 pub mod invite_client;
 pub mod invite_server;
-pub(crate) mod key;
+pub mod key;
 pub mod server;
 pub mod timer;
 

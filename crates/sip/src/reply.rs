@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::face::Headers;
+use crate::endpoint::Headers;
 use crate::message::{Body, Essentials, Fault, Name, Writer, ip_address};
 use crate::transport::Path;
 
 /// What is kept of a request so that it can be answered: the lines that each response repeats, as they stand in it, in one
 /// block of the right size.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct ReplyHead {
+pub struct ReplyHead {
     lines: Bytes,
     /// Where the first [`Part`] begins in `lines`.
     start: u32,
@@ -50,17 +50,21 @@ impl fmt::Debug for ReplyHead {
 
 /// What is needed of a request that has just come in order to answer it.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) head: ReplyHead,
+pub struct Received {
+    /// What its responses repeat.
+    pub head: ReplyHead,
     /// The way it came.
-    pub(super) source: Path,
+    pub source: Path,
     /// The way back: the same but for the port.
-    pub(super) path: Path,
+    pub path: Path,
 }
 
 impl Received {
     /// Of a request that came along `path`. `lines` is a buffer to work in.
-    pub(super) fn new(lines: &mut Vec<u8>, request: &Essentials<'_>, path: Path) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault::Missing`] if the request has no Via: nobody knows where an answer would go.
+    pub fn new(lines: &mut Vec<u8>, request: &Essentials<'_>, path: Path) -> Result<Self, Fault> {
         let via = match request.via() {
             Err(fault @ Fault::Missing(_)) => return Err(fault),
             via => via.ok(),
@@ -124,7 +128,7 @@ impl ReplyHead {
     }
 
     /// A response, put together in `out`. `tag` is our tag; it is left out of a 100 (§8.2.6.2), and if the request has one already.
-    pub(super) fn response(
+    pub fn response(
         &self,
         out: &mut Vec<u8>,
         status: u16,
@@ -160,7 +164,7 @@ impl ReplyHead {
 
     /// Keeps the lines where they stand in `response`, a 1xx of this head with `tag` and a Contact, instead of a block of
     /// their own. Timestamp, which only a 100 repeats, is forgotten.
-    pub(super) fn adopt(&mut self, response: &Bytes, tag: &[u8]) {
+    pub(crate) fn adopt(&mut self, response: &Bytes, tag: &[u8]) {
         let Some(end) = memchr::memchr(b'\n', response) else { return };
         let added = if self.has_tag { 0 } else { b";tag=".len() + tag.len() };
         let start = end as u32 + 1;
@@ -177,20 +181,25 @@ impl ReplyHead {
 
 /// What a response has besides the lines of its request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Extra<'a> {
-    pub(super) contact: Option<&'a [u8]>,
-    pub(super) headers: &'a [(Name, Bytes)],
-    pub(super) body: Option<&'a Body>,
+pub struct Extra<'a> {
+    /// The value of Contact. With it the Record-Route lines are repeated too.
+    pub contact: Option<&'a [u8]>,
+    /// Further header lines.
+    pub headers: &'a [(Name, Bytes)],
+    /// The body.
+    pub body: Option<&'a Body>,
 }
 
 impl<'a> Extra<'a> {
-    pub(super) fn headers(headers: &'a Headers) -> Self {
+    /// Nothing but header lines.
+    pub fn headers(headers: &'a Headers) -> Self {
         Self { headers, ..Self::default() }
     }
 }
 
-/// The topmost Via with what the receiver knows: §18.2.1, RFC 3581 §4.
-fn write_amended(
+/// Writes the line of the topmost Via with what the receiver knows: §18.2.1, RFC 3581 §4. `from` is where the request came
+/// from, `sent_by` the address that the Via names.
+pub fn write_amended(
     writer: &mut Writer<'_>,
     via: &[u8],
     from: SocketAddr,

@@ -8,7 +8,7 @@ use crate::transport::{ConnectionId, Frame, Framer, Path, Transport};
 
 /// The connections that carry, or are asked to carry, our messages.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Connections {
+pub struct Connections {
     last: u32,
     /// Connections that we opened, by transport and peer, for reuse.
     opened: Table<ConnectionId>,
@@ -25,7 +25,7 @@ struct Connection {
 
 impl Connections {
     /// The connection to `remote` that we opened, or a new number that asks the driver to open one.
-    pub(super) fn to(&mut self, keyed: &Keyed, transport: Transport, remote: SocketAddr) -> ConnectionId {
+    pub fn to(&mut self, keyed: &Keyed, transport: Transport, remote: SocketAddr) -> ConnectionId {
         let key = keyed.key(&[b"connection", transport.as_str().as_bytes(), remote.to_string().as_bytes()]);
         if let Some(id) = self.opened.get(&key) {
             return *id;
@@ -38,12 +38,12 @@ impl Connections {
     }
 
     /// Whether `id` has not been lost.
-    pub(super) fn has(&self, id: ConnectionId) -> bool {
+    pub fn has(&self, id: ConnectionId) -> bool {
         self.by_id.contains_key(&id)
     }
 
     /// Takes what arrived on `path` and returns the frames that it completes.
-    pub(super) fn receive(&mut self, path: &Path, bytes: &[u8]) -> Vec<Frame> {
+    pub fn receive(&mut self, path: &Path, bytes: &[u8]) -> Vec<Frame> {
         let Some(id) = path.connection else { return Vec::new() };
         let framer = &mut self.entry(id).framer;
         framer.push(bytes);
@@ -51,21 +51,21 @@ impl Connections {
     }
 
     /// Remembers that the request of `transaction` went this way.
-    pub(super) fn carries(&mut self, path: &Path, transaction: usize) {
+    pub fn carries(&mut self, path: &Path, transaction: usize) {
         if let Some(connection) = path.connection.and_then(|id| self.by_id.get_mut(&id)) {
             connection.requests.insert(transaction);
         }
     }
 
     /// The transaction is gone.
-    pub(super) fn forget(&mut self, path: &Path, transaction: usize) {
+    pub fn forget(&mut self, path: &Path, transaction: usize) {
         if let Some(connection) = path.connection.and_then(|id| self.by_id.get_mut(&id)) {
             connection.requests.remove(&transaction);
         }
     }
 
     /// The connection is gone. Returns the client transactions whose request went this way.
-    pub(super) fn lose(&mut self, id: ConnectionId) -> BTreeSet<usize> {
+    pub fn lose(&mut self, id: ConnectionId) -> BTreeSet<usize> {
         let Some(connection) = self.by_id.remove(&id) else { return BTreeSet::new() };
         if let Some(key) = connection.opened_as {
             self.opened.remove(&key);

@@ -1,0 +1,66 @@
+//! Which listener a request leaves by, and what Via and Contact say of it. RFC 3261 §18.1.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use crate::identifier::Identifier;
+use crate::transport::{Listener, Target, Transport};
+
+/// A header value that seldom needs the heap.
+pub type Text = SmallVec<[u8; 128]>;
+
+/// The listener by which a request to `target` leaves: the first of its transport and address family.
+pub fn listener_to<'a>(listeners: &'a [Listener], target: &Target) -> Option<&'a Listener> {
+    let fits = |bind: &SocketAddr| bind.is_ipv4() == target.remote.is_ipv4();
+    listeners.iter().find(|listener| listener.transport == target.transport && fits(&listener.bind))
+}
+
+/// What is the same in every Via and every Contact of a listener.
+#[derive(Clone, Debug)]
+pub struct Spelled {
+    before_branch: Box<[u8]>,
+    behind_branch: &'static [u8],
+    behind_user: Box<[u8]>,
+}
+
+impl Spelled {
+    /// One for each of `listeners`. `contact_parameters` stand behind every Contact, each with its semicolon.
+    pub fn of(listeners: &[Listener], contact_parameters: &[u8]) -> Vec<Self> {
+        listeners.iter().map(|each| Self::new(each.transport, each.advertised, contact_parameters)).collect()
+    }
+
+    /// `advertised` is the address at which peers reach the listener.
+    pub fn new(transport: Transport, advertised: SocketAddr, contact_parameters: &[u8]) -> Self {
+        let parameter = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws => ";transport=ws",
+            Transport::Wss => ";transport=wss",
+        };
+        let before_branch = format!("SIP/2.0/{transport} {advertised};branch={}", Identifier::COOKIE);
+        let address = format!("@{advertised}{parameter}>");
+        Self {
+            before_branch: before_branch.into_bytes().into(),
+            behind_branch: if transport.is_reliable() { b"" } else { b";rport" }, // RFC 3581 §3
+            behind_user: [address.as_bytes(), contact_parameters].concat().into(),
+        }
+    }
+
+    /// A Via for a request of ours.
+    pub fn via(&self, branch: &Identifier) -> Text {
+        let mut via = Text::from_slice(&self.before_branch);
+        via.extend_from_slice(branch.as_bytes());
+        via.extend_from_slice(self.behind_branch);
+        via
+    }
+
+    /// A Contact of ours.
+    pub fn contact(&self, user: &Identifier) -> Text {
+        let mut contact = Text::from_slice(b"<sip:");
+        contact.extend_from_slice(user.as_bytes());
+        contact.extend_from_slice(&self.behind_user);
+        contact
+    }
+}
