@@ -29,6 +29,7 @@
 #![warn(missing_docs)]
 
 pub mod answer_state;
+pub mod body;
 pub mod client;
 pub mod sdp;
 pub mod user_agent;
