@@ -110,10 +110,8 @@ impl Received {
         // §18.2.2, RFC 3581 §4: to the port the request came from if asked for, else to the one of sent-by. An maddr
         // is not followed: it would let a peer aim our responses at somebody else.
         let port = if wants_port { path.remote.port() } else { via.and_then(|via| via.port).unwrap_or(5060) };
-        let remote = match path.connection {
-            Some(_) => path.remote,
-            None => SocketAddr::new(path.remote.ip(), port),
-        };
+        let remote =
+            if path.transport.is_reliable() { path.remote } else { SocketAddr::new(path.remote.ip(), port) };
         let has_tag = request.to_tag().is_ok_and(|tag| tag.is_some());
         let head = ReplyHead { lines: Bytes::copy_from_slice(lines), start: 0, ends, has_tag };
         Ok(Self { head, source: path, path: Path { remote, ..path } })

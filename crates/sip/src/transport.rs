@@ -17,19 +17,30 @@ pub enum Transport {
     Tls,
     Ws,
     Wss,
+    /// Another element of this process: reliable and in order, without connection and framing. An endpoint that listens
+    /// inside sends everything inside.
+    Inside,
 }
 
 impl Transport {
-    /// Whether it delivers in order and without loss as long as the connection lives.
+    /// Whether it delivers in order and without loss, as long as the connection lives if it has one.
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Self::Udp)
     }
 
-    /// The token that stands in a Via.
+    /// Whether messages go over a connection.
+    pub const fn has_connections(self) -> bool {
+        match self {
+            Self::Tcp | Self::Tls | Self::Ws | Self::Wss => true,
+            Self::Udp | Self::Inside => false,
+        }
+    }
+
+    /// The token that stands in a Via. Nobody outside of the process sees the one of [`Transport::Inside`].
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
-            Self::Tcp => "TCP",
+            Self::Tcp | Self::Inside => "TCP",
             Self::Tls => "TLS",
             Self::Ws => "WS",
             Self::Wss => "WSS",
@@ -39,7 +50,7 @@ impl Transport {
     /// The port of a URI that names none (RFC 3261 §19.1.2).
     pub const fn default_port(self) -> u16 {
         match self {
-            Self::Udp | Self::Tcp | Self::Ws | Self::Wss => 5060,
+            Self::Udp | Self::Tcp | Self::Ws | Self::Wss | Self::Inside => 5060,
             Self::Tls => 5061,
         }
     }
@@ -69,11 +80,11 @@ pub struct Path {
     pub local: SocketAddr,
     /// The peer.
     pub remote: SocketAddr,
-    /// The connection; `None` on UDP.
+    /// The connection; `None` on UDP and inside.
     pub connection: Option<ConnectionId>,
 }
 
-/// Octets to send. UDP: one datagram. Otherwise: the next octets of the stream.
+/// Octets to send. UDP and inside: one message. Otherwise: the next octets of the stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transmit {
     /// Where to.
@@ -96,7 +107,8 @@ pub struct Listener {
 /// Where a request is to go, as the user or a lookup decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// UDP becomes TCP for a request that is too long for a datagram (RFC 3261 §18.1.1).
+    /// UDP becomes TCP for a request that is too long for a datagram (RFC 3261 §18.1.1). Everything becomes
+    /// [`Transport::Inside`] at an endpoint that listens there.
     pub transport: Transport,
     /// The next hop.
     pub remote: SocketAddr,

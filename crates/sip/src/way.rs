@@ -33,7 +33,7 @@ impl Spelled {
     /// `advertised` is the address at which peers reach the listener.
     pub fn new(transport: Transport, advertised: SocketAddr, contact_parameters: &[u8]) -> Self {
         let parameter = match transport {
-            Transport::Udp => "",
+            Transport::Udp | Transport::Inside => "",
             Transport::Tcp => ";transport=tcp",
             Transport::Tls => ";transport=tls",
             Transport::Ws => ";transport=ws",

@@ -22,13 +22,16 @@ impl Endpoint {
         Ok((request, path, None))
     }
 
+    /// The way to `target`: inside, if the endpoint listens there.
     pub(super) fn path_to(&mut self, target: Target) -> Result<Path, Misuse> {
-        let local = listener_to(&self.config.listeners, &target).ok_or(Misuse::NoListener)?.bind;
-        let connection = target
-            .transport
-            .is_reliable()
-            .then(|| self.connections.to(&self.keyed, target.transport, target.remote));
-        Ok(Path { transport: target.transport, local, remote: target.remote, connection })
+        let remote = target.remote;
+        let inside = Target { transport: Transport::Inside, remote };
+        let listening = |target: &Target| listener_to(&self.config.listeners, target);
+        let listener = listening(&inside).or_else(|| listening(&target)).ok_or(Misuse::NoListener)?;
+        let (transport, local) = (listener.transport, listener.bind);
+        let connection =
+            transport.has_connections().then(|| self.connections.to(&self.keyed, transport, remote));
+        Ok(Path { transport, local, remote, connection })
     }
 
     /// What Via and Contact say of the listener of `path`.

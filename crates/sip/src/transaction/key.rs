@@ -115,7 +115,7 @@ enum Source {
 }
 
 impl Flow {
-    /// The same connection; on UDP the same address, and the same port if `strict`.
+    /// The same connection; on UDP and inside the same address, and the same port if `strict`.
     pub fn of(path: &Path, strict: bool) -> Self {
         let source = match path.connection {
             Some(connection) => Source::Connection(connection),
@@ -127,7 +127,7 @@ impl Flow {
 
     /// What of it goes into a key.
     fn octets(&self) -> SmallVec<[u8; 32]> {
-        let mut octets = SmallVec::from_slice(self.transport.as_str().as_bytes());
+        let mut octets = SmallVec::from_slice(&[self.transport as u8]);
         let mut address = |ip: IpAddr| match ip {
             IpAddr::V4(ip) => octets.extend_from_slice(&ip.octets()),
             IpAddr::V6(ip) => octets.extend_from_slice(&ip.octets()),

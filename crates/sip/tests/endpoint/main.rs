@@ -11,6 +11,7 @@ mod cancelling;
 mod defects;
 mod dialogs;
 mod hygiene;
+mod inside;
 mod matching;
 mod modifications;
 mod orders;

@@ -57,7 +57,9 @@ pub(super) fn way(uri: &str, forced: Option<Transport>) -> Result<Way, LocateErr
     };
     match wanted {
         None | Some(Transport::Udp | Transport::Tcp) => {}
-        Some(Transport::Tls | Transport::Ws | Transport::Wss) => return Err(LocateError::Transport),
+        Some(Transport::Tls | Transport::Ws | Transport::Wss | Transport::Inside) => {
+            return Err(LocateError::Transport);
+        }
     }
     if let Some(remote) = uri.socket_address() {
         let transport = wanted.unwrap_or_else(|| target_of(&uri).map_or(Transport::Udp, |it| it.transport));
