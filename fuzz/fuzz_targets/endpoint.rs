@@ -79,6 +79,7 @@ impl Fuzz {
             body: sdp().filter(|_| settings != 0),
             expires: Some(Duration::from_secs(60)),
             expires_headers: Vec::new(),
+            contact: None,
         };
         let command = Input::Command(Command::Invite(Box::new(invite)));
         let session = fuzz.endpoint.handle_input(fuzz.now, command).expect("well-formed");

@@ -227,6 +227,7 @@ fn endpoints() -> (Vec<Record>, Vec<Bytes>) {
         body: None,
         expires: None,
         expires_headers: Vec::new(),
+        contact: None,
     };
     let command = |command| sip::Input::Command(command);
     let session = story.input(at(1), 0, command(sip::Command::Invite(Box::new(invite)))).expect("begun");

@@ -50,6 +50,7 @@ impl Pair {
             body: None,
             expires: None,
             expires_headers: Vec::new(),
+            contact: None,
         };
         let command = Input::Command(Command::Invite(Box::new(invite)));
         let session = self.inviter.handle_input(self.now, command).expect("well-formed").expect("a session");

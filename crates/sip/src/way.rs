@@ -22,6 +22,7 @@ pub struct Spelled {
     before_branch: Box<[u8]>,
     behind_branch: &'static [u8],
     behind_user: Box<[u8]>,
+    contact_parameters: Box<[u8]>,
 }
 
 impl Spelled {
@@ -40,11 +41,12 @@ impl Spelled {
             Transport::Wss => ";transport=wss",
         };
         let before_branch = format!("SIP/2.0/{transport} {advertised};branch={}", Identifier::COOKIE);
-        let address = format!("@{advertised}{parameter}>");
+        let behind_user = format!("@{advertised}{parameter}");
         Self {
             before_branch: before_branch.into_bytes().into(),
             behind_branch: if transport.is_reliable() { b"" } else { b";rport" }, // RFC 3581 §3
-            behind_user: [address.as_bytes(), contact_parameters].concat().into(),
+            behind_user: behind_user.into_bytes().into(),
+            contact_parameters: contact_parameters.into(),
         }
     }
 
@@ -58,9 +60,15 @@ impl Spelled {
 
     /// A Contact of ours.
     pub fn contact(&self, user: &Identifier) -> Text {
+        self.contact_with(user, b"", &self.contact_parameters)
+    }
+
+    /// A Contact of ours with these parameters in its URI and behind it, each with its semicolon.
+    pub fn contact_with(&self, user: &Identifier, of_uri: &[u8], behind: &[u8]) -> Text {
         let mut contact = Text::from_slice(b"<sip:");
-        contact.extend_from_slice(user.as_bytes());
-        contact.extend_from_slice(&self.behind_user);
+        for part in [user.as_bytes(), &self.behind_user, of_uri, b">", behind] {
+            contact.extend_from_slice(part);
+        }
         contact
     }
 }

@@ -160,6 +160,7 @@ impl Client {
             body: Some(description(offer.clone())),
             expires: self.config.set_up_limit,
             expires_headers: self.release_cause(6, "Call-setup time-out"),
+            contact: None,
         };
         let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
         let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;

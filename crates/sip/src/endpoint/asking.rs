@@ -1,6 +1,9 @@
 //! Requests of ours outside of any dialog, other than INVITE: OPTIONS, MESSAGE and their like. RFC 3261 §8.1.
 
-use super::face::{Request, RequestId, check_address, check_body, check_headers, check_routes, check_uri};
+use super::face::{
+    Contact, Request, RequestId, check_address, check_body, check_contact, check_headers, check_routes,
+    check_uri,
+};
 use super::inviting::first_hop;
 use super::*;
 use crate::auth::Authentication;
@@ -14,6 +17,8 @@ pub(super) struct Waiting {
     pub(super) targets: VecDeque<Target>,
     /// Where to go if the connection is refused that was chosen for the length of the request.
     fallback: Option<Target>,
+    /// The parameters of our Contact, if it has one.
+    contact: Option<Contact>,
 }
 
 impl Endpoint {
@@ -26,6 +31,8 @@ impl Endpoint {
         check_headers(&request.headers)?;
         check_routes(&request.routes)?;
         check_body(request.body.as_ref())?;
+        let contact = request.contact.clone().map(Contact::behind);
+        contact.as_ref().map_or(Ok(()), check_contact)?;
         if request.call_id.as_ref().is_some_and(|id| !crate::message::scan::is_call_id(id))
             || request.cseq.is_some_and(|number| number > i32::MAX as u32 - 16)
         {
@@ -40,10 +47,9 @@ impl Endpoint {
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
         let call_id = request.call_id.clone().unwrap_or_else(|| Bytes::copy_from_slice(call_id.as_bytes()));
         let (message, path, fallback) = self.fit(path, |endpoint, path| {
-            let via = endpoint.via(path, &branch);
-            endpoint.compose_request(&request, &via, &tag, &call_id)
+            endpoint.compose_request(&request, path, [&tag, &branch], &call_id, contact.as_ref())
         })?;
-        let waiting = Waiting { authentication: Authentication::default(), targets, fallback };
+        let waiting = Waiting { authentication: Authentication::default(), targets, fallback, contact };
         self.requests.insert(request.id, waiting);
         let owner = Owner::Request(request.id);
         self.start_request(message, &branch, request.method.as_str().as_bytes(), path, owner);
@@ -53,13 +59,16 @@ impl Endpoint {
     fn compose_request(
         &mut self,
         request: &Request,
-        via: &[u8],
-        tag: &Identifier,
+        path: &Path,
+        [tag, branch]: [&Identifier; 2],
         call_id: &[u8],
+        contact: Option<&Contact>,
     ) -> Result<Message, Misuse> {
+        let via = self.via(path, branch);
+        let contact = contact.map(|contact| self.contact(path, &self.contact_user, Some(contact)));
         let (uri, routes) = first_hop(&request.uri, &request.routes);
         let mut writer = Writer::request(&mut self.scratch, request.method, &uri);
-        writer.line(Name::Via, via).line(Name::MaxForwards, b"70");
+        writer.line(Name::Via, &via).line(Name::MaxForwards, b"70");
         for route in &routes {
             writer.line(Name::Route, route);
         }
@@ -69,6 +78,9 @@ impl Endpoint {
             .line(Name::To, &request.to)
             .line(Name::CallId, call_id)
             .parts(Name::CSeq, &[number.as_bytes(), b" ", request.method.as_str().as_bytes()]);
+        if let Some(contact) = contact {
+            writer.line(Name::Contact, &contact);
+        }
         for (name, value) in &request.headers {
             writer.line(*name, value);
         }
@@ -84,6 +96,12 @@ impl Endpoint {
         if self.requests.remove(&id).is_some() {
             self.events.push_back(Event::Answered { request: id, response: response.cloned(), end });
         }
+    }
+
+    /// The Contact that a request has on another way.
+    pub(super) fn contact_of_request(&self, id: RequestId, path: &Path) -> Option<Text> {
+        let contact = self.requests.get(&id)?.contact.as_ref()?;
+        Some(self.contact(path, &self.contact_user, Some(contact)))
     }
 
     pub(super) fn targets_of(&self, id: RequestId) -> VecDeque<Target> {

@@ -313,7 +313,7 @@ impl Endpoint {
         attempt: &Attempt,
     ) -> Result<Message, Misuse> {
         let via = self.via(path, branch);
-        let contact = self.user_of_contact(owner).map(|user| self.contact(path, &user));
+        let contact = self.contact_again(owner, path);
         let lines = [self.answers(owner, request), attempt.terms.clone()].concat();
         let method = request.method().unwrap_or(Method::Other);
         let number = attempt.number.map(|number| format!("{number} {}", method.as_str()));
@@ -353,10 +353,20 @@ impl Endpoint {
         }
     }
 
-    /// Whose Contact stands in an INVITE; another request has what its writer put there.
-    fn user_of_contact(&mut self, owner: Owner) -> Option<Identifier> {
-        let Owner::Invite(id) = owner else { return None };
-        self.session(id).map(|session| session.local_tag)
+    /// The Contact of a request that may go another way; any other has what its writer put there.
+    fn contact_again(&self, owner: Owner, path: &Path) -> Option<Text> {
+        match owner {
+            Owner::Invite(id) => {
+                let session = self.sessions.get(id.index as usize).filter(|session| session.id == id);
+                session.map(|session| self.contact_in(session, path))
+            }
+            Owner::Request(id) => self.contact_of_request(id, path),
+            Owner::Leaving(_)
+            | Owner::Declining(_)
+            | Owner::Refreshing(_)
+            | Owner::Acknowledging(_)
+            | Owner::Nobody => None,
+        }
     }
 }
 

@@ -58,6 +58,7 @@ impl Endpoint {
         sessions.sort_by_key(|session| session.id.serial);
         for session in sessions {
             let _ = writeln!(text, "{:#?} {:?} {:#?}", session.id, session.state, session.path);
+            let _ = writeln!(text, "{:?}", session.contact);
             let _ = writeln!(text, "{:#?} {} {}", session.dialog, session.byes, session.is_inviter);
             let _ = writeln!(text, "{:?} {:#?}", session.leave_headers, session.authentication);
             let _ = writeln!(text, "{:#?} {:?}", session.session_timer, session.min_se);

@@ -17,7 +17,7 @@ use crate::transport::{ConnectionId, Listener, Path, Target};
 use crate::usage::{End, Party, session_timer};
 
 /// The version of [`Record`]. A journal of another version is not replayed.
-pub const JOURNAL_VERSION: u16 = 2;
+pub const JOURNAL_VERSION: u16 = 3;
 
 /// What an endpoint is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The value of User-Agent in requests and of Server in responses.
     pub product: Bytes,
-    /// Parameters of our Contact, each with its semicolon: `;+g.poc.talkburst`.
+    /// Parameters of our Contact in sessions that have none of their own, each with its semicolon: `;+g.poc.talkburst`.
     pub contact_parameters: Bytes,
     /// Option tags that a peer may require, beside those of the endpoint itself: 100rel and timer.
     pub supported: Vec<Bytes>,
@@ -222,6 +222,29 @@ pub enum Command {
     },
     /// Send a request outside of any dialog.
     Request(Box<Request>),
+    /// Say what our Contact in the session is, before anything else is said to its INVITE.
+    Identify {
+        /// Which.
+        session: SessionId,
+        /// What it says besides the address.
+        contact: Contact,
+    },
+}
+
+/// What our Contact says besides the address, which the endpoint knows.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Contact {
+    /// Parameters of its URI, each with its semicolon: `;session=1-1`.
+    pub uri_parameters: Bytes,
+    /// Parameters behind the URI, each with its semicolon: `;+g.poc.talkburst;isfocus`.
+    pub parameters: Bytes,
+}
+
+impl Contact {
+    /// One with these parameters behind its URI.
+    pub(super) fn behind(parameters: Bytes) -> Self {
+        Self { uri_parameters: Bytes::new(), parameters }
+    }
 }
 
 /// A request outside of any dialog.
@@ -249,6 +272,9 @@ pub struct Request {
     pub call_id: Option<Bytes>,
     /// The number of CSeq, likewise; `None` for 1.
     pub cseq: Option<u32>,
+    /// The parameters of our Contact, each with its semicolon (`;expires=3600`), the same user in all requests; `None` for
+    /// no Contact.
+    pub contact: Option<Bytes>,
 }
 
 /// A request outside of any dialog, as its user calls it: free again once it was answered.
@@ -280,6 +306,8 @@ pub struct Invite {
     pub expires: Option<Duration>,
     /// Header lines of the CANCEL that is sent then: Reason, for instance.
     pub expires_headers: Headers,
+    /// What our Contact in the session says; `None` for the same as in others.
+    pub contact: Option<Contact>,
 }
 
 /// A session, from the INVITE to its end. Never used twice by one endpoint.
@@ -515,6 +543,27 @@ pub(super) fn check_body(body: Option<&Body>) -> Result<(), Misuse> {
         let kind = &body.content_type;
         !has_line_end(kind) && check_value(Name::ContentType, kind).is_ok()
     });
+    if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+/// Parameters of a Contact that stay where they are put, and do not begin another one.
+pub(super) fn check_contact(contact: &Contact) -> Result<(), Misuse> {
+    let Contact { uri_parameters, parameters } = contact;
+    if uri_parameters.len() + parameters.len() > ADDED_MAX {
+        return Err(Misuse::TooLong);
+    }
+    // RFC 3261 §25.1: paramchar, and what stands between them.
+    let is_parameter = |octet: &u8| octet.is_ascii_alphanumeric() || b"[]/:&+$-_.!~*'()%;=".contains(octet);
+    let uri = [b"sip:u@h", &uri_parameters[..]].concat();
+    let value = [b"<", &uri[..], b">", parameters].concat();
+    let behind_semicolon = |text: &[u8]| text.is_empty() || text.starts_with(b";");
+    let is_fine = !has_line_end(&value)
+        && behind_semicolon(uri_parameters)
+        && uri_parameters.iter().all(is_parameter)
+        && behind_semicolon(parameters)
+        && scan::split(&value, b',').count() == 1
+        && NameAddr::parse(&value).is_ok()
+        && Uri::parse(&uri).is_ok();
     if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::face::{check_body, check_headers};
+use super::face::{check_body, check_contact, check_headers};
 use super::session::{Incoming, State};
 use super::*;
 use crate::reply::Received;
@@ -361,6 +361,20 @@ impl Endpoint {
 
     // The user's answers.
 
+    /// Says what our Contact in the session is, which the peer has not heard yet.
+    pub(super) fn identify(&mut self, id: SessionId, contact: Contact) -> Result<(), Misuse> {
+        check_contact(&contact)?;
+        let session = self.session(id).filter(|session| session.state != State::Over);
+        let session = session.ok_or(Misuse::NoSession)?;
+        let is_silent = session.state == State::Inviting
+            && session.alerting().is_some_and(|incoming| incoming.usage.is_silent());
+        if !is_silent {
+            return Err(Misuse::NothingToAnswer);
+        }
+        session.contact = Some(Box::new(contact));
+        Ok(())
+    }
+
     /// Answers with a 1xx.
     pub(super) fn progress(
         &mut self,
@@ -411,12 +425,12 @@ impl Endpoint {
     ) {
         let now = self.now;
         let Some(session) = self.session(id) else { return };
-        let (path, tag) = (session.path, session.local_tag);
+        let path = session.path;
         if let Some(body) = body {
             session.described = Some(Box::new(body.clone()));
         }
         let Some(terms) = session.incoming_of(transaction).map(|incoming| incoming.terms) else { return };
-        let contact = self.contact(&path, &tag);
+        let contact = self.contact_in(&self.sessions[id.index as usize], &path);
         let mut headers = headers.clone();
         headers.extend(self.agree(id, &terms));
         let response =

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::attempt::{Cause, Further};
-use super::face::{check_address, check_body, check_cancel_headers, check_headers, check_routes, check_uri};
+use super::face::{
+    check_address, check_body, check_cancel_headers, check_contact, check_headers, check_routes, check_uri,
+};
 use super::session::{Leg, Outgoing, State};
 use super::*;
 use crate::dialog::strict_router;
@@ -25,6 +27,7 @@ impl Endpoint {
         check_routes(&invite.routes)?;
         check_body(invite.body.as_ref())?;
         check_uri(&invite.uri)?;
+        invite.contact.as_ref().map_or(Ok(()), check_contact)?;
         if invite.expires.is_some() && invite.headers.iter().any(|(name, _)| *name == Name::Expires) {
             return Err(Misuse::HeaderLine);
         }
@@ -39,7 +42,9 @@ impl Endpoint {
         let id = self.new_session(tag, path, true);
         self.send_invite(id, request, &branch, path, fallback, Scope::Session, invite.expires);
         let session_expires = self.wanted_interval(Duration::ZERO);
-        if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.first_mut()) {
+        let Some(session) = self.session(id) else { return Ok(id) };
+        session.contact = invite.contact.map(Box::new);
+        if let Some(outgoing) = session.outgoing.first_mut() {
             outgoing.cancel_headers = invite.expires_headers;
             outgoing.body = invite.body.map(Box::new);
             outgoing.session_expires = session_expires;
@@ -57,7 +62,7 @@ impl Endpoint {
         call_id: &Identifier,
         branch: &Identifier,
     ) -> Result<Message, Misuse> {
-        let (via, contact) = (self.via(path, branch), self.contact(path, tag));
+        let (via, contact) = (self.via(path, branch), self.contact(path, tag, invite.contact.as_ref()));
         let (uri, routes) = first_hop(&invite.uri, &invite.routes);
         let terms = self.terms(self.wanted_interval(Duration::ZERO), None, Duration::ZERO);
         let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &uri);

@@ -29,8 +29,8 @@ use smallvec::SmallVec;
 pub use canonical::Canonical;
 pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
 pub use face::{
-    Command, Config, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, Reliability, Request,
-    RequestId, SessionId,
+    Command, Config, Contact, Event, Headers, Input, Invite, JOURNAL_VERSION, Misuse, Record, Reliability,
+    Request, RequestId, SessionId,
 };
 
 use self::asking::Waiting;
@@ -72,6 +72,8 @@ pub struct Endpoint {
     /// One for each listener of `config`.
     spelled: Vec<Spelled>,
     identifiers: Identifiers,
+    /// The user of our Contact outside of sessions.
+    contact_user: Identifier,
     keyed: Keyed,
     now: Instant,
     outbox: Outbox,
@@ -100,11 +102,13 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         let mut identifiers = Identifiers::new(config.owner, config.seed);
         let keyed = Keyed::new(identifiers.key());
+        let contact_user = identifiers.draw();
         Self {
             timers: Arc::new(config.timers),
             spelled: Spelled::of(&config.listeners, &config.contact_parameters),
             config,
             identifiers,
+            contact_user,
             keyed,
             now: Instant::START,
             outbox: Outbox::default(),
@@ -199,6 +203,7 @@ impl Endpoint {
             Command::Modify { session, body } => self.modify(session, body.as_ref())?,
             Command::Located { session, targets } => self.located(session, &targets)?,
             Command::Request(request) => self.request(*request)?,
+            Command::Identify { session, contact } => self.identify(session, contact)?,
         }
         Ok(None)
     }
@@ -446,6 +451,7 @@ impl Endpoint {
             id,
             state: State::Inviting,
             local_tag,
+            contact: None,
             is_inviter,
             path,
             outgoing: Vec::new(),

@@ -28,13 +28,14 @@ impl Endpoint {
         if busy || session.unacknowledged().is_some() || session.asked.is_some() {
             return Err(Misuse::Busy);
         }
-        let (inherited, tag) = (session.path, session.local_tag);
+        let inherited = session.path;
         let Some(mut dialog) = session.dialog.clone() else { return Err(Misuse::NotEstablished) };
         let path = self.path_in(&dialog, inherited);
         let (branch, cseq) = (self.identifiers.draw(), dialog.next_cseq());
         let (lines, session_expires) = self.terms_in(&self.sessions[id.index as usize]);
         let (request, path, fallback) = self.fit(path, |endpoint, path| {
-            let (via, contact) = (endpoint.via(path, &branch), endpoint.contact(path, &tag));
+            let contact = endpoint.contact_in(&endpoint.sessions[id.index as usize], path);
+            let via = endpoint.via(path, &branch);
             let mut writer = dialog.write_request(&mut endpoint.scratch, Method::Invite, cseq, &via);
             writer.line(Name::Contact, &contact);
             for (name, value) in &lines {

@@ -131,13 +131,13 @@ impl Endpoint {
 
     fn send_update(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.session(id).ok_or(Misuse::NoSession)?;
-        let (inherited, tag) = (session.path, session.local_tag);
+        let inherited = session.path;
         let dialog = session.dialog.as_mut().ok_or(Misuse::NotEstablished)?;
         let cseq = dialog.next_cseq();
         let dialog = dialog.clone();
         let path = self.path_in(&dialog, inherited);
-        let mut lines = vec![(Name::Contact, Bytes::copy_from_slice(&self.contact(&path, &tag)))];
         let session = &self.sessions[id.index as usize];
+        let mut lines = vec![(Name::Contact, Bytes::copy_from_slice(&self.contact_in(session, &path)))];
         lines.extend(self.terms_in(session).0);
         self.send_in_dialog(&dialog, cseq, Method::Update, &lines, path, Owner::Refreshing(id))
     }

@@ -35,7 +35,7 @@ impl Endpoint {
         let now = self.now;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let (path, tag) = (session.path, session.local_tag);
-        let contact = self.contact(&path, &tag);
+        let contact = self.contact_in(&self.sessions[id.index as usize], &path);
         let session = session_of(&mut self.sessions, id).ok_or(Misuse::NoSession)?;
         let incoming = session.incoming_of(transaction).ok_or(Misuse::NothingToAnswer)?;
         let Some(reliable) = &mut incoming.reliable else {

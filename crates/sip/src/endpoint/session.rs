@@ -4,7 +4,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::attempt::Further;
-use super::face::{Headers, SessionId};
+use super::face::{Contact, Headers, SessionId};
 use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::Key;
@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub(super) state: State,
     /// Our tag, and the user of our Contact.
     pub(super) local_tag: Identifier,
+    /// What our Contact says besides, if that is not the same in every session.
+    pub(super) contact: Option<Box<Contact>>,
     /// Whether we sent the first INVITE, and so own the Call-ID (RFC 3261 §14.1).
     pub(super) is_inviter: bool,
     /// The way that the first INVITE went or came: where requests go if the dialog names no address.

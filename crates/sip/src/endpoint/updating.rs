@@ -83,7 +83,7 @@ impl Endpoint {
     ) -> Result<(), Misuse> {
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let asked = session.asked.take().ok_or(Misuse::NothingToAnswer)?;
-        let (path, tag) = (session.path, session.local_tag);
+        let path = session.path;
         if status < 300 {
             if let (Some(target), Some(dialog)) = (&asked.target, session.dialog_with(&asked.remote_tag)) {
                 dialog.set_target(target); // RFC 3261 §12.2.2
@@ -97,7 +97,7 @@ impl Endpoint {
         let contact = asked.terms.filter(|_| status < 300).map(|terms| {
             // What is not established yet does not expire: its INVITE says when it begins to (RFC 4028 §9).
             headers.extend(if is_established { self.agree(id, &terms) } else { self.introduction() });
-            self.contact(&path, &tag)
+            self.contact_in(&self.sessions[id.index as usize], &path)
         });
         self.respond_asked(&asked, status, &Extra { contact: contact.as_deref(), headers: &headers, body });
         self.accept_at_last(id);

@@ -48,9 +48,17 @@ impl Endpoint {
         self.spelled(path, |spelled| spelled.via(branch))
     }
 
-    /// Our Contact in a session whose messages go along `path`.
-    pub(super) fn contact(&self, path: &Path, user: &Identifier) -> Text {
-        self.spelled(path, |spelled| spelled.contact(user))
+    /// Our Contact in messages that go along `path`.
+    pub(super) fn contact(&self, path: &Path, user: &Identifier, contact: Option<&Contact>) -> Text {
+        self.spelled(path, |spelled| match contact {
+            Some(contact) => spelled.contact_with(user, &contact.uri_parameters, &contact.parameters),
+            None => spelled.contact(user),
+        })
+    }
+
+    /// The same in a session.
+    pub(super) fn contact_in(&self, session: &Session, path: &Path) -> Text {
+        self.contact(path, &session.local_tag, session.contact.as_deref())
     }
 
     /// Where a request within `dialog` goes: to the address that the dialog names, else the way of the INVITE.

@@ -85,6 +85,11 @@ impl InviteServer {
         matches!(self.state, State::Alerting { .. })
     }
 
+    /// Whether the user has not said anything yet.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.state, State::Alerting { remind: None, .. })
+    }
+
     /// Whether a 2xx has been sent and its ACK has not come.
     pub fn is_unacknowledged(&self) -> bool {
         matches!(self.state, State::Accepted(_) | State::LeaveWaiting(_))

@@ -28,6 +28,7 @@ fn options() -> Request {
         body: None,
         call_id: None,
         cseq: None,
+        contact: None,
     }
 }
 
@@ -159,6 +160,9 @@ fn what_cannot_be_asked_for_is_refused_and_changes_nothing() {
         (Request { call_id: Some(bytes("a b")), ..options() }, Misuse::HeaderLine),
         (Request { cseq: Some(u32::MAX), ..options() }, Misuse::HeaderLine),
         (Request { headers: headers(&[(Name::Via, "x")]), ..options() }, Misuse::HeaderLine),
+        (Request { contact: Some(bytes("expires=1")), ..options() }, Misuse::HeaderLine),
+        (Request { contact: Some(bytes(";a=b\r\nVia: x")), ..options() }, Misuse::HeaderLine),
+        (Request { contact: Some(bytes(";a, <sip:b@c>")), ..options() }, Misuse::HeaderLine),
     ] {
         assert_eq!(ask(&mut wire, request), Err(misuse));
     }
@@ -172,5 +176,29 @@ fn what_cannot_be_asked_for_is_refused_and_changes_nothing() {
     assert_eq!(ask(&mut wire, options()), Ok(()), "the name is free again");
     let request = wire.one();
     wire.answer(&request, 200, "p1");
+    wire.finish();
+}
+
+/// §10.2: each registration, and what is asked otherwise, comes from the same Contact; on each way its address.
+#[test]
+fn a_register_names_a_contact_that_stays_the_same() {
+    let mut wire = Wire::new();
+    let contact = Some(Bytes::from_static(b";+g.poc.talkburst;expires=3600"));
+    let targets = vec![target(Transport::Tcp, SECOND), target(Transport::Udp, PEER)];
+    ask(&mut wire, Request { method: Method::Register, contact: contact.clone(), targets, ..options() })
+        .unwrap();
+    let first = wire.one();
+    let (user, rest) = text(&first, Name::Contact).split_once('@').unwrap();
+    assert_eq!(rest, "192.0.2.1:5060;transport=tcp>;+g.poc.talkburst;expires=3600");
+    wire.input(Input::ConnectionRefused { connection: ConnectionId::Opened(1) }).unwrap();
+    let second = wire.one();
+    let expected = format!("{user}@192.0.2.1:5060>;+g.poc.talkburst;expires=3600");
+    assert_eq!(text(&second, Name::Contact), expected);
+    wire.answer(&second, 200, "p1");
+    ask(&mut wire, Request { id: RequestId(8), contact: Some(Bytes::new()), ..options() }).unwrap();
+    let third = wire.one();
+    assert_eq!(text(&third, Name::Contact), format!("{user}@192.0.2.1:5060>"));
+    ask(&mut wire, Request { id: RequestId(9), ..options() }).unwrap();
+    assert_eq!(wire.one().value(Name::Contact), None);
     wire.finish();
 }

@@ -55,6 +55,7 @@ pub(crate) fn invitation() -> Invite {
         body: sdp(),
         expires: None,
         expires_headers: Vec::new(),
+        contact: None,
     }
 }
 
