@@ -6,6 +6,9 @@ mod command;
 mod driver;
 mod locate;
 mod record;
+#[cfg(unix)]
+#[cfg_attr(not(test), allow(dead_code, reason = "the server keeps sessions"))]
+mod store;
 
 use std::io;
 use std::process::ExitCode;
