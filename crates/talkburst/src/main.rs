@@ -3,6 +3,9 @@
 mod capture;
 mod clock;
 mod command;
+#[cfg(unix)]
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the server listens"))]
+mod control;
 mod driver;
 mod locate;
 mod record;
