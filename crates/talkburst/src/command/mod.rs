@@ -3,7 +3,11 @@
 mod answer;
 mod call;
 mod demo;
+#[cfg(unix)]
+mod password;
 mod session;
+#[cfg(unix)]
+mod user;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,7 +16,11 @@ use std::{fmt, io};
 use clap::Subcommand;
 use sip::transport::Transport;
 
+#[cfg(unix)]
+use crate::control::Refusal;
 use crate::locate::LocateError;
+#[cfg(unix)]
+use crate::store::StoreError;
 
 /// What was typed.
 #[derive(Subcommand)]
@@ -21,6 +29,9 @@ pub(crate) enum Command {
     Call(call::Arguments),
     /// Wait for invitations, until stopped.
     Answer(answer::Arguments),
+    /// Who may use the server: enter, remove, list, change.
+    #[cfg(unix)]
+    User(user::Arguments),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
 }
@@ -30,6 +41,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Call(arguments) => call::run(arguments),
         Command::Answer(arguments) => answer::run(arguments),
+        #[cfg(unix)]
+        Command::User(arguments) => user::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
     }
 }
@@ -68,6 +81,18 @@ pub(crate) enum Failure {
     Locate(LocateError),
     /// The client refused to begin.
     Refused(sip::Misuse),
+    /// A value cannot be what was typed.
+    #[cfg(unix)]
+    Value(String),
+    /// The store cannot be used.
+    #[cfg(unix)]
+    Store(StoreError),
+    /// The server that has the data folder does not answer.
+    #[cfg(unix)]
+    Server(io::Error),
+    /// What was wanted of the server was refused.
+    #[cfg(unix)]
+    NotDone(Refusal),
 }
 
 impl Failure {
@@ -86,6 +111,14 @@ impl Failure {
             | Self::NoRoute(..)
             | Self::OtherFamily { .. }
             | Self::Locate(_) => 4,
+            #[cfg(unix)]
+            Self::Value(_) => Self::USAGE,
+            #[cfg(unix)]
+            Self::Store(_) => 3,
+            #[cfg(unix)]
+            Self::Server(_) => 4,
+            #[cfg(unix)]
+            Self::NotDone(_) => 5,
         }
     }
 }
@@ -136,6 +169,16 @@ impl fmt::Display for Failure {
             }
             Self::Locate(why) => write!(f, "failed to find the way: {why}"),
             Self::Refused(misuse) => write!(f, "failed to call: {misuse}"),
+            #[cfg(unix)]
+            Self::Value(why) => write!(f, "failed to read the command line: {why}"),
+            #[cfg(unix)]
+            Self::Store(error) => error.fmt(f),
+            #[cfg(unix)]
+            Self::Server(error) => {
+                write!(f, "failed to reach the server that has the data folder: {error}; restart it")
+            }
+            #[cfg(unix)]
+            Self::NotDone(refusal) => write!(f, "failed to change the users: {refusal}"),
         }
     }
 }
@@ -143,6 +186,13 @@ impl fmt::Display for Failure {
 impl From<LocateError> for Failure {
     fn from(error: LocateError) -> Self {
         Self::Locate(error)
+    }
+}
+
+#[cfg(unix)]
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

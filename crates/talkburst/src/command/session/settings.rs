@@ -211,7 +211,7 @@ fn credentials(shared: &Shared, user: Option<&str>) -> Result<Vec<Credentials>, 
 }
 
 /// The first line without its end; never empty. Octets: a password need not be text.
-fn first_line(from: impl Read) -> std::io::Result<Bytes> {
+pub(crate) fn first_line(from: impl Read) -> std::io::Result<Bytes> {
     let mut line = Vec::new();
     BufReader::new(from.take(PASSWORD_MAX)).read_until(b'\n', &mut line)?;
     if line.last() == Some(&b'\n') {
