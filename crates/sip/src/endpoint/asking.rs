@@ -43,6 +43,9 @@ impl Endpoint {
         }
         let mut targets = VecDeque::from(request.targets.clone());
         let path = self.path_to(targets.pop_front().ok_or(Misuse::NoTarget)?)?;
+        if contact.is_some() && self.contact_user.is_none() {
+            self.contact_user = Some(self.identifiers.draw());
+        }
         let (tag, call_id, branch) =
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
         let call_id = request.call_id.clone().unwrap_or_else(|| Bytes::copy_from_slice(call_id.as_bytes()));
@@ -65,7 +68,7 @@ impl Endpoint {
         contact: Option<&Contact>,
     ) -> Result<Message, Misuse> {
         let via = self.via(path, branch);
-        let contact = contact.map(|contact| self.contact(path, &self.contact_user, Some(contact)));
+        let contact = contact.and_then(|contact| self.contact_outside(path, contact));
         let (uri, routes) = first_hop(&request.uri, &request.routes);
         let mut writer = Writer::request(&mut self.scratch, request.method, &uri);
         writer.line(Name::Via, &via).line(Name::MaxForwards, b"70");
@@ -100,8 +103,11 @@ impl Endpoint {
 
     /// The Contact that a request has on another way.
     pub(super) fn contact_of_request(&self, id: RequestId, path: &Path) -> Option<Text> {
-        let contact = self.requests.get(&id)?.contact.as_ref()?;
-        Some(self.contact(path, &self.contact_user, Some(contact)))
+        self.contact_outside(path, self.requests.get(&id)?.contact.as_ref()?)
+    }
+
+    fn contact_outside(&self, path: &Path, contact: &Contact) -> Option<Text> {
+        Some(self.contact(path, self.contact_user.as_ref()?, Some(contact)))
     }
 
     pub(super) fn targets_of(&self, id: RequestId) -> VecDeque<Target> {

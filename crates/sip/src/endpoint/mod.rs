@@ -72,8 +72,8 @@ pub struct Endpoint {
     /// One for each listener of `config`.
     spelled: Vec<Spelled>,
     identifiers: Identifiers,
-    /// The user of our Contact outside of sessions.
-    contact_user: Identifier,
+    /// The user of our Contact outside of sessions, once one was needed.
+    contact_user: Option<Identifier>,
     keyed: Keyed,
     now: Instant,
     outbox: Outbox,
@@ -102,13 +102,12 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         let mut identifiers = Identifiers::new(config.owner, config.seed);
         let keyed = Keyed::new(identifiers.key());
-        let contact_user = identifiers.draw();
         Self {
             timers: Arc::new(config.timers),
             spelled: Spelled::of(&config.listeners, &config.contact_parameters),
             config,
             identifiers,
-            contact_user,
+            contact_user: None,
             keyed,
             now: Instant::START,
             outbox: Outbox::default(),
