@@ -1,9 +1,7 @@
 //! Requests of ours outside of any dialog, other than INVITE: OPTIONS, MESSAGE and their like. RFC 3261 §8.1.
 
-use super::face::{
-    Contact, Request, RequestId, check_address, check_body, check_contact, check_headers, check_routes,
-    check_uri,
-};
+use super::check::{check_address, check_body, check_contact, check_headers, check_routes, check_uri};
+use super::face::{Contact, Request, RequestId};
 use super::inviting::first_hop;
 use super::*;
 use crate::auth::Authentication;

@@ -1,4 +1,4 @@
-//! What goes into an endpoint and what comes out of it.
+//! What goes into an endpoint.
 
 use std::fmt;
 
@@ -6,15 +6,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Credentials;
-use crate::dialog::ROUTES_MAX;
 use crate::identifier::Owner;
-use crate::message::{
-    Body, Message, Method, Name, NameAddr, Uri, check_value, has_line_end, may_repeat, scan,
-};
+use crate::message::{Body, Message, Method, Name};
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::Timers;
 use crate::transport::{ConnectionId, Listener, Path, Target};
-use crate::usage::{End, Party, session_timer};
+use crate::usage::session_timer;
 
 /// The version of [`Record`]. A journal of another version is not replayed.
 pub const JOURNAL_VERSION: u16 = 3;
@@ -213,7 +210,7 @@ pub enum Command {
         /// The offer.
         body: Option<Body>,
     },
-    /// Where the next hop is that [`Event::Locate`] named: requests of the session go to the first target from now on.
+    /// Where the next hop is that [`Event::Locate`](super::Event::Locate) named: requests of the session go to the first target from now on.
     Located {
         /// Which.
         session: SessionId,
@@ -331,263 +328,4 @@ impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
     }
-}
-
-/// What the user must know.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// A 101 to 199 for our INVITE, in whatever dialog.
-    Progress {
-        /// Which.
-        session: SessionId,
-        /// The response.
-        response: Message,
-    },
-    /// Our INVITE was accepted and the ACK has been sent.
-    Established {
-        /// Which.
-        session: SessionId,
-        /// The 2xx.
-        response: Message,
-    },
-    /// An INVITE arrived that begins a session.
-    Invited {
-        /// The session that it begins.
-        session: SessionId,
-        /// The INVITE.
-        request: Message,
-    },
-    /// The ACK for our 2xx arrived.
-    Acknowledged {
-        /// Which.
-        session: SessionId,
-        /// The ACK.
-        request: Message,
-    },
-    /// A reliable 1xx of ours has arrived.
-    ProgressAcknowledged {
-        /// Which.
-        session: SessionId,
-        /// The PRACK; its body is the answer if the 1xx held an offer (RFC 3262 §5).
-        request: Message,
-    },
-    /// The peer wants to change the session: answer with accept or refuse. An UPDATE or a PRACK, which may come before
-    /// the session is established, wants it at once: after T2 it is answered 504 (RFC 3311 §5.2).
-    ModificationOffered {
-        /// Which.
-        session: SessionId,
-        /// The re-INVITE, UPDATE or PRACK.
-        request: Message,
-    },
-    /// Our change was accepted and the ACK has been sent; or a refresh of ours, whose answer may be another one (RFC 4028
-    /// §7.4).
-    Modified {
-        /// Which.
-        session: SessionId,
-        /// The 2xx.
-        response: Message,
-    },
-    /// A change, ours or the peer's, is over without having been wanted by both. The session is as it was before, unless
-    /// `status` is a 2xx: then the peer had accepted before our CANCEL reached it, and the change holds.
-    ModificationEnded {
-        /// Which.
-        session: SessionId,
-        /// How.
-        end: End,
-        /// Who caused it.
-        by: Party,
-        /// The final response, if there was one.
-        status: Option<u16>,
-        /// After a 491: how long to wait before another try (RFC 3261 §14.1).
-        retry_after: Option<Duration>,
-    },
-    /// The next hop of the session is a name. Requests go the way of the INVITE until it was looked up; nothing waits
-    /// for that. Told once.
-    Locate {
-        /// Which.
-        session: SessionId,
-        /// The URI to look up (RFC 3263).
-        uri: Bytes,
-    },
-    /// A request outside of any dialog is over: told once.
-    Answered {
-        /// Which.
-        request: RequestId,
-        /// The final response.
-        response: Option<Message>,
-        /// Why there is none.
-        end: Option<End>,
-    },
-    /// This stream cannot be read any more: close the connection.
-    Disconnect {
-        /// Which.
-        connection: ConnectionId,
-    },
-    /// The session is over: the last event of it, and the only one of this kind.
-    Ended {
-        /// Which.
-        session: SessionId,
-        /// How.
-        end: End,
-        /// Who caused it.
-        by: Party,
-        /// The final response to the INVITE that settled it, if there was one.
-        status: Option<u16>,
-        /// The value of Reason in the message that ended it (RFC 3326).
-        reason: Option<Bytes>,
-    },
-}
-
-/// Our own caller asked for what the state does not allow. Nothing has changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Misuse {
-    /// There is no such session, or it is over.
-    NoSession,
-    /// A final response is known already: leave the session instead.
-    TooLate,
-    /// There is no INVITE, UPDATE or PRACK of the peer to answer.
-    NothingToAnswer,
-    /// The session is not established, so it cannot be left or changed: cancel it, or refuse it.
-    NotEstablished,
-    /// Another change of the session, or another request of this name, is under way; or too many provisional responses
-    /// wait for their PRACK.
-    Busy,
-    /// There is no listener for the transport and address family of the target.
-    NoListener,
-    /// This text is no URI or no address.
-    Address,
-    /// No next hop is given.
-    NoTarget,
-    /// This method has a command of its own, or is none that can be asked for.
-    Method,
-    /// A header value is malformed or has a line end in it, or names a header field that the endpoint writes itself.
-    HeaderLine,
-    /// The status code is not one for this answer.
-    Status,
-    /// The message would be longer than [`LENGTH_MAX`](crate::message::LENGTH_MAX), or what a user adds to it is longer
-    /// than 8 KiB or 64 lines.
-    TooLong,
-}
-
-impl fmt::Display for Misuse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoSession => "no such session",
-            Self::TooLate => "too late: a final response is known, leave the session instead",
-            Self::NothingToAnswer => "no invitation to answer",
-            Self::NotEstablished => "session is not established: cancel or refuse it",
-            Self::Busy => "another change of the session, or request of this name, is under way",
-            Self::NoListener => "no listener for the transport and address family of the target",
-            Self::Address => "not a URI or an address",
-            Self::NoTarget => "no next hop is given",
-            Self::Method => "not a method for a request outside of a dialog",
-            Self::HeaderLine => {
-                "line end in a header value, or a header field that the endpoint writes itself"
-            }
-            Self::Status => "status code does not fit the answer",
-            Self::TooLong => "message too long",
-        })
-    }
-}
-
-impl std::error::Error for Misuse {}
-
-/// Octets of the header lines, or of the Route values, that a user adds to a message.
-const ADDED_MAX: usize = 8 * 1024;
-
-/// Header lines that a user adds to a message.
-const LINES_MAX: usize = 64;
-
-/// A user's header lines must not break the message apart, nor double what the endpoint writes.
-pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
-    let own = [
-        Name::Via,
-        Name::From,
-        Name::To,
-        Name::CallId,
-        Name::CSeq,
-        Name::MaxForwards,
-        Name::Contact,
-        Name::ContentLength,
-        Name::ContentType,
-        Name::Route,
-        Name::RecordRoute,
-        Name::RSeq,
-        Name::RAck,
-        Name::SessionExpires,
-        Name::MinSe,
-        Name::Other,
-    ];
-    let is_fine = |(name, value): &(Name, Bytes)| {
-        !own.contains(name) && !has_line_end(value) && check_value(*name, value).is_ok()
-    };
-    let octets: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if octets > ADDED_MAX || headers.len() > LINES_MAX {
-        return Err(Misuse::TooLong);
-    }
-    let is_first = |place: usize| headers[..place].iter().all(|(name, _)| *name != headers[place].0);
-    let is_single = (0..headers.len()).all(|place| may_repeat(headers[place].0) || is_first(place));
-    if is_single && headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
-}
-
-/// RFC 3261 §9.1: a CANCEL requires nothing.
-pub(super) fn check_cancel_headers(headers: &Headers) -> Result<(), Misuse> {
-    check_headers(headers)?;
-    let requires = |(name, _): &(Name, Bytes)| matches!(name, Name::Require | Name::ProxyRequire);
-    if headers.iter().any(requires) { Err(Misuse::HeaderLine) } else { Ok(()) }
-}
-
-/// The type of a body stands in a header line of its own.
-pub(super) fn check_body(body: Option<&Body>) -> Result<(), Misuse> {
-    let is_fine = body.is_none_or(|body| {
-        let kind = &body.content_type;
-        !has_line_end(kind) && check_value(Name::ContentType, kind).is_ok()
-    });
-    if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
-}
-
-/// Parameters of a Contact that stay where they are put, and do not begin another one.
-pub(super) fn check_contact(contact: &Contact) -> Result<(), Misuse> {
-    let Contact { uri_parameters, parameters } = contact;
-    if uri_parameters.len() + parameters.len() > ADDED_MAX {
-        return Err(Misuse::TooLong);
-    }
-    // RFC 3261 §25.1: paramchar, and what stands between them.
-    let is_parameter = |octet: &u8| octet.is_ascii_alphanumeric() || b"[]/:&+$-_.!~*'()%;=".contains(octet);
-    let uri = [b"sip:u@h", &uri_parameters[..]].concat();
-    let value = [b"<", &uri[..], b">", parameters].concat();
-    let behind_semicolon = |text: &[u8]| text.is_empty() || text.starts_with(b";");
-    let is_fine = !has_line_end(&value)
-        && behind_semicolon(uri_parameters)
-        && uri_parameters.iter().all(is_parameter)
-        && behind_semicolon(parameters)
-        && scan::split(&value, b',').count() == 1
-        && NameAddr::parse(&value).is_ok()
-        && Uri::parse(&uri).is_ok();
-    if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
-}
-
-/// Route values, each an address on one line.
-pub(super) fn check_routes(routes: &[Bytes]) -> Result<(), Misuse> {
-    if routes.len() > ROUTES_MAX || routes.iter().map(Bytes::len).sum::<usize>() > ADDED_MAX {
-        return Err(Misuse::TooLong);
-    }
-    let is_fine =
-        |route: &Bytes| !has_line_end(route) && NameAddr::parse(route).is_ok() && route.contains(&b'<');
-    if routes.iter().all(is_fine) { Ok(()) } else { Err(Misuse::Address) }
-}
-
-/// A Request-URI: on one line, and without header fields (RFC 3261 §19.1.1).
-pub(super) fn check_uri(text: &[u8]) -> Result<(), Misuse> {
-    let uri = Uri::parse(text).map_err(|_| Misuse::Address)?;
-    if has_line_end(text) || uri.headers.is_some() { Err(Misuse::Address) } else { Ok(()) }
-}
-
-/// An address for From or To: readable, on one line, and without a tag, which is the endpoint's to write.
-pub(super) fn check_address(text: &[u8]) -> Result<(), Misuse> {
-    let address = NameAddr::parse(text).map_err(|_| Misuse::Address)?;
-    if has_line_end(text) || address.tag().is_some() || scan::trim(text).len() != text.len() {
-        return Err(Misuse::Address);
-    }
-    Ok(())
 }

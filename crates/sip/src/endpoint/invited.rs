@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::face::{check_body, check_contact, check_headers};
+use super::check::{check_body, check_contact, check_headers};
 use super::session::{Incoming, State};
 use super::*;
 use crate::reply::Received;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::attempt::{Cause, Further};
-use super::face::{
+use super::check::{
     check_address, check_body, check_cancel_headers, check_contact, check_headers, check_routes, check_uri,
 };
 use super::session::{Leg, Outgoing, State};

@@ -1,6 +1,6 @@
 //! Leaving an established session: BYE. RFC 3261 §15, PoC CP 6.1.6.1.
 
-use super::face::check_headers;
+use super::check::check_headers;
 use super::session::State;
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Changing an established session: a re-INVITE of ours. RFC 3261 §14.1.
 
-use super::face::check_body;
+use super::check::check_body;
 use super::session::State;
 use super::*;
 use crate::usage::Scope;

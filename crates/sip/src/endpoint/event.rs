@@ -1,0 +1,114 @@
+//! What comes out of an endpoint beside messages.
+
+use bytes::Bytes;
+
+use super::face::{RequestId, SessionId};
+use crate::message::Message;
+use crate::time::Duration;
+use crate::transport::ConnectionId;
+use crate::usage::{End, Party};
+
+/// What the user must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A 101 to 199 for our INVITE, in whatever dialog.
+    Progress {
+        /// Which.
+        session: SessionId,
+        /// The response.
+        response: Message,
+    },
+    /// Our INVITE was accepted and the ACK has been sent.
+    Established {
+        /// Which.
+        session: SessionId,
+        /// The 2xx.
+        response: Message,
+    },
+    /// An INVITE arrived that begins a session.
+    Invited {
+        /// The session that it begins.
+        session: SessionId,
+        /// The INVITE.
+        request: Message,
+    },
+    /// The ACK for our 2xx arrived.
+    Acknowledged {
+        /// Which.
+        session: SessionId,
+        /// The ACK.
+        request: Message,
+    },
+    /// A reliable 1xx of ours has arrived.
+    ProgressAcknowledged {
+        /// Which.
+        session: SessionId,
+        /// The PRACK; its body is the answer if the 1xx held an offer (RFC 3262 §5).
+        request: Message,
+    },
+    /// The peer wants to change the session: answer with accept or refuse. An UPDATE or a PRACK, which may come before
+    /// the session is established, wants it at once: after T2 it is answered 504 (RFC 3311 §5.2).
+    ModificationOffered {
+        /// Which.
+        session: SessionId,
+        /// The re-INVITE, UPDATE or PRACK.
+        request: Message,
+    },
+    /// Our change was accepted and the ACK has been sent; or a refresh of ours, whose answer may be another one (RFC 4028
+    /// §7.4).
+    Modified {
+        /// Which.
+        session: SessionId,
+        /// The 2xx.
+        response: Message,
+    },
+    /// A change, ours or the peer's, is over without having been wanted by both. The session is as it was before, unless
+    /// `status` is a 2xx: then the peer had accepted before our CANCEL reached it, and the change holds.
+    ModificationEnded {
+        /// Which.
+        session: SessionId,
+        /// How.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response, if there was one.
+        status: Option<u16>,
+        /// After a 491: how long to wait before another try (RFC 3261 §14.1).
+        retry_after: Option<Duration>,
+    },
+    /// The next hop of the session is a name. Requests go the way of the INVITE until it was looked up; nothing waits
+    /// for that. Told once.
+    Locate {
+        /// Which.
+        session: SessionId,
+        /// The URI to look up (RFC 3263).
+        uri: Bytes,
+    },
+    /// A request outside of any dialog is over: told once.
+    Answered {
+        /// Which.
+        request: RequestId,
+        /// The final response.
+        response: Option<Message>,
+        /// Why there is none.
+        end: Option<End>,
+    },
+    /// This stream cannot be read any more: close the connection.
+    Disconnect {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The session is over: the last event of it, and the only one of this kind.
+    Ended {
+        /// Which.
+        session: SessionId,
+        /// How.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response to the INVITE that settled it, if there was one.
+        status: Option<u16>,
+        /// The value of Reason in the message that ended it (RFC 3326).
+        reason: Option<Bytes>,
+    },
+}
