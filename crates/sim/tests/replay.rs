@@ -234,7 +234,7 @@ fn endpoints() -> (Vec<Record>, Vec<Bytes>) {
     story.run_until(at(4));
     story.input(at(4), 0, command(sip::Command::Cancel { session, headers: Vec::new() }));
     story.run_until(at(300));
-    let start = Record::Start { version: JOURNAL_VERSION, config: sip_config(0) };
+    let start = Record::Start { version: JOURNAL_VERSION, config: Box::new(sip_config(0)) };
     let [journal, _] = story.journals;
     let inputs = journal.into_iter().map(|(at, input)| Record::Input { at, input });
     let [sent, _] = story.sent;
@@ -254,7 +254,7 @@ fn records_bring_a_fresh_endpoint_to_the_same_octets_and_survive_json() {
         Record::Input { at, input } => (at, input),
         Record::Start { .. } => panic!("one start"),
     });
-    assert_eq!(replayed(Endpoint::new(config), inputs), sent);
+    assert_eq!(replayed(Endpoint::new(*config), inputs), sent);
 }
 
 /// Anna has invited Ben and hears that it rings; `lost` of what was sent is lost. Her session.

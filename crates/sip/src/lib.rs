@@ -19,7 +19,7 @@ pub mod wheel;
 pub use auth::Credentials;
 pub use endpoint::{
     ALLOWED, Canonical, Command, Config, Contact, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION,
-    Misuse, Record, Reliability, Request, RequestId, SessionId,
+    Misuse, ReceivedId, Record, Reliability, Request, RequestId, SessionId,
 };
 pub use identifier::{Identifier, Identifiers, Owner};
 pub use message::Message;

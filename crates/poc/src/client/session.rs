@@ -264,7 +264,7 @@ impl Client {
             }
             sip::Event::Locate { session, uri } => self.events.push_back(Event::Locate { session, uri }),
             // The client asks nothing outside of a session.
-            sip::Event::Answered { .. } => {}
+            sip::Event::Answered { .. } | sip::Event::Requested { .. } => {}
             sip::Event::ProgressAcknowledged { session, request } => {
                 let is_answer = self.sessions.get(&session).is_some_and(|session| session.offered_early);
                 if is_answer && !request.body().is_empty() {

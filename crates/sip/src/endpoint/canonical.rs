@@ -84,6 +84,13 @@ impl Endpoint {
                 let _ = writeln!(text, "{:#?}", incoming.accepted);
             }
         }
+        let mut received: Vec<_> = self.received.iter().map(|(_, requested)| requested).collect();
+        received.sort_by_key(|requested| requested.id.serial);
+        for requested in received {
+            let transaction = place(requested.transaction);
+            let _ = writeln!(text, "{:#?} {transaction:?} {:#?}", requested.id, requested.usage);
+            let _ = writeln!(text, "{:?}", requested.head);
+        }
         let _ = writeln!(text, "{:#?} {:#?} {:#?} {beside:#?}", self.requests, self.outbox, self.events);
         Canonical(normalised(&text, now, owners))
     }

@@ -15,7 +15,7 @@ pub enum Misuse {
     NoSession,
     /// A final response is known already: leave the session instead.
     TooLate,
-    /// There is no INVITE, UPDATE or PRACK of the peer to answer.
+    /// There is no request of the peer to answer, or something was said to it already.
     NothingToAnswer,
     /// The session is not established, so it cannot be left or changed: cancel it, or refuse it.
     NotEstablished,
@@ -44,7 +44,7 @@ impl fmt::Display for Misuse {
         f.write_str(match self {
             Self::NoSession => "no such session",
             Self::TooLate => "too late: a final response is known, leave the session instead",
-            Self::NothingToAnswer => "no invitation to answer",
+            Self::NothingToAnswer => "no request to answer",
             Self::NotEstablished => "session is not established: cancel or refuse it",
             Self::Busy => "another change of the session, or request of this name, is under way",
             Self::NoListener => "no listener for the transport and address family of the target",

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::face::{RequestId, SessionId};
+use super::face::{ReceivedId, RequestId, SessionId};
 use crate::message::Message;
 use crate::time::Duration;
 use crate::transport::ConnectionId;
@@ -92,6 +92,14 @@ pub enum Event {
         response: Option<Message>,
         /// Why there is none.
         end: Option<End>,
+    },
+    /// A request of [`Config::methods`](super::Config::methods) arrived outside of any dialog: answer it with
+    /// [`Command::Respond`](super::Command::Respond).
+    Requested {
+        /// Under which name it is answered.
+        request: ReceivedId,
+        /// The request.
+        message: Message,
     },
     /// This stream cannot be read any more: close the connection.
     Disconnect {

@@ -33,12 +33,18 @@ pub struct Config {
     pub contact_parameters: Bytes,
     /// Option tags that a peer may require, beside those of the endpoint itself: 100rel and timer.
     pub supported: Vec<Bytes>,
+    /// The methods outside of any dialog that the user answers, each request told by
+    /// [`Event::Requested`](super::Event::Requested): MESSAGE, PUBLISH and their like. What makes, changes or ends a session is
+    /// ignored here.
+    pub methods: Vec<Method>,
     /// The types of body that an INVITE may have.
     pub body_types: Vec<Bytes>,
     /// Octets of the longest request that leaves by UDP: 1300, or the path MTU less 200 (RFC 3261 §18.1.1).
     pub datagram_max: usize,
     /// Transactions that may be open at once. Beyond it a new request is answered 503 and nothing is kept of it.
     pub transactions_max: usize,
+    /// Requests outside of any dialog that may wait for their user at once. Beyond it a new one is answered 503.
+    pub received_max: usize,
     /// Dialogs that one INVITE of ours may create by forking. What comes in further ones is ignored.
     pub forks_max: usize,
     /// What to answer challenges with, in the order of preference.
@@ -64,9 +70,11 @@ impl Config {
             product: Bytes::from_static(b"talkburst"),
             contact_parameters: Bytes::new(),
             supported: Vec::new(),
+            methods: Vec::new(),
             body_types: vec![Bytes::from_static(b"application/sdp")],
             datagram_max: 1300,
             transactions_max: 100_000,
+            received_max: 1000,
             forks_max: 32,
             credentials: Vec::new(),
             reliability: Reliability::WhenRequired,
@@ -108,7 +116,7 @@ pub enum Record {
         /// [`JOURNAL_VERSION`].
         version: u16,
         /// The settings, the seed among them.
-        config: Config,
+        config: Box<Config>,
     },
     /// Every further line.
     Input {
@@ -219,6 +227,17 @@ pub enum Command {
     },
     /// Send a request outside of any dialog.
     Request(Box<Request>),
+    /// Answer a request outside of any dialog. One that is left unanswered for 32*T1 is answered 500.
+    Respond {
+        /// Which.
+        request: ReceivedId,
+        /// 200 to 699.
+        status: u16,
+        /// SIP-ETag, for instance.
+        headers: Headers,
+        /// The body.
+        body: Option<Body>,
+    },
     /// Say what our Contact in the session is, before anything else is said to its INVITE.
     Identify {
         /// Which.
@@ -278,6 +297,31 @@ pub struct Request {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
+/// A request of a peer outside of any dialog, until it is answered. Never used twice by one endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ReceivedId {
+    pub(crate) index: u32,
+    pub(crate) serial: u32,
+}
+
+impl fmt::Debug for ReceivedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_id(f, "request", self.serial)
+    }
+}
+
+impl fmt::Display for ReceivedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// A name that an endpoint has given; in the alternate form one that [`Canonical`](super::Canonical) numbers anew.
+fn write_id(f: &mut fmt::Formatter<'_>, kind: &str, serial: u32) -> fmt::Result {
+    let mark = super::SESSION_MARK;
+    if f.alternate() { write!(f, "{mark}{serial}{mark}") } else { write!(f, "{kind} {serial}") }
+}
+
 /// Header lines that a user adds to a message.
 pub type Headers = Vec<(Name, Bytes)>;
 
@@ -316,11 +360,7 @@ pub struct SessionId {
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            let mark = super::SESSION_MARK;
-            return write!(f, "{mark}{}{mark}", self.serial);
-        }
-        write!(f, "session {}", self.serial)
+        write_id(f, "session", self.serial)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The rules live in [`transaction`](crate::transaction) and [`usage`](crate::usage); this hub finds them, carries out
 //! what they ask for, and keeps the tables.
 
+mod answering;
 mod asking;
 mod attempt;
 mod canonical;
@@ -34,10 +35,11 @@ pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
 pub use check::Misuse;
 pub use event::Event;
 pub use face::{
-    Command, Config, Contact, Headers, Input, Invite, JOURNAL_VERSION, Record, Reliability, Request,
-    RequestId, SessionId,
+    Command, Config, Contact, Headers, Input, Invite, JOURNAL_VERSION, ReceivedId, Record, Reliability,
+    Request, RequestId, SessionId,
 };
 
+use self::answering::Requested;
 use self::asking::Waiting;
 use self::attempt::Cause;
 use self::session::{Outgoing, Session, State};
@@ -63,7 +65,8 @@ use crate::usage::{End, Party};
 use crate::way::{Spelled, Text, listener_to};
 use crate::wheel::{TimerId, Wheel};
 
-/// The value of Allow: the methods that an [`Endpoint`] answers with something else than 405.
+/// The value of Allow: the methods that an [`Endpoint`] answers with something else than 405. Those of [`Config::methods`]
+/// stand behind them.
 pub const ALLOWED: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// A SIP user agent without sockets and without a clock.
@@ -75,6 +78,8 @@ pub struct Endpoint {
     config: Config,
     /// Those of `config`, shared with every machine.
     timers: Arc<Timers>,
+    /// The value of Allow.
+    allowed: Bytes,
     /// One for each listener of `config`.
     spelled: Vec<Spelled>,
     identifiers: Identifiers,
@@ -91,6 +96,7 @@ pub struct Endpoint {
     dialogs: Table<SessionId>,
     connections: Connections,
     requests: BTreeMap<RequestId, Waiting>,
+    received: Slab<Requested>,
     serial: u32,
     /// A buffer in which messages are put together.
     scratch: Vec<u8>,
@@ -101,6 +107,7 @@ pub struct Endpoint {
 enum Due {
     Transaction(usize),
     Session(usize),
+    Received(usize),
 }
 
 impl Endpoint {
@@ -110,6 +117,7 @@ impl Endpoint {
         let keyed = Keyed::new(identifiers.key());
         Self {
             timers: Arc::new(config.timers),
+            allowed: answering::allowed(&config.methods),
             spelled: Spelled::of(&config.listeners, &config.contact_parameters),
             config,
             identifiers,
@@ -125,6 +133,7 @@ impl Endpoint {
             dialogs: Table::default(),
             connections: Connections::default(),
             requests: BTreeMap::new(),
+            received: Slab::new(),
             serial: 0,
             scratch: Vec::new(),
         }
@@ -185,6 +194,7 @@ impl Endpoint {
             && self.sessions.is_empty()
             && self.dialogs.is_empty()
             && self.requests.is_empty()
+            && self.received.is_empty()
             && self.wheel.is_empty()
     }
 
@@ -192,7 +202,9 @@ impl Endpoint {
     /// somebody may ring, or hold a session that nobody else has.
     pub fn is_settled(&self) -> bool {
         let is_over = self.sessions.iter().all(|(_, session)| session.state == State::Over);
-        is_over && self.transactions.iter().all(|(_, transaction)| transaction.is_settled())
+        is_over
+            && self.received.is_empty()
+            && self.transactions.iter().all(|(_, transaction)| transaction.is_settled())
     }
 
     fn handle_command(&mut self, command: Command) -> Result<Option<SessionId>, Misuse> {
@@ -208,6 +220,9 @@ impl Endpoint {
             Command::Modify { session, body } => self.modify(session, body.as_ref())?,
             Command::Located { session, targets } => self.located(session, &targets)?,
             Command::Request(request) => self.request(*request)?,
+            Command::Respond { request, status, headers, body } => {
+                self.respond_to(request, status, &headers, body.as_ref())?;
+            }
             Command::Identify { session, contact } => self.identify(session, contact)?,
         }
         Ok(None)
@@ -353,6 +368,7 @@ impl Endpoint {
                     self.handle_session_timeout(id);
                     self.reschedule_session(id);
                 }
+                Due::Received(index) => self.handle_received_timeout(index),
             }
         }
     }
@@ -403,10 +419,6 @@ impl Endpoint {
         self.abandon_modification(id);
         self.drop_asked(id);
     }
-}
-
-fn allow() -> Headers {
-    vec![(Name::Allow, Bytes::from_static(ALLOWED))]
 }
 
 /// The values of Reason in `message`, as one value (RFC 3326 §2: one per protocol).

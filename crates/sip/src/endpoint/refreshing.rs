@@ -22,10 +22,15 @@ impl Endpoint {
         self.config.supported.iter().map(|tag| &tag[..]).chain(reliable).chain([&b"timer"[..]])
     }
 
+    /// The methods that are answered.
+    pub(super) fn allow(&self) -> Headers {
+        vec![(Name::Allow, self.allowed.clone())]
+    }
+
     /// What we say of ourselves: Allow and Supported.
     pub(super) fn introduction(&self) -> Headers {
         let tags: Vec<_> = self.option_tags().collect();
-        let mut lines = allow();
+        let mut lines = self.allow();
         lines.push((Name::Supported, Bytes::from(tags.join(&b", "[..]))));
         lines
     }

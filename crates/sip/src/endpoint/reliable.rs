@@ -51,7 +51,7 @@ impl Endpoint {
         let mut lines = headers.clone();
         lines.push((Name::Require, Bytes::from_static(b"100rel")));
         lines.push((Name::RSeq, Bytes::from(number.to_string())));
-        lines.extend(allow()); // RFC 3311 §5.1: so that the peer knows whether it may send UPDATE
+        lines.push((Name::Allow, self.allowed.clone())); // RFC 3311 §5.1: so that the peer knows whether it may send UPDATE
         let extra = Extra { contact: Some(&contact), headers: &lines, body };
         let response =
             incoming.head.response(&mut self.scratch, status, tag.as_bytes(), &self.config.product, &extra);

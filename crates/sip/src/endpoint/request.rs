@@ -42,7 +42,7 @@ impl Endpoint {
         }
         // RFC 3261 §8.2.2 and §8.2.3, in this order.
         if method == Method::Other {
-            self.answer(key, path, request, 501, &allow())?;
+            self.answer(key, path, request, 501, &self.allow())?;
         } else if !request.uri()?.is_sip() {
             self.answer(key, path, request, 416, &Vec::new())?;
         } else if let Some(unsupported) = self.unsupported(request) {
@@ -81,19 +81,24 @@ impl Endpoint {
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
             return self.answer(key, path, request, 481, &Vec::new());
         }
-        self.answer_generally(key, path, method, request)
+        if self.is_for_user(method) {
+            return self.handle_requested(key, path, request);
+        }
+        let allow = self.allow();
+        self.answer_generally(key, path, method, request, allow)
     }
 
-    /// OPTIONS is answered; nothing else has a user here.
+    /// OPTIONS is answered; nothing else has a user here, and `allow` says what has one.
     pub(super) fn answer_generally(
         &mut self,
         key: Key,
         path: Path,
         method: Method,
         request: &Essentials<'_>,
+        allow: Headers,
     ) -> Result<(), Fault> {
         let status = if method == Method::Options { 200 } else { 405 };
-        let mut headers = allow();
+        let mut headers = allow;
         if method == Method::Options {
             headers = self.introduction(); // §11.2
             headers.push((Name::Accept, Bytes::from(self.config.body_types.join(&b", "[..]))));
@@ -165,7 +170,11 @@ impl Endpoint {
             | Method::Refer
             | Method::Register
             | Method::Subscribe
-            | Method::Other => self.answer_generally(key, path, method, request),
+            | Method::Other => {
+                // What the user answers outside of dialogs has nobody within one.
+                let allow = vec![(Name::Allow, Bytes::from_static(ALLOWED))];
+                self.answer_generally(key, path, method, request, allow)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What makes a dialog or lives in one (RFC 5057): the INVITE usage, seen from both sides.
 //!
-//! Beside it: what makes its provisional responses reliable, and what keeps its session from being forgotten.
+//! Beside it: what makes its provisional responses reliable, what keeps its session from being forgotten, and a request
+//! outside of any dialog that waits for its user.
 //!
 //! These machines hold no identifiers, and no bytes but responses that wait for their ACK or PRACK: they say what is to
 //! be done, and the endpoint does it.
@@ -10,6 +11,7 @@ mod fixture;
 pub mod invite_client;
 pub mod invite_server;
 pub mod reliable;
+pub mod request_server;
 pub mod session_timer;
 
 use serde::{Deserialize, Serialize};

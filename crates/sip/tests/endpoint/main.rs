@@ -17,6 +17,7 @@ mod matching;
 mod modifications;
 mod orders;
 mod races;
+mod received;
 mod reliable;
 mod requests;
 mod robustness;

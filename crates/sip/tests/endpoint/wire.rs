@@ -563,6 +563,6 @@ fn session_of(event: &Event) -> Option<SessionId> {
         | Event::ModificationEnded { session, .. }
         | Event::Locate { session, .. }
         | Event::Ended { session, .. } => Some(*session),
-        Event::Disconnect { .. } | Event::Answered { .. } => None,
+        Event::Disconnect { .. } | Event::Answered { .. } | Event::Requested { .. } => None,
     }
 }
