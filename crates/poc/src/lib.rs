@@ -34,4 +34,7 @@ pub mod client;
 pub mod sdp;
 pub mod user_agent;
 
-pub use client::{AnswerMode, Client, Command, Config, Event, Input, Outcome, Profile, Timing};
+pub use client::{
+    AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Outcome, PocSettings, Profile,
+    Registration, Timing,
+};

@@ -116,6 +116,11 @@ impl Trace {
                 None => format!("told: {outcome}"),
             },
             Event::Locate { .. } => "told: look up the next hop".to_owned(),
+            Event::Registered { .. } => "told: registered".to_owned(),
+            Event::RegistrationFailed { .. } => "told: not registered".to_owned(),
+            Event::Deregistered { .. } => "told: no longer registered".to_owned(),
+            Event::SettingsPublished => "told: settings published".to_owned(),
+            Event::SettingsFailed { .. } => "told: settings not published".to_owned(),
             Event::Disconnect { .. } => "told: stream broken".to_owned(),
         };
         self.note(now, place, text);

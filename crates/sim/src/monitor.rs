@@ -302,16 +302,7 @@ impl Monitor {
 
     /// `place` told its user this.
     pub fn told(&mut self, now: Instant, place: usize, event: &Event) {
-        let session = match event {
-            Event::Progress { session, .. }
-            | Event::Invited { session, .. }
-            | Event::Established { session, .. }
-            | Event::Modified { session, .. }
-            | Event::ModificationEnded { session, .. }
-            | Event::Locate { session, .. }
-            | Event::Ended { session, .. } => *session,
-            Event::Disconnect { .. } => return,
-        };
+        let Some(session) = event.session() else { return };
         let party = &mut self.parties[place];
         if !party.sessions.contains_key(&session) {
             let call_id = party.arriving.take().expect("a session begins by an INVITE that is not a copy");

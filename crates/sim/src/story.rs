@@ -80,8 +80,8 @@ impl Teller {
         let mut world = World::new(seed, 2, faults, |place, config| {
             config.profile = profile;
             config.no_answer_after = Some(no_answer_after);
-            config.answer_mode = modes[place];
-            config.simultaneous_sessions = simultaneous;
+            config.settings.answer_mode = modes[place];
+            config.settings.simultaneous_sessions = simultaneous;
             config.set_up_limit = set_up_limit;
             config.sip.reliability = reliability;
             (config.sip.session_expires, config.sip.min_se) = timers[place];
@@ -189,6 +189,11 @@ impl Teller {
             | Event::ModificationEnded { .. }
             | Event::Ended { .. }
             | Event::Locate { .. }
+            | Event::Registered { .. }
+            | Event::RegistrationFailed { .. }
+            | Event::Deregistered { .. }
+            | Event::SettingsPublished
+            | Event::SettingsFailed { .. }
             | Event::Disconnect { .. } => {}
         }
     }

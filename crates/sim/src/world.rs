@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{AnswerMode, Client, Command, Config, Event, Input, Profile};
+use poc::{AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Profile};
 use sip::transport::{Listener, Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Owner, SessionId};
 
@@ -95,8 +95,12 @@ impl World {
                     Target { transport: Transport::Udp, remote: SocketAddr::from(([192, 0, 2, 99], 5060)) };
                 let targets =
                     self.detour.then_some(nobody).into_iter().chain([self.target(invited)]).collect();
-                let command =
-                    Command::StartSession { targets, routes: Vec::new(), invited: Bytes::from(uri) };
+                let command = Command::StartSession {
+                    targets,
+                    routes: Vec::new(),
+                    invited: Bytes::from(uri),
+                    answer: AnswerRequest::Usual,
+                };
                 let started = self.nodes[place].client.handle_input(now, Input::Command(command));
                 let started = started.ok().flatten();
                 if let Some(session) = started {
@@ -240,7 +244,7 @@ fn node(place: usize, seed: [u8; 32], configure: &impl Fn(usize, &mut Config)) -
     sip.owner = Owner { node: place as u16 + 1, shard: 0 };
     let capabilities = Capabilities::amr(address.ip(), 45_200, 25_463);
     let mut config = Config::new(sip, Bytes::from(format!("<sip:{name}@poc.example>")), capabilities);
-    config.answer_mode = AnswerMode::Manual;
+    config.settings.answer_mode = AnswerMode::Manual;
     config.profile = Profile::Plain;
     config.no_answer_after = Some(Duration::from_secs(120));
     configure(place, &mut config);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{Client, Command, Config, Event};
+use poc::{AnswerRequest, Client, Command, Config, Event};
 use sim::world::Act;
 use sim::{Deed, Faults, Which, World};
 
@@ -155,6 +155,7 @@ fn clients() -> Recorded<Client> {
             targets: vec![target()],
             routes: Vec::new(),
             invited: Bytes::from(invited),
+            answer: AnswerRequest::Usual,
         })
     };
     let first = story.input(at(1), 0, start("sip:ben@poc.example")).expect("begun");

@@ -10,13 +10,13 @@ use super::xml::{self, Element, Space};
 /// The value of Content-Type.
 pub const CONTENT_TYPE: &str = "application/resource-lists+xml";
 
-/// The value of Content-Disposition of those who are to be invited (RFC 5366 §4).
+/// The value of Content-Disposition of those who are to be invited (RFC 5366 §3).
 pub const RECIPIENTS: &str = "recipient-list";
 
 /// The value of Content-Disposition of those who are invited too, towards each of them (RFC 5366 §4).
 pub const HISTORY: &str = "recipient-list-history; handling=optional";
 
-/// The option tag of a request with such a list (RFC 5366 §7).
+/// The option tag of a request with such a list (RFC 5366 §3).
 pub const OPTION_TAG: &str = "recipient-list-invite";
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:resource-lists";

@@ -2,10 +2,15 @@
 //!
 //! Starting, being invited (manual and automatic answer), cancelling (PoC CP 6.1.X.1), being cancelled (6.2.X.1),
 //! refusing, leaving (6.1.6.1), being released, modifying. What SIP requires of all that is the endpoint's; what is here is what
-//! PoC adds: the header fields and media of a PoC Session, answer modes, and how it ended for the user.
+//! PoC adds: the header fields and media of a PoC Session, answer modes, how it ended for the user, the registration and the
+//! settings that a PoC Server goes by.
 
+mod enrolment;
 mod outcome;
+mod registration;
+mod retry;
 mod session;
+mod settings;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,10 +18,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::transport::{ConnectionId, Path, Target, Transmit};
 use sip::usage::{End, Party};
-use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
+use sip::{Duration, Endpoint, Identifiers, Instant, Message, Misuse, SessionId};
 
+pub use enrolment::Registration;
 pub use outcome::{Outcome, Role, Timing};
 
+use self::enrolment::Enrolment;
 use self::session::Session;
 use crate::answer_state::AnswerState;
 use crate::sdp::{Capabilities, Media};
@@ -30,12 +37,17 @@ pub struct Config {
     pub address: Bytes,
     /// The media that the client can do.
     pub capabilities: Capabilities,
-    /// Who decides about an invitation.
-    pub answer_mode: AnswerMode,
+    /// What the user wants: obeyed here, and published while the client is registered.
+    pub settings: PocSettings,
     /// What the SIP/IP core is.
     pub profile: Profile,
-    /// Whether a second session may begin while there is one. If not, an invitation meets 486.
-    pub simultaneous_sessions: bool,
+    /// Where to register; `None`: nowhere.
+    pub registration: Option<Registration>,
+    /// The conference-factory URI by way of which a user is invited; `None`: at the user's own address (digest 7.1).
+    pub conference_factory: Option<Bytes>,
+    /// Whether what an INVITE says about the answer mode is obeyed (RFC 5373): only if nobody but the own PoC Server can
+    /// send one.
+    pub trusts_answer_mode: bool,
     /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
     pub sessions_max: usize,
     /// How long an invitation of ours may go on before it is cancelled.
@@ -53,9 +65,11 @@ impl Config {
             sip,
             address,
             capabilities,
-            answer_mode: AnswerMode::Manual,
+            settings: PocSettings::default(),
             profile: Profile::Plain,
-            simultaneous_sessions: false,
+            registration: None,
+            conference_factory: None,
+            trusts_answer_mode: false,
             sessions_max: 8,
             set_up_limit: None,
             no_answer_after: Some(Duration::from_secs(120)),
@@ -63,13 +77,41 @@ impl Config {
     }
 }
 
+/// The PoC service settings of a user at this terminal (digest 6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct PocSettings {
+    /// Who decides about an invitation.
+    pub answer_mode: AnswerMode,
+    /// Whether every invitation is refused with 480.
+    pub incoming_session_barring: bool,
+    /// Whether a second session may begin while there is one. If not, an invitation meets 486.
+    pub simultaneous_sessions: bool,
+    /// Whether the PoC Server is to refuse every Instant Personal Alert.
+    pub incoming_personal_alert_barring: bool,
+}
+
 /// Who decides about an invitation (digest 7.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum AnswerMode {
     /// The user, while the client alerts.
+    #[default]
     Manual,
     /// Nobody: it is accepted at once.
     Automatic,
+}
+
+/// How the inviter wants the invited side to answer (RFC 5373, digest 7.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum AnswerRequest {
+    /// As the invited user has settled it.
+    #[default]
+    Usual,
+    /// Only by its user: `Answer-Mode: Manual`.
+    Manual,
+    /// By itself, if it likes: `Answer-Mode: Auto`.
+    Automatic,
+    /// By itself, whatever its user has settled: manual answer override, `Priv-Answer-Mode: Auto`.
+    Override,
 }
 
 /// What the SIP/IP core is.
@@ -119,12 +161,14 @@ pub enum Input {
 pub enum Command {
     /// Invite another user.
     StartSession {
-        /// The next hops, in the order in which they are tried.
+        /// The next hops, in the order in which they are tried; none: those of [`Config::registration`].
         targets: Vec<Target>,
-        /// Route values: an outbound proxy, for instance.
+        /// Route values: an outbound proxy, for instance. Without `targets` those of the registration come before.
         routes: Vec<Bytes>,
         /// The PoC Address to invite, as a URI.
         invited: Bytes,
+        /// How it is to be answered.
+        answer: AnswerRequest,
     },
     /// Give up a session that the other side has not answered, or a modification that it has not.
     Cancel(SessionId),
@@ -143,6 +187,14 @@ pub enum Command {
         /// What the look-up gave, in the order of preference.
         targets: Vec<Target>,
     },
+    /// Register as [`Config::registration`] says, keep it so, and publish the settings.
+    Register,
+    /// Be registered no more: the settings are removed first. Told by [`Event::Deregistered`] in any case.
+    Deregister,
+    /// The network is another one: register anew at once.
+    NetworkChanged,
+    /// Go by other settings, and publish them.
+    SetSettings(PocSettings),
 }
 
 /// What the user must know.
@@ -191,6 +243,34 @@ pub enum Event {
         /// The final response, if there was one. A 2xx crossed our CANCEL: the peer believes in the modification.
         status: Option<u16>,
     },
+    /// The registration stands; told again when it was refreshed.
+    Registered {
+        /// For how long.
+        expires: Duration,
+        /// The way that requests of the user go (RFC 3608).
+        service_route: Vec<Bytes>,
+    },
+    /// A REGISTER came to nothing.
+    RegistrationFailed {
+        /// The final response, if there was one.
+        status: Option<u16>,
+        /// When it is tried again; `None`: not by itself, for it would only be refused again.
+        retry_in: Option<Duration>,
+    },
+    /// The registration is over because the user wanted it.
+    Deregistered {
+        /// The answer to the REGISTER that ended it; `None`: none came in time, or none was needed.
+        status: Option<u16>,
+    },
+    /// The PoC Server knows the settings; told again when they were refreshed.
+    SettingsPublished,
+    /// A PUBLISH came to nothing.
+    SettingsFailed {
+        /// The final response, if there was one.
+        status: Option<u16>,
+        /// When it is tried again; `None`: not by itself.
+        retry_in: Option<Duration>,
+    },
     /// The session is over: the last event of it, and the only one of this kind.
     Ended {
         /// Which.
@@ -213,6 +293,27 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The session that it is about, if it is about one.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Progress { session, .. }
+            | Self::Invited { session, .. }
+            | Self::Established { session, .. }
+            | Self::Modified { session, .. }
+            | Self::ModificationEnded { session, .. }
+            | Self::Ended { session, .. }
+            | Self::Locate { session, .. } => Some(*session),
+            Self::Disconnect { .. }
+            | Self::Registered { .. }
+            | Self::RegistrationFailed { .. }
+            | Self::Deregistered { .. }
+            | Self::SettingsPublished
+            | Self::SettingsFailed { .. } => None,
+        }
+    }
+}
+
 /// A PoC Client without sockets and without a clock. See [`Endpoint`] for the order of calls.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -222,14 +323,28 @@ pub struct Client {
     events: VecDeque<Event>,
     /// Sessions that were described so far.
     described: u64,
+    enrolment: Option<Box<Enrolment>>,
+    /// Requests outside of sessions that were sent so far.
+    requested: u64,
+    chance: Identifiers,
     now: Instant,
 }
 
 impl Client {
     /// A client that knows nobody yet.
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
+        let answermode = &b"answermode"[..];
+        if config.trusts_answer_mode && !config.sip.supported.iter().any(|tag| tag == answermode) {
+            config.sip.supported.push(Bytes::from_static(answermode)); // RFC 5373 §2
+        }
         let endpoint = Endpoint::new(config.sip.clone());
+        // Another seed than the endpoint's: what is drawn here is not drawn there too.
+        let seed = config.sip.seed.map(|octet| !octet);
+        let mut chance = Identifiers::new(config.sip.owner, seed);
         Self {
+            enrolment: Enrolment::new(&config, &mut chance),
+            requested: 0,
+            chance,
             config,
             endpoint,
             sessions: BTreeMap::new(),
@@ -252,6 +367,7 @@ impl Client {
             Input::ConnectionLost { connection } => sip::Input::ConnectionLost { connection },
             Input::Timeout => {
                 self.refuse_unanswered();
+                self.handle_enrolment_timeout();
                 sip::Input::Timeout
             }
             Input::Command(command) => {
@@ -283,7 +399,8 @@ impl Client {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let unanswered = self.sessions.values().filter_map(Session::no_answer_at).min();
-        self.endpoint.poll_timeout().into_iter().chain(unanswered).min()
+        let enrolment = self.enrolment.as_ref().and_then(|enrolment| enrolment.deadline());
+        self.endpoint.poll_timeout().into_iter().chain(unanswered).chain(enrolment).min()
     }
 
     /// What the client was told once.
@@ -291,21 +408,32 @@ impl Client {
         &self.config
     }
 
-    /// Whether nothing remains of any session.
+    /// Whether nothing remains of any session, nor of a registration.
     pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.endpoint.is_empty()
+        self.sessions.is_empty() && self.is_unknown() && self.endpoint.is_empty()
     }
 
-    /// Whether nothing is waited for any more: see [`Endpoint::is_settled`].
+    /// Whether nothing is waited for any more: see [`Endpoint::is_settled`]. A client that is registered waits for the time
+    /// to refresh that.
     pub fn is_settled(&self) -> bool {
-        self.sessions.is_empty() && self.endpoint.is_settled()
+        self.sessions.is_empty() && self.is_unknown() && self.endpoint.is_settled()
+    }
+
+    /// Whether it is registered nowhere and has nothing published.
+    fn is_unknown(&self) -> bool {
+        self.enrolment.as_ref().is_none_or(|enrolment| enrolment.is_idle())
     }
 
     /// The canonical view at `now`, for exploration: see [`Endpoint::canonical`].
     pub fn canonical(&self, now: Instant, owners: &[sip::Owner]) -> sip::Canonical {
         let sessions: Vec<_> =
             self.sessions.iter().map(|(id, session)| (id, session.without_history())).collect();
-        self.endpoint.canonical_beside(now, owners, &(sessions, &self.events))
+        let enrolment = self.enrolment.as_ref().map(|enrolment| enrolment.state());
+        self.endpoint.canonical_beside(
+            now,
+            owners,
+            &(sessions, enrolment, self.config.settings, &self.events),
+        )
     }
 
     /// Invites `invited`, a URI, by way of `target`.
@@ -320,7 +448,8 @@ impl Client {
         invited: &str,
     ) -> Result<SessionId, Misuse> {
         let invited = Bytes::copy_from_slice(invited.as_bytes());
-        let command = Command::StartSession { targets: vec![target], routes: Vec::new(), invited };
+        let answer = AnswerRequest::Usual;
+        let command = Command::StartSession { targets: vec![target], routes: Vec::new(), invited, answer };
         let started = self.handle_input(now, Input::Command(command))?;
         started.ok_or(Misuse::NoSession)
     }
@@ -390,6 +519,9 @@ impl Client {
         }
     }
 }
+
+/// digest 8.1.
+const ACCEPT_CONTACT: &[u8] = b"*;+g.poc.talkburst;require;explicit";
 
 /// From without its parameters: display name and URI as written.
 fn inviter_of(request: &Message) -> Bytes {

@@ -7,8 +7,10 @@ use sip::usage::{End, Party};
 use sip::{Instant, Invite, Message, Misuse, SessionId};
 
 use super::outcome::{Outcome, Role, Timing};
-use super::{AnswerMode, Client, Command, Event, Profile, inviter_of};
+use super::{ACCEPT_CONTACT, AnswerMode, AnswerRequest, Client, Command, Event, Profile, inviter_of};
 use crate::answer_state::AnswerState;
+use crate::body::multipart::{self, Part};
+use crate::body::resource_lists::{self, Entry};
 use crate::sdp::{self, Media, Origin};
 
 /// A PoC Session as its user sees it.
@@ -115,11 +117,15 @@ impl Client {
             | Command::Located { session: id, .. } => {
                 self.sessions.get(id).ok_or(Misuse::NoSession)?;
             }
-            Command::StartSession { .. } => {}
+            Command::StartSession { .. }
+            | Command::Register
+            | Command::Deregister
+            | Command::NetworkChanged
+            | Command::SetSettings(_) => {}
         }
         match command {
-            Command::StartSession { targets, routes, invited } => {
-                return self.start(targets, routes, &invited).map(Some);
+            Command::StartSession { targets, routes, invited, answer } => {
+                return self.start(targets, routes, &invited, answer).map(Some);
             }
             Command::Cancel(session) => self.cancel_session(session)?,
             Command::Accept(session) => self.accept_session(session)?,
@@ -129,6 +135,10 @@ impl Client {
             Command::Located { session, targets } => {
                 self.command(sip::Command::Located { session, targets })?;
             }
+            Command::Register => self.register()?,
+            Command::Deregister => self.deregister()?,
+            Command::NetworkChanged => self.change_network()?,
+            Command::SetSettings(settings) => self.set_settings(&settings),
         }
         Ok(None)
     }
@@ -139,6 +149,7 @@ impl Client {
         targets: Vec<Target>,
         routes: Vec<Bytes>,
         invited: &[u8],
+        answer: AnswerRequest,
     ) -> Result<SessionId, Misuse> {
         if self.is_busy() {
             return Err(Misuse::Busy);
@@ -146,18 +157,29 @@ impl Client {
         Uri::parse(invited).map_err(|_| Misuse::Address)?;
         let origin = self.next_origin();
         let offer = sdp::offer(&self.config.capabilities, origin);
-        let headers = vec![
-            (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit")),
+        let mut headers = vec![
+            (Name::AcceptContact, Bytes::from_static(ACCEPT_CONTACT)),
             (Name::PPreferredIdentity, self.config.address.clone()),
         ];
+        headers.extend(answer.line());
+        // digest 7.1: at the user's own address, or by way of the conference factory with a list of one.
+        let (uri, body) = match &self.config.conference_factory {
+            None => (Bytes::copy_from_slice(invited), description(offer.clone())),
+            Some(factory) => {
+                let tag = Bytes::from_static(resource_lists::OPTION_TAG.as_bytes());
+                headers.push((Name::Require, tag)); // RFC 5366 §3
+                (factory.clone(), with_list(&offer, invited))
+            }
+        };
+        let (targets, routes) = self.way_to(targets, routes);
         let invite = Invite {
             targets,
-            uri: Bytes::copy_from_slice(invited),
+            to: Bytes::from([b"<", &uri[..], b">"].concat()),
+            uri,
             from: self.config.address.clone(),
-            to: Bytes::from([b"<", invited, b">"].concat()),
             routes,
             headers,
-            body: Some(description(offer.clone())),
+            body: Some(body),
             expires: self.config.set_up_limit,
             expires_headers: self.release_cause(6, "Call-setup time-out"),
             contact: None,
@@ -167,6 +189,17 @@ impl Client {
         let session = Session::new(Role::Inviter, self.now, State::Inviting, origin);
         self.sessions.insert(id, Session { described: offer, ..session });
         Ok(id)
+    }
+
+    /// The way that is given; if none is, that of the registered user (RFC 3608 §6.1).
+    fn way_to(&self, targets: Vec<Target>, routes: Vec<Bytes>) -> (Vec<Target>, Vec<Bytes>) {
+        match (&self.config.registration, &self.enrolment) {
+            (Some(registration), Some(enrolment)) if targets.is_empty() => {
+                let home = [&registration.routes[..], &routes].concat();
+                (registration.targets.clone(), enrolment.routes_behind(&home))
+            }
+            (Some(_) | None, _) => (targets, routes),
+        }
     }
 
     /// PoC CP 6.1.X.1. Whether there is still something to cancel is the endpoint's to say. In a session that is
@@ -263,8 +296,9 @@ impl Client {
                 self.events.push_back(Event::ModificationEnded { session, end, by, status });
             }
             sip::Event::Locate { session, uri } => self.events.push_back(Event::Locate { session, uri }),
-            // The client asks nothing outside of a session.
-            sip::Event::Answered { .. } | sip::Event::Requested { .. } => {}
+            sip::Event::Answered { request, response, end: _ } => self.be_told(request, response.as_ref()),
+            // No method is asked for: see [`sip::Config::methods`].
+            sip::Event::Requested { .. } => {}
             sip::Event::ProgressAcknowledged { session, request } => {
                 let is_answer = self.sessions.get(&session).is_some_and(|session| session.offered_early);
                 if is_answer && !request.body().is_empty() {
@@ -300,12 +334,14 @@ impl Client {
         let busy = self.is_busy();
         let offer = Bytes::copy_from_slice(request.body());
         let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
-        let mode = self.config.answer_mode;
+        let (mode, is_forbidden) = self.answer_mode_for(request);
         let origin = self.next_origin();
         let state = State::Alerting { offer: offer.clone(), no_answer_at };
         self.sessions.insert(id, Session::new(Role::Invited, self.now, state, origin));
         let refusal = match () {
+            () if self.config.settings.incoming_session_barring => Some(480), // digest 6
             () if busy => Some(486),
+            () if is_forbidden => Some(403), // RFC 5373 §4.5.1
             () if self.answer_to(&offer, origin).is_err() => Some(488),
             () => None,
         };
@@ -330,6 +366,28 @@ impl Client {
             }
         };
         unless_over(id, answered);
+    }
+
+    /// How an invitation is answered, and whether it requires another way than that (RFC 5373 §4.5.1, digest 7.3).
+    fn answer_mode_for(&self, request: &Message) -> (AnswerMode, bool) {
+        let own = self.config.settings.answer_mode;
+        let asked = |name| {
+            let asked = request.valued(name).next()?.ok()?;
+            let mode = match asked.value {
+                value if value.eq_ignore_ascii_case(b"Auto") => AnswerMode::Automatic,
+                value if value.eq_ignore_ascii_case(b"Manual") => AnswerMode::Manual,
+                _ => return None, // unknown values are ignored
+            };
+            Some((mode, asked.parameters.has(b"require")))
+        };
+        let mode = match asked(Name::PrivAnswerMode).or_else(|| asked(Name::AnswerMode)) {
+            Some((mode, _)) if self.config.trusts_answer_mode => mode,
+            // Who is not trusted may well ask for less.
+            Some((AnswerMode::Manual, true)) => AnswerMode::Manual,
+            Some(_) | None => own,
+        };
+        let refuses = |name| asked(name).is_some_and(|(wanted, is_required)| is_required && wanted != mode);
+        (mode, refuses(Name::PrivAnswerMode) || refuses(Name::AnswerMode))
     }
 
     fn be_answered(&mut self, id: SessionId, response: &Message) {
@@ -454,7 +512,7 @@ impl Client {
 
     fn is_busy(&self) -> bool {
         let sessions = self.sessions.len();
-        sessions >= self.config.sessions_max || (sessions > 0 && !self.config.simultaneous_sessions)
+        sessions >= self.config.sessions_max || (sessions > 0 && !self.config.settings.simultaneous_sessions)
     }
 
     /// Our description for an offer; an offer of ours if the peer made none.
@@ -490,8 +548,35 @@ fn tag_of(address: Result<NameAddr<'_>, Fault>) -> Bytes {
     Bytes::copy_from_slice(address.ok().and_then(|address| address.tag()).unwrap_or_default())
 }
 
+/// An offer, and the one who is invited (RFC 5366 §4).
+fn with_list(offer: &[u8], invited: &[u8]) -> Body {
+    let list = resource_lists::write(&[Entry::new(Bytes::copy_from_slice(invited))]);
+    multipart::write(&[
+        Part { content_type: SDP, bytes: offer, ..Part::default() },
+        Part {
+            content_type: resource_lists::CONTENT_TYPE.as_bytes(),
+            disposition: resource_lists::RECIPIENTS.as_bytes(),
+            bytes: &list,
+            ..Part::default()
+        },
+    ])
+}
+
+impl AnswerRequest {
+    fn line(self) -> Option<(Name, Bytes)> {
+        match self {
+            Self::Usual => None,
+            Self::Manual => Some((Name::AnswerMode, Bytes::from_static(b"Manual"))),
+            Self::Automatic => Some((Name::AnswerMode, Bytes::from_static(b"Auto"))),
+            Self::Override => Some((Name::PrivAnswerMode, Bytes::from_static(b"Auto"))),
+        }
+    }
+}
+
+const SDP: &[u8] = b"application/sdp";
+
 fn description(bytes: Bytes) -> Body {
-    Body { content_type: Bytes::from_static(b"application/sdp"), bytes }
+    Body { content_type: Bytes::from_static(SDP), bytes }
 }
 
 /// What the client does by itself may meet a session that the same octets of a stream have ended.

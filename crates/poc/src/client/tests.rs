@@ -26,6 +26,7 @@ fn config(place: u8) -> Config {
     Config::new(sip, Bytes::from(name), Capabilities::amr(address(place).ip(), 45_200, 25_463))
 }
 
+mod enrolment;
 mod modifying;
 
 /// Two clients and a wire without time.
@@ -500,7 +501,7 @@ mod several_sessions {
     fn a_second_invitation_meets_486_unless_simultaneous_sessions_are_on() {
         assert_eq!(invitations(|_| {}, 2), ["180 INVITE", "486 INVITE"]);
         assert_eq!(
-            invitations(|config| config.simultaneous_sessions = true, 2),
+            invitations(|config| config.settings.simultaneous_sessions = true, 2),
             ["180 INVITE", "180 INVITE"]
         );
     }
@@ -508,7 +509,7 @@ mod several_sessions {
     #[test]
     fn simultaneous_sessions_have_a_bound() {
         let few = |config: &mut Config| {
-            config.simultaneous_sessions = true;
+            config.settings.simultaneous_sessions = true;
             config.sessions_max = 2;
         };
         assert_eq!(invitations(few, 3), ["180 INVITE", "180 INVITE", "486 INVITE"]);
@@ -713,7 +714,7 @@ mod in_one_piece {
     fn an_invitation_and_its_cancel_leave_nothing_behind() {
         for mode in [AnswerMode::Manual, AnswerMode::Automatic] {
             let mut config = config(BEN);
-            config.answer_mode = mode;
+            config.settings.answer_mode = mode;
             let udp = config.sip.listeners[0];
             config.sip.listeners.push(Listener { transport: Transport::Tcp, ..udp });
             let mut ben = Client::new(config);

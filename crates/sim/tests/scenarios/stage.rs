@@ -40,7 +40,7 @@ impl Stage {
     }
 
     pub(crate) fn answering(mode: AnswerMode) -> Self {
-        Self::with(|_, config| config.answer_mode = mode)
+        Self::with(|_, config| config.settings.answer_mode = mode)
     }
 
     pub(crate) fn on_the_ims() -> Self {

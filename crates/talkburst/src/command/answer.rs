@@ -64,7 +64,7 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
     let (listen, only) = (settings.listen_or(PORT), settings.transport);
     let driver = settings
         .open(clock, listen, only, None, |config| {
-            config.answer_mode = mode;
+            config.settings.answer_mode = mode;
             config.no_answer_after = Some(arguments.no_answer_after);
             if arguments.reliable {
                 config.sip.reliability = Reliability::WhenSupported;

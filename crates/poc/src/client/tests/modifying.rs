@@ -32,6 +32,11 @@ fn media_of(event: &Event) -> &Media {
         | Event::ModificationEnded { .. }
         | Event::Ended { .. }
         | Event::Locate { .. }
+        | Event::Registered { .. }
+        | Event::RegistrationFailed { .. }
+        | Event::Deregistered { .. }
+        | Event::SettingsPublished
+        | Event::SettingsFailed { .. }
         | Event::Disconnect { .. } => panic!("{event:?}"),
     }
 }

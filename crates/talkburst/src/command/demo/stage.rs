@@ -108,16 +108,9 @@ impl Stage {
 
     /// How the session of `side` ended; `None` as long as it has not.
     pub(super) fn outcome(&self, side: usize) -> Option<&Outcome> {
-        self.events.iter().find_map(|(place, event)| match event {
-            Event::Ended { outcome, .. } if *place == side => Some(outcome),
-            Event::Ended { .. }
-            | Event::Progress { .. }
-            | Event::Invited { .. }
-            | Event::Established { .. }
-            | Event::Modified { .. }
-            | Event::ModificationEnded { .. }
-            | Event::Locate { .. }
-            | Event::Disconnect { .. } => None,
+        self.events.iter().filter(|(place, _)| *place == side).find_map(|(_, event)| {
+            let Event::Ended { outcome, .. } = event else { return None };
+            Some(outcome)
         })
     }
 
@@ -173,15 +166,9 @@ impl Stage {
     /// Waits until Ben is told that he is invited.
     pub(super) async fn until_invited(&mut self) -> Result<SessionId, Stuck> {
         self.until("ben to be invited", |stage| {
-            stage.events.iter().find_map(|(_, event)| match event {
-                Event::Invited { session, .. } => Some(*session),
-                Event::Ended { .. }
-                | Event::Progress { .. }
-                | Event::Established { .. }
-                | Event::Modified { .. }
-                | Event::ModificationEnded { .. }
-                | Event::Locate { .. }
-                | Event::Disconnect { .. } => None,
+            stage.events.iter().find_map(|(_, event)| {
+                let Event::Invited { session, .. } = event else { return None };
+                Some(*session)
             })
         })
         .await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use poc::answer_state::AnswerState;
 use poc::client::Role;
-use poc::{AnswerMode, Event, Outcome};
+use poc::{AnswerMode, AnswerRequest, Event, Outcome};
 use sip::transport::Target;
 use sip::usage::End;
 use sip::{Duration, Instant, Misuse, SessionId};
@@ -142,7 +142,7 @@ impl Play {
         let transport = first.transport.as_str().to_ascii_lowercase();
         let target = format!("{transport} {}", first.remote);
         let invited = bytes::Bytes::copy_from_slice(uri.as_bytes());
-        let command = poc::Command::StartSession { targets, routes, invited };
+        let command = poc::Command::StartSession { targets, routes, invited, answer: AnswerRequest::Usual };
         let input = poc::Input::Command(command);
         let started = self.driver.press(None, |client, now| client.handle_input(now, input)).await;
         let id = started.map_err(Failure::Refused)?.ok_or(Failure::Refused(Misuse::NoSession))?;
@@ -356,6 +356,11 @@ impl Play {
                 self.finished
                     .push_back(Finished { outcome: outcome.clone(), was_unwanted: current.is_unwanted });
             }
+            Event::Registered { .. }
+            | Event::RegistrationFailed { .. }
+            | Event::Deregistered { .. }
+            | Event::SettingsPublished
+            | Event::SettingsFailed { .. } => {}
             // The driver has closed it.
             Event::Disconnect { .. } => {}
         }
