@@ -8,9 +8,9 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use self::challenge::CHALLENGES_MAX;
+pub use self::challenge::{CHALLENGES_MAX, unquoted};
 use self::challenge::{Challenge, challenges};
-use self::digest::Input;
+use self::digest::{Input, Secret};
 use crate::identifier::{Identifier, Identifiers};
 use crate::message::{Message, Method, Name, has_line_end};
 
@@ -161,7 +161,7 @@ impl Answer {
             algorithm: challenge.algorithm,
             username,
             realm,
-            secret: &credentials.secret,
+            secret: Secret::Password(&credentials.secret),
             nonce: &challenge.nonce,
             cnonce: cnonce.as_bytes(),
             count: *count,

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use sip::auth::digest::{Algorithm, Input, Quality};
+use sip::auth::digest::{Algorithm, Input, Quality, Secret};
 use sip::auth::{Authentication, CHALLENGES_MAX};
 use sip::message::{Method, Name};
 use sip::{Credentials, Identifiers, Message, Owner};
@@ -21,7 +21,7 @@ fn example(algorithm: Algorithm) -> Input<'static> {
         algorithm,
         username: b"a\"n\\na",
         realm: b"home \"1\"",
-        secret: &[0, 1, 0xff, 0x3a, 0x22, 0x0d, 0x0a, 0x80],
+        secret: Secret::Password(&[0, 1, 0xff, 0x3a, 0x22, 0x0d, 0x0a, 0x80]),
         nonce: b"n0nce=",
         cnonce: b"c0",
         count: 42,
@@ -71,7 +71,7 @@ fn the_examples_of_the_rfcs_come_out() {
         algorithm: algorithm("MD5"),
         username: b"Mufasa",
         realm: b"http-auth@example.org",
-        secret: b"Circle of Life",
+        secret: Secret::Password(b"Circle of Life"),
         nonce: b"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
         cnonce: b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
         count: 1,
@@ -85,7 +85,7 @@ fn the_examples_of_the_rfcs_come_out() {
     assert_eq!(sha256.response(), "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
     let older = Input {
         realm: b"testrealm@host.com",
-        secret: b"Circle Of Life",
+        secret: Secret::Password(b"Circle Of Life"),
         nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093",
         cnonce: b"0a4f113b",
         ..input
@@ -105,7 +105,7 @@ fn the_user_name_of_an_example_can_be_hashed() {
         algorithm,
         username,
         realm,
-        secret: b"Secret, or not?",
+        secret: Secret::Password(b"Secret, or not?"),
         nonce: b"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK",
         cnonce: b"NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
         count: 1,
@@ -185,7 +185,7 @@ fn an_answer_has_what_the_challenge_asks_for() {
         algorithm: algorithm("SHA-256"),
         username: b"anna",
         realm: b"r",
-        secret: b"secret",
+        secret: Secret::Password(b"secret"),
         nonce: b"n",
         cnonce: cnonce.as_bytes(),
         count: 1,
@@ -223,11 +223,22 @@ fn escapes_are_undone_for_the_digest_and_written_again() {
     let expected = Input {
         username: b"anna",
         realm: br#"a "b", \c"#,
-        secret: b"secret",
+        secret: Secret::Password(b"secret"),
         nonce: b"nx",
         ..example(algorithm("MD5"))
     };
     assert_eq!(parameter(&lines[0].1, "response").unwrap().trim_matches('"'), expected.response());
+}
+
+/// RFC 7616 §3.4.2: a server keeps H(A1) and no password.
+#[test]
+fn what_a_server_keeps_gives_the_response_of_the_password() {
+    for name in ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256"] {
+        let with_password = Input { secret: Secret::Password(b"secret"), ..example(algorithm(name)) };
+        let kept = algorithm(name).ha1(with_password.username, with_password.realm, b"secret");
+        let with_ha1 = Input { secret: Secret::Ha1(kept.as_bytes()), ..with_password };
+        assert_eq!(with_ha1.response(), with_password.response(), "{name}");
+    }
 }
 
 /// RFC 7616 §3.4.4.

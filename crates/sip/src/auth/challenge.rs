@@ -158,7 +158,7 @@ fn quality(options: &[u8]) -> Option<Quality> {
 
 /// The text of a token, or of a quoted string without quotes and escapes. `None` if it is neither, or has octets that
 /// must not stand in a line of ours.
-fn unquoted(value: &[u8]) -> Option<Bytes> {
+pub fn unquoted(value: &[u8]) -> Option<Bytes> {
     let text = match value {
         [b'"', ..] => {
             let length = scan::quoted_length(value).filter(|length| *length == value.len())?;

@@ -29,6 +29,22 @@ pub enum Quality {
     Integrity,
 }
 
+/// What only the user and the server know.
+#[derive(Clone, Copy)]
+pub enum Secret<'a> {
+    /// The password.
+    Password(&'a [u8]),
+    /// [`Algorithm::ha1`] of it, in hexadecimal digits: what a server keeps.
+    Ha1(&'a [u8]),
+}
+
+/// It is not shown.
+impl std::fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// Everything that goes into a digest, without quotes and escapes.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the fields are named as in RFC 7616 §3.4")]
@@ -36,7 +52,7 @@ pub struct Input<'a> {
     pub algorithm: Algorithm,
     pub username: &'a [u8],
     pub realm: &'a [u8],
-    pub secret: &'a [u8],
+    pub secret: Secret<'a>,
     pub nonce: &'a [u8],
     pub cnonce: &'a [u8],
     /// How many requests have been sent with this nonce, this one included.
@@ -79,6 +95,12 @@ impl Algorithm {
         }
     }
 
+    /// H(A1) of the form without `-sess`, in hexadecimal digits: it depends on the user alone, so a server can keep it in
+    /// the place of a password (RFC 7616 §3.4.2).
+    pub fn ha1(self, username: &[u8], realm: &[u8], password: &[u8]) -> String {
+        self.hash(&[username, realm, password])
+    }
+
     /// The user name as it is written if the server wants it hashed (RFC 7616 §3.4.4).
     pub fn userhash(self, username: &[u8], realm: &[u8]) -> String {
         self.hash(&[username, realm])
@@ -99,7 +121,10 @@ impl Input<'_> {
     /// The value of `response` (RFC 7616 §3.4.1).
     pub fn response(&self) -> String {
         let hash = |parts: &[&[u8]]| self.algorithm.hash(parts);
-        let mut a1 = hash(&[self.username, self.realm, self.secret]);
+        let mut a1 = match self.secret {
+            Secret::Password(password) => self.algorithm.ha1(self.username, self.realm, password),
+            Secret::Ha1(digits) => String::from_utf8_lossy(digits).into_owned(),
+        };
         if self.algorithm.is_session {
             a1 = hash(&[a1.as_bytes(), self.nonce, self.cnonce]); // §3.4.2
         }
