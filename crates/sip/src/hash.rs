@@ -37,6 +37,13 @@ pub struct Key {
     low: u64,
 }
 
+impl Key {
+    /// One of `places`, each as likely as the others: a shard, or a place of a table of fixed size.
+    pub const fn place(self, places: usize) -> usize {
+        (self.high % places as u64) as usize
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}{:016x}", self.high, self.low)

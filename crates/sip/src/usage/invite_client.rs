@@ -196,6 +196,22 @@ impl InviteClient {
         }
     }
 
+    /// The limit begins anew, as timer C of a proxy does with each 1xx but 100 (RFC 3261 §16.7 step 2). A limit that there is
+    /// not, or that has come, changes nothing.
+    pub fn renew_limit(&mut self, now: Instant, limit: Duration) {
+        match &mut self.state {
+            State::Calling { limit_at: Some(at) } | State::Proceeding { limit_at: Some(at) } => *at = now + limit,
+            State::Calling { limit_at: None }
+            | State::Proceeding { limit_at: None }
+            | State::CancelWaiting
+            | State::Cancelling { .. }
+            | State::Answered
+            | State::Withdrawn
+            | State::GivenUp { .. }
+            | State::Finished => {}
+        }
+    }
+
     /// The first 2xx of a dialog; its retransmissions are acknowledged without asking here.
     pub fn handle_success(&mut self, status: u16) -> Step {
         match self.state {

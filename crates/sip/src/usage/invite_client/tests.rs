@@ -291,6 +291,18 @@ mod proceeding {
         }
     }
 
+    // Timer C of a proxy (RFC 3261 §16.7 step 2).
+    #[test]
+    fn a_limit_that_is_renewed_runs_from_then() {
+        let mut client = proceeding(Scope::Session);
+        client.renew_limit(at(50_000), Duration::from_secs(60));
+        assert_eq!(client.deadline(), Some(at(110_000)));
+        client.cancel(at(50_000)).unwrap();
+        let guard = client.deadline();
+        client.renew_limit(at(60_000), Duration::from_secs(60));
+        assert_eq!(client.deadline(), guard);
+    }
+
     // U2 x Expires of the INVITE or set-up limit: as if the user had given up.
     #[test]
     fn the_limit_lets_the_cancel_leave() {
