@@ -47,6 +47,17 @@ impl Transport {
         }
     }
 
+    /// The parameter with which a URI names it, with its semicolon (RFC 3261 §19.1.1): none for what is meant without.
+    pub const fn uri_parameter(self) -> &'static str {
+        match self {
+            Self::Udp | Self::Inside => "",
+            Self::Tcp => ";transport=tcp",
+            Self::Tls => ";transport=tls",
+            Self::Ws => ";transport=ws",
+            Self::Wss => ";transport=wss",
+        }
+    }
+
     /// The port of a URI that names none (RFC 3261 §19.1.2).
     pub const fn default_port(self) -> u16 {
         match self {

@@ -33,13 +33,7 @@ impl Spelled {
 
     /// `advertised` is the address at which peers reach the listener.
     pub fn new(transport: Transport, advertised: SocketAddr, contact_parameters: &[u8]) -> Self {
-        let parameter = match transport {
-            Transport::Udp | Transport::Inside => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-            Transport::Ws => ";transport=ws",
-            Transport::Wss => ";transport=wss",
-        };
+        let parameter = transport.uri_parameter();
         let before_branch = format!("SIP/2.0/{transport} {advertised};branch={}", Identifier::COOKIE);
         let behind_user = format!("@{advertised}{parameter}");
         Self {

@@ -79,6 +79,14 @@ impl Message {
         self.check_lines(|name| !is_essential(name))
     }
 
+    /// Whether the lines of `names` follow their grammar: a proxy looks at nothing else (RFC 3261 §16.3 item 1).
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate_fields(&self, names: &[Name]) -> Result<(), Fault> {
+        self.check_lines(|name| names.contains(&name))
+    }
+
     #[inline]
     fn check_lines(&self, which: impl Fn(Name) -> bool) -> Result<(), Fault> {
         for line in &self.lines {

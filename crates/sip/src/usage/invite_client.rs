@@ -200,7 +200,9 @@ impl InviteClient {
     /// not, or that has come, changes nothing.
     pub fn renew_limit(&mut self, now: Instant, limit: Duration) {
         match &mut self.state {
-            State::Calling { limit_at: Some(at) } | State::Proceeding { limit_at: Some(at) } => *at = now + limit,
+            State::Calling { limit_at: Some(at) } | State::Proceeding { limit_at: Some(at) } => {
+                *at = now + limit
+            }
             State::Calling { limit_at: None }
             | State::Proceeding { limit_at: None }
             | State::CancelWaiting
