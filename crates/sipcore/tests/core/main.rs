@@ -1,0 +1,15 @@
+//! The core between peers that are written by hand: datagrams in, datagrams out, virtual time.
+//!
+//! Comments name what a test covers: rows of the race catalogue (R9), of the test list (T23), cases, defects of other stacks
+//! (C05) and invariants (I4). `wire` checks what holds for every test on every message.
+
+mod authentication;
+mod cancelling;
+mod forking;
+mod hygiene;
+mod identity;
+mod orders;
+mod proxying;
+mod registering;
+mod rules;
+mod wire;
