@@ -17,6 +17,7 @@
 //! the PoC Client; its 3.3 microseconds for a parse and a write may turn out too slow for the PoC Server.
 
 mod codec;
+mod described;
 mod read;
 mod talk_burst;
 
@@ -28,6 +29,7 @@ use sdp_types::{Attribute, Connection, Session, Time};
 use serde::{Deserialize, Serialize};
 
 pub use codec::Codec;
+pub(crate) use described::Described;
 pub use talk_burst::TalkBurst;
 
 /// What we can do and where we listen: all that an offer or an answer of ours says.
@@ -214,6 +216,16 @@ pub fn answer(capabilities: &Capabilities, origin: Origin, offer: &[u8]) -> Resu
 /// Says which half of the agreement is missing.
 pub fn accept(capabilities: &Capabilities, answer: &[u8]) -> Result<Media, SdpError> {
     Ok(read::agree(capabilities, &read::parse(answer)?)?.media)
+}
+
+/// The codecs of an offer, in the order of its preference, as they stand in its first line of speech: what a server offers
+/// to others that relays speech and never transcodes.
+///
+/// # Errors
+///
+/// There is no line of speech, or none of its formats says what it is.
+pub fn codecs(offer: &[u8]) -> Result<Vec<Codec>, SdpError> {
+    read::codecs(&read::parse(offer)?)
 }
 
 fn describe(capabilities: &Capabilities, origin: Origin) -> Session {

@@ -6,6 +6,9 @@ use sip::message::Name;
 /// What our client writes in User-Agent and Server.
 pub const CLIENT: &str = concat!("PoC-client/OMA1.0 Talkburst/", env!("CARGO_PKG_VERSION"));
 
+/// What our server writes in User-Agent and Server.
+pub const SERVER: &str = concat!("PoC-serv/OMA1.0 Talkburst/", env!("CARGO_PKG_VERSION"));
+
 /// A PoC version as User-Agent spells it: `OMA1.0`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Version {
@@ -48,6 +51,7 @@ mod tests {
         assert_eq!(of("User-Agent: POC-Client/oma2.0"), version(2, 0));
         assert_eq!(of("Server: PoC-serv/OMA1.0 x"), version(1, 0));
         assert_eq!(of(&format!("User-Agent: {CLIENT}")), version(1, 0));
+        assert_eq!(of(&format!("Server: {SERVER}")), version(1, 0));
         assert_eq!(of("User-Agent: baresip"), None);
         assert_eq!(of("User-Agent: PoC-client/\u{e9}\u{e9}"), None);
     }

@@ -92,6 +92,12 @@ impl<'a> Format<'a> {
         let channels = fields.next().map_or(Some(1), |channels| channels.parse().ok())?;
         Some(Self { payload, name, clock, channels, parameters })
     }
+
+    /// The codec that it is.
+    pub(super) fn codec(&self) -> Codec {
+        let Self { payload, name, clock, channels, parameters } = *self;
+        Codec { payload, name: name.to_owned(), clock, channels, parameters: parameters.to_owned() }
+    }
 }
 
 /// RFC 4867 §8.3.1: each combination of these has bits of its own, and understands no other.

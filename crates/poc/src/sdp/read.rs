@@ -63,6 +63,18 @@ pub(super) fn agree<'a>(capabilities: &'a Capabilities, peer: &Session) -> Resul
     })
 }
 
+/// The codecs of the first line of speech that is not refused.
+pub(super) fn codecs(peer: &Session) -> Result<Vec<Codec>, SdpError> {
+    let line = peer.medias.iter().find(|line| is_speech(line)).ok_or(SdpError::NoAudio)?;
+    let codecs: Vec<_> = formats(line).map(|format| format.codec()).collect();
+    if codecs.is_empty() { Err(SdpError::NoCodec) } else { Ok(codecs) }
+}
+
+/// RFC 3264 §5.1: a stream with port 0 must not be used.
+fn is_speech(line: &sdp_types::Media) -> bool {
+    line.media.eq_ignore_ascii_case("audio") && line.proto.eq_ignore_ascii_case("RTP/AVP") && line.port != 0
+}
+
 struct Speech<'a, 'b> {
     codec: &'a Codec,
     format: Format<'b>,
@@ -77,10 +89,7 @@ fn speech<'a, 'b>(
 ) -> Result<(usize, &'b sdp_types::Media, Speech<'a, 'b>), SdpError> {
     let mut fault = None;
     for (index, line) in peer.medias.iter().enumerate() {
-        let is_speech =
-            line.media.eq_ignore_ascii_case("audio") && line.proto.eq_ignore_ascii_case("RTP/AVP");
-        // RFC 3264 §5.1: a stream with port 0 must not be used.
-        if !is_speech || line.port == 0 || capabilities.audio_port == 0 {
+        if !is_speech(line) || capabilities.audio_port == 0 {
             continue;
         }
         match try_speech(capabilities, peer, line) {
@@ -107,18 +116,24 @@ fn codec<'a, 'b>(
     capabilities: &'a Capabilities,
     line: &'b sdp_types::Media,
 ) -> Option<(&'a Codec, Format<'b>)> {
+    formats(line).find_map(|format| {
+        let codec = capabilities.codecs.iter().find(|codec| codec.is(&format))?;
+        Some((codec, format))
+    })
+}
+
+/// The formats of a line that say which codec they are.
+fn formats<'b>(line: &'b sdp_types::Media) -> impl Iterator<Item = Format<'b>> {
     // A format repeated is looked up once, so that a long list costs no more than it has attributes.
     let mut seen = 0_u128;
-    line.fmt.split_ascii_whitespace().find_map(|written| {
+    line.fmt.split_ascii_whitespace().filter_map(move |written| {
         let payload = written.parse().ok().filter(|&payload: &u8| payload < 128)?;
         if seen & (1 << payload) != 0 {
             return None;
         }
         seen |= 1 << payload;
         let rtpmap = about(line, "rtpmap", written);
-        let format = Format::new(payload, rtpmap, about(line, "fmtp", written).unwrap_or_default())?;
-        let codec = capabilities.codecs.iter().find(|codec| codec.is(&format))?;
-        Some((codec, format))
+        Format::new(payload, rtpmap, about(line, "fmtp", written).unwrap_or_default())
     })
 }
 
