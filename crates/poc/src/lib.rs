@@ -28,13 +28,16 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod address;
 pub mod answer_state;
 pub mod body;
 pub mod client;
 pub mod sdp;
+pub mod server;
 pub mod user_agent;
 
 pub use client::{
     AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Outcome, PocSettings, Profile,
     Registration, Timing,
 };
+pub use server::Server;

@@ -1,0 +1,169 @@
+//! What the two functions do with a leg: invite, refuse, withdraw. All of it is the endpoint's; here stands what a PoC
+//! Server writes into it.
+
+use bytes::Bytes;
+use sip::message::{Body, Name};
+use sip::usage::{End, Party};
+use sip::{Headers, Invite, Message, Misuse, SessionId};
+
+use super::Server;
+use super::policy::{Inviter, Refusal};
+
+/// How a leg ended, as the endpoint tells it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Ended {
+    pub(super) end: End,
+    pub(super) by: Party,
+    pub(super) status: Option<u16>,
+    pub(super) reason: Option<Bytes>,
+}
+
+impl Ended {
+    /// What the failure of an invited leg is to the inviter (digest 10.3 step 10, 12.3): never what concerns this hop
+    /// alone, and never 487, which would say that the inviter gave up.
+    pub(super) fn status_for_inviter(&self) -> u16 {
+        match (self.end, self.status) {
+            (End::Rejected, Some(503)) => 500, // RFC 3261 §16.7 step 6: 503 is about the next hop
+            (End::Rejected, Some(403 | 404 | 406 | 410 | 433 | 480 | 484..=486 | 488 | 500..=699)) => {
+                self.status.unwrap_or(480)
+            }
+            (End::Rejected, Some(_) | None) => 480,
+            (
+                End::Cancelled
+                | End::Expired
+                | End::TimedOut
+                | End::TransportFailed
+                | End::NotAcknowledged
+                | End::Left
+                | End::Released
+                | End::Lost,
+                _,
+            ) => 480,
+        }
+    }
+}
+
+/// An address that says nothing (digest 3).
+pub(super) const ANONYMOUS: &[u8] = b"\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+
+/// Reason, if there is one.
+pub(super) fn reason(value: Option<&Bytes>) -> Headers {
+    value.map(|value| (Name::Reason, value.clone())).into_iter().collect()
+}
+
+/// The Reason that stands for a final response which cannot be given any more.
+pub(super) fn reason_of_status(status: u16) -> Bytes {
+    Bytes::from(format!("SIP;cause={status};text=\"{}\"", sip::message::reason_phrase(status)))
+}
+
+/// Reason of a CANCEL because nobody answered in time (digest 10.4, 14.9).
+pub(super) fn no_answer() -> Headers {
+    vec![(Name::Reason, Bytes::from_static(b"SIP;cause=408;text=\"No answer\""))]
+}
+
+/// The lines of `names` that `request` has.
+pub(super) fn passed_on(request: &Message, names: &[Name]) -> Headers {
+    let lines = request.headers().filter(|header| names.contains(&header.name));
+    lines.map(|header| (header.name, request.share(header.value))).collect()
+}
+
+/// The body of `message`, as it came.
+pub(super) fn body_of(message: &Message) -> Option<Body> {
+    let content_type = message.value(Name::ContentType).map(|kind| message.share(kind));
+    let bytes = message.share(message.body());
+    content_type.filter(|_| !bytes.is_empty()).map(|content_type| Body { content_type, bytes })
+}
+
+/// A session description as a body.
+pub(super) fn description(bytes: Bytes) -> Body {
+    Body { content_type: Bytes::from_static(b"application/sdp"), bytes }
+}
+
+/// What stands in From towards those who are invited: the inviter, or nobody (digest 8.5, 11).
+pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
+    let Some(address) = inviter.address.as_ref().filter(|_| !inviter.is_anonymous) else {
+        return Bytes::from_static(ANONYMOUS);
+    };
+    let display = request.from().map(|from| from.display).unwrap_or_default();
+    let space: &[u8] = if display.is_empty() { b"" } else { b" " };
+    Bytes::from([display, space, b"<", address, b">"].concat())
+}
+
+/// What tells the next PoC Server or client about the inviter (RFC 3325 §9.1).
+pub(super) fn identity_of(inviter: &Inviter) -> Headers {
+    let asserted = inviter
+        .address
+        .as_ref()
+        .map(|address| (Name::PAssertedIdentity, Bytes::from([b"<", &address[..], b">"].concat())));
+    let privacy = inviter.is_anonymous.then(|| (Name::Privacy, Bytes::from_static(b"id")));
+    asserted.into_iter().chain(privacy).collect()
+}
+
+/// What is the same in every INVITE of the server.
+pub(super) fn accept_contact() -> (Name, Bytes) {
+    (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit"))
+}
+
+impl Server {
+    pub(super) fn invite(&mut self, invite: Invite) -> Result<SessionId, Misuse> {
+        self.command(sip::Command::Invite(Box::new(invite)))?.ok_or(Misuse::NoSession)
+    }
+
+    /// Gives up an invited leg whatever it has come to: its CANCEL waits for a 1xx, and an answer that crosses it is
+    /// acknowledged and left (digest 14.6 step 3), all of which is the endpoint's.
+    pub(super) fn withdraw(&mut self, leg: SessionId, is_connected: bool, headers: Headers) {
+        if is_connected {
+            return self.leave(leg, headers);
+        }
+        match self.command(sip::Command::Cancel { session: leg, headers: headers.clone() }) {
+            Err(Misuse::TooLate) => self.leave(leg, headers),
+            done => unless_over(leg, done),
+        }
+    }
+
+    pub(super) fn leave(&mut self, leg: SessionId, headers: Headers) {
+        let done = self.command(sip::Command::Leave { session: leg, headers });
+        unless_over(leg, done);
+    }
+
+    pub(super) fn refuse(&mut self, leg: SessionId, refusal: Refusal) {
+        let Refusal { status, warning } = refusal;
+        let agent = self.config.sip.listeners.first().map_or_else(
+            || "talkburst".to_owned(), // RFC 3261 §20.43: a pseudonym
+            |listener| listener.advertised.to_string(),
+        );
+        let warning =
+            warning.map(|text| (Name::Warning, Bytes::from(format!("399 {agent} \"{text}\"")))).into_iter();
+        let done = self.command(sip::Command::Refuse { session: leg, status, headers: warning.collect() });
+        unless_over(leg, done);
+    }
+
+    pub(super) fn progress(&mut self, leg: SessionId, status: u16, headers: Headers) {
+        let done = self.command(sip::Command::Progress { session: leg, status, headers, body: None });
+        unless_over(leg, done);
+    }
+
+    pub(super) fn accept(&mut self, leg: SessionId, headers: Headers, body: Option<Body>) {
+        let done = self.command(sip::Command::Accept { session: leg, headers, body });
+        unless_over(leg, done);
+    }
+
+    pub(super) fn identify(&mut self, leg: SessionId, contact: sip::Contact) {
+        let done = self.command(sip::Command::Identify { session: leg, contact });
+        unless_over(leg, done);
+    }
+}
+
+/// The answer to a request that was not waited for.
+pub(super) fn unless_answered<T>(done: Result<T, Misuse>) {
+    if let Err(misuse) = done {
+        tracing::debug!(%misuse, "answered already");
+    }
+}
+
+/// What is done to a leg may meet one that has ended: its end is the next thing in the queue, and says the rest.
+pub(super) fn unless_over<T>(leg: SessionId, done: Result<T, Misuse>) {
+    if let Err(misuse) = done {
+        tracing::debug!(session = %leg, %misuse, "over already");
+    }
+}

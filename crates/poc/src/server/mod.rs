@@ -1,0 +1,386 @@
+//! The PoC Server: its Controlling and Participating PoC Functions, one shard of them (digest 2, 10, 14.5, 14.6).
+//!
+//! ```text
+//! inviter ── core ── Controlling ── core ── Participating ── core ── invited
+//!                    (of the inviter)       (of the invited)
+//! ```
+//!
+//! Each leg is a session of the [`Endpoint`] below, invited and answered by the very code that a PoC Client uses: what a
+//! CANCEL meets, and what becomes of an answer that crosses it, is decided there and nowhere else. What is here is which
+//! legs belong together, and what the end of one means for the others. Everything that happens to a session goes through
+//! one queue, so of two things that cross the first counts (digest 14.6 step 5).
+
+mod controlling;
+mod directory;
+mod leg;
+mod modifying;
+mod participating;
+mod policy;
+mod publication;
+mod publishing;
+mod record;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sip::message::{Method, Name, Uri};
+use sip::transport::{ConnectionId, Path, Target, Transmit, Transport};
+use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
+use slab::Slab;
+
+pub use directory::{Access, AccessRule, OverrideBy, User};
+pub use record::{Function, Invitation, Record, SessionType, Side};
+
+use self::controlling::Controlling;
+use self::directory::Directory;
+use self::participating::Participating;
+use self::policy::Inviter;
+use crate::body::settings::Settings;
+use crate::sdp::{Capabilities, Origin};
+use crate::user_agent;
+
+/// What a PoC Server is told once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// The endpoint below.
+    pub sip: sip::Config,
+    /// The SIP/IP core: the next hop of all that the server sends.
+    pub core: Target,
+    /// Where the core sends from, besides the in-process hop. What comes from elsewhere is dropped.
+    pub trusted: Vec<IpAddr>,
+    /// The conference factory: the Request-URI of an INVITE with a list (digest 3).
+    pub factory: Bytes,
+    /// Where the server receives speech and talk burst control, and what it can do itself: the same for every session.
+    pub media: Capabilities,
+    /// Whether the inviter may be told 200 (Unconfirmed) before anybody has accepted (digest Q10, 7.5).
+    pub early_answer: bool,
+    /// How long an invited user may take to answer (digest 10.4).
+    pub set_up_limit: Duration,
+    /// How long a client may ring for an inviter that never gives up.
+    pub ring_limit: Duration,
+    /// Users whom one INVITE may invite.
+    pub invited_max: usize,
+    /// The settings of a user who has published none. `None`: not registered for PoC, 480 (digest Q9).
+    pub unpublished: Option<Settings>,
+    /// For how long settings are kept that come without a span.
+    pub publication: Duration,
+    /// The shortest span for which settings are kept, but for none at all.
+    pub publication_min: Duration,
+}
+
+impl Config {
+    /// The defaults: early answer off, 30 s to answer, settings for an hour.
+    pub fn new(mut sip: sip::Config, core: Target, factory: Bytes, media: Capabilities) -> Self {
+        sip.product = Bytes::from_static(user_agent::SERVER.as_bytes());
+        sip.contact_parameters = Bytes::from_static(b";+g.poc.talkburst");
+        sip.supported = vec![Bytes::from_static(b"recipient-list-invite")];
+        sip.body_types = ["application/sdp", "multipart/mixed", "application/resource-lists+xml"]
+            .map(|kind| Bytes::from_static(kind.as_bytes()))
+            .to_vec();
+        sip.methods = vec![Method::Publish];
+        sip.session_expires = Some(Duration::from_secs(30 * 60));
+        Self {
+            sip,
+            core,
+            trusted: Vec::new(),
+            factory,
+            media,
+            early_answer: false,
+            set_up_limit: Duration::from_secs(30),
+            ring_limit: Duration::from_secs(170),
+            invited_max: 32,
+            unpublished: None,
+            publication: Duration::from_secs(3600),
+            publication_min: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Everything that can happen to a server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Input {
+    /// A datagram arrived, or a message from another element of this process.
+    Datagram {
+        /// Its way.
+        path: Path,
+        /// Its octets.
+        bytes: Bytes,
+    },
+    /// Octets of a stream arrived.
+    Stream {
+        /// Their way.
+        path: Path,
+        /// The octets.
+        bytes: Bytes,
+    },
+    /// A connection could not be opened: nothing has been sent on it.
+    ConnectionRefused {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection was closed.
+    ConnectionLost {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The time is such that something may be due.
+    Timeout,
+    /// The operator wants something.
+    Command(Command),
+}
+
+/// What an operator can ask for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Serve this user, or change what is known of one. Sessions go on.
+    PutUser(Box<User>),
+    /// Serve this user no more: the user's sessions and invitations end.
+    RemoveUser {
+        /// The PoC Address.
+        address: Bytes,
+    },
+}
+
+/// What the operator must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// An INVITE is over, with all that came of it.
+    Closed(Box<Record>),
+    /// A stream cannot be read any more: close the connection.
+    Disconnect {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// What was refused without a trace elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// Messages from somebody else than the core.
+    pub untrusted: u64,
+    /// INVITEs that were refused by a check, not by a user.
+    pub refused: u64,
+}
+
+/// A PoC Server without sockets and without a clock: one shard. See [`Endpoint`] for the order of calls.
+#[derive(Clone, Debug)]
+pub struct Server {
+    config: Config,
+    endpoint: Endpoint,
+    directory: Directory,
+    controlling: Slab<Controlling>,
+    participating: Slab<Participating>,
+    /// What each session of the endpoint is to the server.
+    places: BTreeMap<SessionId, Place>,
+    events: VecDeque<Event>,
+    counters: Counters,
+    /// Session descriptions of ours so far.
+    described: u64,
+    /// Records so far.
+    records: u64,
+    /// Entity tags so far (RFC 3903).
+    tags: u64,
+    now: Instant,
+}
+
+/// What a session of the endpoint is to the server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// The inviter's leg of a PoC Session that is controlled here.
+    Inviter(usize),
+    /// The leg of a member of one.
+    Member(usize),
+    /// The leg towards the Controlling PoC Function.
+    Upstream(usize),
+    /// The leg towards the user who is served.
+    Downstream(usize),
+}
+
+impl Server {
+    /// A server that knows nobody yet.
+    pub fn new(config: Config) -> Self {
+        let endpoint = Endpoint::new(config.sip.clone());
+        Self {
+            config,
+            endpoint,
+            directory: Directory::default(),
+            controlling: Slab::new(),
+            participating: Slab::new(),
+            places: BTreeMap::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            described: 0,
+            records: 0,
+            tags: 0,
+            now: Instant::START,
+        }
+    }
+
+    /// The one way in.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.now = now;
+        let below = match input {
+            Input::Datagram { path, .. } | Input::Stream { path, .. } if !self.trusts(&path) => {
+                self.counters.untrusted += 1;
+                return tracing::debug!(remote = %path.remote, "dropped: not from the core");
+            }
+            Input::Datagram { path, bytes } => sip::Input::Datagram { path, bytes },
+            Input::Stream { path, bytes } => sip::Input::Stream { path, bytes },
+            Input::ConnectionRefused { connection } => sip::Input::ConnectionRefused { connection },
+            Input::ConnectionLost { connection } => sip::Input::ConnectionLost { connection },
+            Input::Timeout => sip::Input::Timeout,
+            Input::Command(command) => {
+                self.handle_command(command);
+                return self.drain();
+            }
+        };
+        let done = self.endpoint.handle_input(now, below);
+        debug_assert!(done.is_ok(), "only commands are refused");
+        self.drain();
+    }
+
+    /// Does what is due. An extra call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.handle_input(now, Input::Timeout);
+    }
+
+    /// What is to be sent next; drain until `None`.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.endpoint.poll_transmit()
+    }
+
+    /// What the operator must know next; drain until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.endpoint.poll_timeout()
+    }
+
+    /// What the server was told once.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What was refused so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sessions that a user has, sets up or is invited to: the slots that are taken. `None` for a user who is not
+    /// served here.
+    pub fn sessions_of(&self, address: &[u8]) -> Option<usize> {
+        self.directory.get(address).map(|served| served.sessions)
+    }
+
+    /// Whether nothing remains of any session.
+    pub fn is_empty(&self) -> bool {
+        self.controlling.is_empty()
+            && self.participating.is_empty()
+            && self.places.is_empty()
+            && self.endpoint.is_empty()
+    }
+
+    /// The core, and nobody else: what it has not looked at does not concern the server.
+    fn trusts(&self, path: &Path) -> bool {
+        path.transport == Transport::Inside || self.config.trusted.contains(&path.remote.ip())
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::PutUser(user) => self.directory.put(*user),
+            Command::RemoveUser { address } => {
+                self.directory.remove(&address);
+                self.release_controlled_by(&address);
+                self.release_participation_of(&address);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.handle_event(event);
+        }
+    }
+
+    fn handle_event(&mut self, event: sip::Event) {
+        match event {
+            sip::Event::Invited { session, request } => self.be_invited(session, &request),
+            sip::Event::Progress { session, response } => match self.places.get(&session) {
+                Some(&Place::Member(place)) => self.member_progressed(place, &response),
+                Some(&Place::Downstream(place)) => self.downstream_progressed(place, &response),
+                Some(Place::Inviter(_) | Place::Upstream(_)) | None => {}
+            },
+            sip::Event::Established { session, response } => match self.places.get(&session) {
+                Some(&Place::Member(place)) => self.member_accepted(place, session, &response),
+                Some(&Place::Downstream(place)) => self.downstream_accepted(place, &response),
+                Some(Place::Inviter(_) | Place::Upstream(_)) | None => {}
+            },
+            sip::Event::ModificationOffered { session, request } => {
+                self.modification_offered(session, &request);
+            }
+            sip::Event::Modified { session, response } => self.modified(session, &response),
+            sip::Event::ModificationEnded { session, status, retry_after, .. } => {
+                self.modification_ended(session, status, retry_after);
+            }
+            sip::Event::Ended { session, end, by, status, reason } => {
+                let end = leg::Ended { end, by, status, reason };
+                match self.places.remove(&session) {
+                    Some(Place::Inviter(place)) => self.inviter_ended(place, end),
+                    Some(Place::Member(place)) => self.member_ended(place, session, end),
+                    Some(Place::Upstream(place)) => self.upstream_ended(place, end),
+                    Some(Place::Downstream(place)) => self.downstream_ended(place, end),
+                    None => {}
+                }
+            }
+            sip::Event::Requested { request, message } => self.be_requested(request, &message),
+            sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
+            // The next hop is the core's address in every dialog: it record-routes. An ACK or a PRACK changes nothing here.
+            sip::Event::Locate { .. }
+            | sip::Event::Acknowledged { .. }
+            | sip::Event::ProgressAcknowledged { .. }
+            | sip::Event::Answered { .. } => {}
+        }
+    }
+
+    /// Which function an INVITE is for: the core says so in its Route (digest 13.1); without that, a focus invites the
+    /// users of this server, and anybody else is served in inviting.
+    fn be_invited(&mut self, session: SessionId, request: &Message) {
+        let inviter = Inviter::of(request);
+        let route = request.addresses(Name::Route).next().and_then(Result::ok);
+        let user = route.and_then(|route| Uri::parse(route.uri).ok()?.user);
+        let focus = |contact: sip::message::NameAddr<'_>| contact.parameters.has(b"isfocus");
+        let is_terminating = match user {
+            Some(b"term") => true,
+            Some(b"orig") => false,
+            Some(_) | None => request.addresses(Name::Contact).filter_map(Result::ok).any(focus),
+        };
+        if is_terminating {
+            self.participate(session, request, inviter);
+        } else {
+            self.control(session, request, inviter);
+        }
+    }
+
+    fn command(&mut self, command: sip::Command) -> Result<Option<SessionId>, Misuse> {
+        self.endpoint.handle_input(self.now, sip::Input::Command(command))
+    }
+
+    /// RFC 8866 §5.2: unique for each session of this server.
+    fn next_origin(&mut self) -> Origin {
+        self.described += 1;
+        let shard = u64::from(self.config.sip.owner.shard);
+        Origin { id: (shard << 56) | self.described, version: 1 }
+    }
+
+    fn close(&mut self, record: Record) {
+        self.records += 1;
+        let record = Record { serial: self.records, ..record };
+        tracing::debug!(serial = record.serial, end = ?record.end, by = ?record.by, "closed");
+        self.events.push_back(Event::Closed(Box::new(record)));
+    }
+}

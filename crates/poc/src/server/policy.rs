@@ -1,0 +1,138 @@
+//! Who may invite whom, and who answers: the checks of digest 10.1 and 10.2, in their order.
+//!
+//! Pure questions to the directory: a check never waits, so nothing can be cancelled in the middle of one.
+
+use bytes::Bytes;
+use sip::message::{Name, Valued};
+use sip::{Instant, Message};
+
+use super::Config;
+use super::directory::{Access, Directory, Served};
+use crate::address;
+use crate::client::AnswerMode;
+use crate::user_agent;
+
+/// Why an INVITE goes no further here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// For a human (digest 12.2, Q6: a text without a number).
+    pub(super) warning: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(super) const fn status(status: u16) -> Self {
+        Self { status, warning: None }
+    }
+
+    pub(super) const fn saying(status: u16, warning: &'static str) -> Self {
+        Self { status, warning: Some(warning) }
+    }
+}
+
+/// What an INVITE says of its inviter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Inviter {
+    /// The PoC Address that the core asserts (RFC 3325 §9.1).
+    pub(super) address: Option<Bytes>,
+    /// The invited users must not learn it (RFC 3323, RFC 3325 §7).
+    pub(super) is_anonymous: bool,
+    /// How it wants the invited client to answer (RFC 5373).
+    pub(super) wish: Wish,
+}
+
+/// How an inviter wants an invitation to be answered (RFC 5373 §4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Wish {
+    /// Manual answer override: as a privilege, the client answers by itself.
+    pub(super) overrides: bool,
+    /// Answer-Mode.
+    pub(super) mode: Option<AnswerMode>,
+    /// Whether one of them must be followed or the INVITE be refused.
+    pub(super) is_required: bool,
+}
+
+impl Inviter {
+    pub(super) fn of(request: &Message) -> Self {
+        let asserted = request.addresses(Name::PAssertedIdentity).filter_map(Result::ok);
+        let address = asserted.filter_map(|each| address::canonical(each.uri)).next();
+        let is_hidden = |token: &[u8]| request.lists(Name::Privacy, token);
+        let is_anonymous = [&b"id"[..], b"user", b"header"].into_iter().any(is_hidden);
+        Self { address, is_anonymous, wish: Wish::of(request) }
+    }
+}
+
+impl Wish {
+    fn of(request: &Message) -> Self {
+        let read = |name| request.valued(name).next().and_then(Result::ok);
+        let is_auto = |valued: &Valued<'_>| valued.value.eq_ignore_ascii_case(b"Auto");
+        let (privileged, ordinary) = (read(Name::PrivAnswerMode), read(Name::AnswerMode));
+        let mode = ordinary.and_then(|each| match () {
+            () if is_auto(&each) => Some(AnswerMode::Automatic),
+            () if each.value.eq_ignore_ascii_case(b"Manual") => Some(AnswerMode::Manual),
+            () => None, // RFC 5373 §4.2: what is unknown is ignored
+        });
+        let is_required =
+            [privileged, ordinary].into_iter().flatten().any(|each| each.parameters.has(b"require"));
+        Self { overrides: privileged.is_some_and(|each| is_auto(&each)), mode, is_required }
+    }
+}
+
+/// The originating side: whether `inviter` may begin a session (digest 10.1, 10.3 step 1).
+pub(super) fn may_initiate<'a>(directory: &'a Directory, inviter: &Inviter) -> Result<&'a Served, Refusal> {
+    let served = inviter.address.as_ref().and_then(|address| directory.get(address));
+    let served = served.ok_or(Refusal::saying(403, "function not allowed"))?;
+    if served.sessions >= served.user.sessions_max {
+        return Err(Refusal::saying(486, "too many sessions"));
+    }
+    Ok(served)
+}
+
+/// The terminating side: whether `invited` may be invited, and who answers. The first row of digest 10.2 that matches
+/// decides; row 3 is about groups.
+pub(super) fn may_be_invited(
+    config: &Config,
+    directory: &Directory,
+    now: Instant,
+    request: &Message,
+    invited: &[u8],
+    inviter: &Inviter,
+) -> Result<AnswerMode, Refusal> {
+    let served = directory.get(invited).ok_or(Refusal::status(404))?; // 1
+    let user = &served.user;
+    let published = served.publications.settings(now).or(config.unpublished);
+    let settings = published.ok_or(Refusal::status(480))?; // 2
+    if inviter.is_anonymous && user.refuses_anonymous {
+        // 4; Q3: an inviter of 1.0 does not know 433.
+        let knows_433 = user_agent::version(request).is_some_and(|version| version.major >= 2);
+        return Err(Refusal::saying(if knows_433 { 433 } else { 403 }, "anonymity not allowed"));
+    }
+    let access = user.access_of(inviter.address.as_deref().unwrap_or_default());
+    if access == Access::Reject {
+        return Err(Refusal::status(403)); // 5
+    }
+    if settings.incoming_session_barring == Some(true) {
+        return Err(Refusal::status(480)); // 6
+    }
+    let slots = match settings.simultaneous_sessions {
+        Some(true) => user.sessions_max,
+        Some(false) | None => user.sessions_max.min(1),
+    };
+    if served.sessions >= slots {
+        return Err(Refusal::status(486)); // 7
+    }
+    let wish = inviter.wish;
+    let is_overriding =
+        wish.overrides && user.override_by.allows(inviter.address.as_deref().unwrap_or_default());
+    let mode = match access {
+        _ if is_overriding => AnswerMode::Automatic,         // 8
+        Access::Pass | Access::Reject => AnswerMode::Manual, // 9
+        Access::Accept if wish.mode == Some(AnswerMode::Manual) => AnswerMode::Manual,
+        Access::Accept => settings.answer_mode.unwrap_or(AnswerMode::Manual), // 9, 10
+    };
+    let is_auto_wanted = wish.overrides || wish.mode == Some(AnswerMode::Automatic);
+    if wish.is_required && is_auto_wanted && mode == AnswerMode::Manual {
+        return Err(Refusal::saying(403, "automatic answer forbidden")); // RFC 5373 §4.3
+    }
+    Ok(mode)
+}

@@ -1,0 +1,9 @@
+//! The PoC Server on its wire: a core that is played, and everything that it sees.
+
+mod controlling;
+mod directory;
+mod orders;
+mod participating;
+mod races;
+mod records;
+mod stage;
