@@ -6,7 +6,7 @@ use clap::Args;
 use poc::AnswerMode;
 use sip::{Duration, Reliability};
 
-use super::call::INTERRUPTED;
+use super::call::{INTERRUPTED, locate};
 use super::session::arguments::{Shared, span};
 use super::session::play::{Plan, Play};
 use super::session::settings::Settings;
@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Say 480 if the invitation is not answered in this span.
     #[arg(long, value_name = "SPAN", value_parser = span, default_value = "120s")]
     no_answer_after: Duration,
+    /// Obey the answer mode that an invitation asks for (RFC 5373): use it where nobody but the server can reach us.
+    #[arg(long, requires = "server")]
+    trust_server: bool,
     /// End after the first session.
     #[arg(long)]
     once: bool,
@@ -61,9 +64,23 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
 async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Failure> {
     let clock = Clock::start();
     let mode = arguments.mode(!settings.json && has_keys());
-    let (listen, only) = (settings.listen_or(PORT), settings.transport);
+    let locator = Arc::new(Locator::new(&settings.nameservers)?);
+    let mut wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
+    let (listen, towards, registration) = match &settings.home {
+        None => (settings.listen_or(PORT), None, None),
+        Some(home) => {
+            let Some(targets) = locate(&home.server, &locator, &settings, &mut wishes).await? else {
+                return Ok(DONE);
+            };
+            let (listen, targets) = settings.reachable(targets)?;
+            (listen, targets.first().map(|target| target.remote), Some(home.registration(targets)))
+        }
+    };
+    let only = settings.transport;
     let driver = settings
-        .open(clock, listen, only, None, |config| {
+        .open(clock, listen, only, towards, |config| {
+            config.registration = registration;
+            config.trusts_answer_mode = arguments.trust_server;
             config.settings.answer_mode = mode;
             config.no_answer_after = Some(arguments.no_answer_after);
             if arguments.reliable {
@@ -72,7 +89,6 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
         })
         .await?;
     let mut voice = Voice::new(settings.json);
-    let wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
     voice.set_raw(wishes.has_keys());
     if wishes.has_keys() {
         voice.story("           l leave, q or Ctrl-C hang up and end");
@@ -83,10 +99,15 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
         leave_after: settings.leave_after,
         ..Plan::default()
     };
-    let locator = Arc::new(Locator::new(&settings.nameservers)?);
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);
     play.listening();
     play.take_invitations();
+    if settings.home.is_some()
+        && let Err(failure) = play.register(true).await
+    {
+        play.finish().await?;
+        return Err(failure);
+    }
     while !(play.is_interrupted() || play.is_closing() && play.is_idle()) {
         play.step().await?;
         if play.take_finished().is_some() && arguments.once {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Args;
+use poc::AnswerRequest;
 use sip::Duration;
 use sip::transport::Target;
 use sip::usage::End;
@@ -33,11 +34,17 @@ pub(super) const INTERRUPTED: u8 = 130;
 /// What was typed behind `call`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Whom to invite: `sip:ben@example.com`.
+    /// Whom to invite: `sip:ben@example.com`; `ben` is at home where --user is.
     #[arg(value_name = "SIP-URI")]
     uri: String,
     #[command(flatten)]
     shared: Shared,
+    /// Be answered without the invited user being asked, whatever that user has settled (manual answer override).
+    #[arg(long = "override")]
+    overrides: bool,
+    /// Invite by way of this conference factory, with a list of one.
+    #[arg(long, value_name = "SIP-URI", requires = "server")]
+    factory: Option<String>,
     /// Give up this long after the INVITE; leave, if it was answered by then.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     cancel_after: Option<Duration>,
@@ -54,8 +61,10 @@ pub(crate) struct Arguments {
 
 /// Calls, and tells in the exit code what came of it.
 pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
-    let uri = address::uri("SIP-URI", &arguments.uri)?;
     let settings = Settings::read(&arguments.shared)?;
+    let typed =
+        settings.domain().map_or_else(|| arguments.uri.clone(), |of| address::complete(&arguments.uri, &of));
+    let uri = address::uri("SIP-URI", &typed)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
     runtime.block_on(call(&uri, settings, &arguments))
@@ -77,8 +86,15 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
     };
     let (listen, targets) = settings.reachable(targets)?;
     let towards = targets.first().map(|target| target.remote);
-    let driver =
-        settings.open(clock, listen, None, towards, |config| config.set_up_limit = arguments.expires).await?;
+    let factory = arguments.factory.as_deref().map(|typed| address::uri("--factory", typed)).transpose()?;
+    let registration = settings.home.as_ref().map(|home| home.registration(targets.clone()));
+    let driver = settings
+        .open(clock, listen, None, towards, |config| {
+            config.set_up_limit = arguments.expires;
+            config.conference_factory = factory.map(Bytes::from);
+            config.registration = registration;
+        })
+        .await?;
     let plan = Plan {
         hang_up_after: arguments.cancel_after,
         leave_after: settings.leave_after,
@@ -89,7 +105,23 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
     let routes = settings.proxy.iter().map(|proxy| Bytes::from(proxy.route.clone())).collect();
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);
     play.listening();
-    play.invite(uri, targets, routes).await?;
+    let targets = if settings.home.is_some() {
+        match play.register(false).await {
+            Ok(true) => Vec::new(),
+            Ok(false) => {
+                play.tell_now(&Told::Ended(Ended::before_the_invite(1)));
+                return play.finish().await.map(|()| DONE);
+            }
+            Err(failure) => {
+                play.finish().await?;
+                return Err(failure);
+            }
+        }
+    } else {
+        targets
+    };
+    let answer = if arguments.overrides { AnswerRequest::Override } else { AnswerRequest::Usual };
+    play.invite(uri, targets, routes, answer).await?;
     while !play.is_idle() && !play.is_interrupted() {
         play.step().await?;
     }
@@ -99,14 +131,18 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
     Ok(code)
 }
 
-/// Where the INVITE goes; `None` if its user gave up during the look-up.
-async fn locate(
+/// Where the first request goes; `None` if its user gave up during the look-up.
+pub(super) async fn locate(
     uri: &str,
     locator: &Locator,
     settings: &Settings,
     wishes: &mut Wishes,
 ) -> Result<Option<Vec<Target>>, Failure> {
-    let next_hop = settings.proxy.as_ref().map_or(uri, |proxy| &proxy.uri);
+    let next_hop = match (&settings.home, &settings.proxy) {
+        (Some(home), _) => &home.server,
+        (None, Some(proxy)) => &proxy.uri,
+        (None, None) => uri,
+    };
     let located = locator.locate(next_hop, settings.transport);
     tokio::pin!(located);
     loop {

@@ -79,6 +79,8 @@ pub(crate) enum Failure {
     OtherFamily { listen: IpAddr, target: IpAddr },
     /// There is no next hop.
     Locate(LocateError),
+    /// The server did not register us; with its answer, if there was one.
+    NotRegistered(Option<u16>),
     /// The client refused to begin.
     Refused(sip::Misuse),
     /// A value cannot be what was typed.
@@ -103,6 +105,7 @@ impl Failure {
         match self {
             Self::Wrong(_) => 1,
             Self::Usage(_) | Self::Address { .. } | Self::Refused(_) => Self::USAGE,
+            Self::NotRegistered(_) => 7,
             Self::Output(_) | Self::File(..) | Self::Password(..) => 3,
             Self::Socket(..)
             | Self::Network(_)
@@ -168,6 +171,16 @@ impl fmt::Display for Failure {
                 )
             }
             Self::Locate(why) => write!(f, "failed to find the way: {why}"),
+            Self::NotRegistered(Some(status @ (401 | 407))) => write!(
+                f,
+                "failed to register: {status}; are --username and the password those that the server has?"
+            ),
+            Self::NotRegistered(Some(status)) => {
+                write!(f, "failed to register: {status}; is --user known to the server?")
+            }
+            Self::NotRegistered(None) => {
+                f.write_str("failed to register: no answer; does the server run there?")
+            }
             Self::Refused(misuse) => write!(f, "failed to call: {misuse}"),
             #[cfg(unix)]
             Self::Value(why) => write!(f, "failed to read the command line: {why}"),

@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::{Client, Event, Input};
-use sip::transport::{ConnectionId, Path, Transmit, Transport};
+use sip::message::NameAddr;
+use sip::transport::{ConnectionId, Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Misuse};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -145,6 +146,18 @@ impl Driver {
     /// T1 of the client.
     pub(crate) fn t1(&self) -> Duration {
         self.client.config().sip.timers.t1
+    }
+
+    /// The URI of the client's user.
+    pub(crate) fn user(&self) -> String {
+        let address = &self.client.config().address;
+        let uri = NameAddr::parse(address).map_or(&address[..], |address| address.uri);
+        String::from_utf8_lossy(uri).into_owned()
+    }
+
+    /// Where the client registers.
+    pub(crate) fn home(&self) -> Option<Target> {
+        self.client.config().registration.as_ref()?.targets.first().copied()
     }
 
     /// Whether nothing is waited for any more.

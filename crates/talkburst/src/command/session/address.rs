@@ -33,6 +33,21 @@ pub(crate) fn uri(what: &'static str, typed: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// `ben`, who is at home in `domain`; anything else as it is.
+pub(crate) fn complete(typed: &str, domain: &str) -> String {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_bare = !typed.is_empty() && typed.bytes().all(is_name);
+    if is_bare { format!("sip:{typed}@{domain}") } else { typed.to_owned() }
+}
+
+/// The host of an address, if it has a user.
+pub(crate) fn domain_of(address: &str) -> Option<String> {
+    let read = NameAddr::parse(address.as_bytes()).ok()?;
+    let uri = Uri::parse(read.uri).ok()?;
+    uri.user?;
+    Some(String::from_utf8_lossy(uri.host).into_owned())
+}
+
 /// An address for From: an optional display name, and a URI in angle brackets.
 pub(crate) fn name_addr(typed: &str) -> Result<String, Failure> {
     let typed = typed.trim();
@@ -60,6 +75,11 @@ pub(crate) fn user_of(address: &str) -> Option<String> {
     let user = Uri::parse(read.uri).ok()?.user?;
     let user = user.split(|byte| *byte == b':').next()?;
     Some(String::from_utf8_lossy(user).into_owned())
+}
+
+/// The URI of the server to be located: `HOST[:PORT]` or a URI.
+pub(crate) fn server(typed: &str) -> Result<String, Failure> {
+    uri("--server", typed)
 }
 
 /// A Route value for an outbound proxy, and the URI to be located: `HOST[:PORT]` or a URI. RFC 3261 §8.1.2.
@@ -128,6 +148,17 @@ mod tests {
         }
         assert_eq!(user_of(full).as_deref(), Some("anna"));
         assert_eq!(user_of("<sip:example.com>"), None);
+    }
+
+    #[test]
+    fn a_bare_name_is_completed_and_nothing_else() {
+        assert_eq!(complete("ben", "poc.internal"), "sip:ben@poc.internal");
+        assert_eq!(complete("ben-2", "[::1]"), "sip:ben-2@[::1]");
+        for other in ["ben@a", "sip:ben", "ben.example.com", "localhost:5070", "", "[::1]"] {
+            assert_eq!(complete(other, "poc.internal"), other);
+        }
+        assert_eq!(domain_of("\"Anna\" <sip:anna@example.com:5070>").as_deref(), Some("example.com"));
+        assert_eq!(domain_of("<sip:anna>"), None);
     }
 
     #[test]

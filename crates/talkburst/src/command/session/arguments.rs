@@ -14,7 +14,8 @@ const SPAN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Options of every command that has sessions with real peers.
 #[derive(Args)]
 pub(crate) struct Shared {
-    /// Our PoC Address: `sip:anna@example.com`, `anna@example.com` or `"Anna" <sip:anna@example.com>`.
+    /// Our PoC Address: `sip:anna@example.com`, `anna@example.com` or `"Anna" <sip:anna@example.com>`; with --server also
+    /// `anna`.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) user: Option<String>,
     /// Where to receive, UDP and TCP on the same port; port 0 is one that is free.
@@ -29,6 +30,15 @@ pub(crate) struct Shared {
     /// Send everything by way of this outbound proxy.
     #[arg(long, value_name = "HOST[:PORT]|SIP-URI")]
     pub(super) proxy: Option<String>,
+    /// Register here, and go by way of it.
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "proxy", requires = "user")]
+    pub(super) server: Option<String>,
+    /// The domain of users who are named without one, if it is not that of --user.
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub(super) domain: Option<String>,
+    /// How long a registration is to last before it is refreshed.
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "1h", requires = "server")]
+    pub(super) register_for: Duration,
     /// The user name for authentication, if it is not the user part of --user.
     #[arg(long, value_name = "NAME")]
     pub(super) username: Option<String>,

@@ -44,6 +44,20 @@ pub(crate) struct Play {
     lookups: JoinSet<Lookup>,
     is_closing: bool,
     is_interrupted: bool,
+    enrolment: Enrolment,
+}
+
+/// How far the registration is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Enrolment {
+    /// Nobody wants one.
+    Nothing,
+    /// The registrar has not answered, or with a failure that may pass.
+    Asked { failed: Option<Option<u16>> },
+    /// It stands.
+    Registered,
+    /// The registrar refuses it.
+    Refused(u16),
 }
 
 /// Wishes that come by themselves.
@@ -72,6 +86,12 @@ struct Current {
 
 /// What a key does to the session.
 type Key = fn(&mut poc::Client, Instant, SessionId) -> Result<(), Misuse>;
+
+/// How long the end of a registration is waited for, in T1: the server is told three times in that span.
+const DEREGISTERING_MAX: u32 = 16;
+
+/// How long a peer that is silent is waited for, in T1 (RFC 3261 timers B, F and H).
+const SILENCE_MAX: u32 = 64;
 
 /// What a ladder calls the user who presses our keys.
 const OURSELVES: &str = "user";
@@ -111,6 +131,7 @@ impl Play {
             lookups: JoinSet::new(),
             is_closing: false,
             is_interrupted: false,
+            enrolment: Enrolment::Nothing,
         }
     }
 
@@ -119,6 +140,11 @@ impl Play {
         let (udp, tcp) = self.driver.addresses();
         let shown = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
         self.voice.tell(self.clock.now(), &Told::Listening { udp: shown(udp), tcp: shown(tcp) });
+    }
+
+    /// Tells what the command itself has to tell.
+    pub(crate) fn tell_now(&mut self, told: &Told) {
+        self.voice.tell(self.clock.now(), told);
     }
 
     /// Takes invitations from now on.
@@ -131,20 +157,60 @@ impl Play {
         self.is_open = false;
     }
 
-    /// Invites `uri`.
+    /// Registers, and waits until that has succeeded; `false` if its user did not want to wait.
+    ///
+    /// With `is_patient` only a refusal is a failure: one that may pass is tried again.
+    pub(crate) async fn register(&mut self, is_patient: bool) -> Result<bool, Failure> {
+        self.enrolment = Enrolment::Asked { failed: None };
+        self.command(poc::Command::Register).await.map_err(Failure::Refused)?;
+        self.tell_events().await;
+        loop {
+            match self.enrolment {
+                Enrolment::Registered | Enrolment::Nothing => return Ok(true),
+                Enrolment::Asked { .. } if self.is_closing => return Ok(false),
+                Enrolment::Asked { failed: Some(status) } if !is_patient => {
+                    return Err(Failure::NotRegistered(status));
+                }
+                Enrolment::Refused(status) => return Err(Failure::NotRegistered(Some(status))),
+                Enrolment::Asked { .. } => self.step().await?,
+            }
+        }
+    }
+
+    /// Removes the registration, if there may be one, and waits a little for the answer.
+    async fn deregister(&mut self) -> Result<(), Failure> {
+        match self.enrolment {
+            Enrolment::Nothing | Enrolment::Refused(_) => return Ok(()),
+            Enrolment::Asked { .. } | Enrolment::Registered => {}
+        }
+        self.command(poc::Command::Deregister).await.map_err(Failure::Refused)?;
+        self.tell_events().await;
+        let until = self.clock.now() + DEREGISTERING_MAX * self.driver.t1();
+        while self.enrolment != Enrolment::Nothing && !self.is_interrupted && self.clock.now() < until {
+            self.step_until(Some(until)).await?;
+        }
+        Ok(())
+    }
+
+    async fn command(&mut self, command: poc::Command) -> Result<Option<SessionId>, Misuse> {
+        let input = poc::Input::Command(command);
+        self.driver.press(None, |client, now| client.handle_input(now, input)).await
+    }
+
+    /// Invites `uri`: by way of `targets`, or of the server if there are none.
     pub(crate) async fn invite(
         &mut self,
         uri: &str,
         targets: Vec<Target>,
         routes: Vec<bytes::Bytes>,
+        answer: AnswerRequest,
     ) -> Result<(), Failure> {
-        let Some(first) = targets.first().copied() else { return Err(Failure::Refused(Misuse::NoTarget)) };
+        let first = targets.first().copied().or_else(|| self.driver.home());
+        let Some(first) = first else { return Err(Failure::Refused(Misuse::NoTarget)) };
         let transport = first.transport.as_str().to_ascii_lowercase();
         let target = format!("{transport} {}", first.remote);
         let invited = bytes::Bytes::copy_from_slice(uri.as_bytes());
-        let command = poc::Command::StartSession { targets, routes, invited, answer: AnswerRequest::Usual };
-        let input = poc::Input::Command(command);
-        let started = self.driver.press(None, |client, now| client.handle_input(now, input)).await;
+        let started = self.command(poc::Command::StartSession { targets, routes, invited, answer }).await;
         let id = started.map_err(Failure::Refused)?.ok_or(Failure::Refused(Misuse::NoSession))?;
         self.numbered += 1;
         let number = self.numbered;
@@ -185,9 +251,20 @@ impl Play {
     /// tells what could not be told or written.
     pub(crate) async fn finish(mut self) -> Result<(), Failure> {
         self.take_no_more();
+        let begun = self.clock.now();
+        let is_enrolled = self.enrolment != Enrolment::Nothing;
+        self.deregister().await?;
+        // A server that does not answer is waited for no longer than a peer.
+        let last = is_enrolled.then(|| begun + SILENCE_MAX * self.driver.t1());
         // digest I5: a 2xx that comes after the guard is left, and a BYE is sent until it is answered.
-        while self.is_heard && !self.is_interrupted && !self.driver.is_settled() {
-            self.step_until(None).await?;
+        let is_waiting = |play: &Self| {
+            play.is_heard
+                && !play.is_interrupted
+                && !play.driver.is_settled()
+                && last.is_none_or(|last| play.clock.now() < last)
+        };
+        while is_waiting(&self) {
+            self.step_until(last).await?;
         }
         let until = self.clock.now() + self.linger;
         while !self.is_interrupted && !self.driver.is_empty() && self.clock.now() < until {
@@ -360,10 +437,44 @@ impl Play {
             | Event::RegistrationFailed { .. }
             | Event::Deregistered { .. }
             | Event::SettingsPublished
-            | Event::SettingsFailed { .. } => {}
+            | Event::SettingsFailed { .. } => self.tell_enrolment(now, &event),
             // The driver has closed it.
             Event::Disconnect { .. } => {}
         }
+    }
+
+    fn tell_enrolment(&mut self, now: Instant, event: &Event) {
+        let in_seconds = |span: Option<Duration>| span.map(|span| span.as_secs());
+        let told = match *event {
+            Event::Registered { expires, .. } => {
+                self.enrolment = Enrolment::Registered;
+                Told::Registered { user: self.driver.user(), seconds: expires.as_secs() }
+            }
+            Event::RegistrationFailed { status, retry_in } => {
+                self.enrolment = match (status, retry_in) {
+                    (Some(status), None) => Enrolment::Refused(status),
+                    (status, _) => Enrolment::Asked { failed: Some(status) },
+                };
+                Told::RegistrationFailed { status, seconds_to_retry: in_seconds(retry_in) }
+            }
+            Event::Deregistered { status } => {
+                self.enrolment = Enrolment::Nothing;
+                Told::Deregistered { status }
+            }
+            Event::SettingsPublished => Told::Published,
+            Event::SettingsFailed { status, retry_in } => {
+                Told::PublishingFailed { status, seconds_to_retry: in_seconds(retry_in) }
+            }
+            Event::Progress { .. }
+            | Event::Invited { .. }
+            | Event::Established { .. }
+            | Event::Modified { .. }
+            | Event::ModificationEnded { .. }
+            | Event::Ended { .. }
+            | Event::Locate { .. }
+            | Event::Disconnect { .. } => return,
+        };
+        self.voice.tell(now, &told);
     }
 
     /// A next hop within a session was looked up. Without an answer requests go the way of the INVITE.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{Client, Config};
+use poc::{Client, Config, Registration};
 use sip::transaction::timer::Timers;
 use sip::transport::{Target, Transport};
 use sip::{Credentials, Duration};
@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     advertise: Option<IpPort>,
     pub(crate) transport: Option<Transport>,
     pub(crate) proxy: Option<Proxy>,
+    pub(crate) home: Option<Home>,
     credentials: Vec<Credentials>,
     pub(crate) nameservers: Vec<SocketAddr>,
     timers: Timers,
@@ -55,10 +56,23 @@ pub(crate) struct Proxy {
     pub(crate) uri: String,
 }
 
+/// Where the user is at home.
+pub(crate) struct Home {
+    /// What is to be located.
+    pub(crate) server: String,
+    /// The domain of users who are named without one.
+    pub(crate) domain: String,
+    /// For how long to register.
+    pub(crate) expires: Duration,
+}
+
+/// The domain of a server of one's own.
+const DOMAIN: &str = "poc.internal";
+
 impl Settings {
     /// Reads the options, the password, and creates the capture file.
     pub(crate) fn read(shared: &Shared) -> Result<Self, Failure> {
-        let user = shared.user.as_deref().map(address::name_addr).transpose()?;
+        let (user, home) = user_at_home(shared)?;
         let proxy = shared.proxy.as_deref().map(address::proxy).transpose()?;
         if shared.t1.is_zero() {
             return Err(Failure::Usage("--t1: must be longer than nothing; 500ms is usual"));
@@ -82,6 +96,7 @@ impl Settings {
             advertise: shared.advertise,
             transport: shared.transport.map(Transport::from),
             proxy: proxy.map(|(route, uri)| Proxy { route, uri }),
+            home,
             credentials,
             nameservers: shared.nameserver.iter().map(|each| each.or_port(53)).collect(),
             timers: Timers { t1: shared.t1, t2: 8 * shared.t1, t4: 10 * shared.t1 },
@@ -92,6 +107,12 @@ impl Settings {
             leave_after: shared.leave_after,
             session_expires: shared.session_expires,
         })
+    }
+
+    /// Where users are at home who are named without a domain.
+    pub(crate) fn domain(&self) -> Option<String> {
+        let home = self.home.as_ref().map(|home| home.domain.clone());
+        home.or_else(|| self.user.as_deref().and_then(address::domain_of))
     }
 
     /// The part of `targets` that the address to listen on can reach, and that address.
@@ -175,6 +196,29 @@ impl Settings {
                 Ok(address_towards(SocketAddr::new(anybody, 5060)).unwrap_or(loopback))
             }
         }
+    }
+}
+
+/// Our address, and where it is at home if there is a server.
+fn user_at_home(shared: &Shared) -> Result<(Option<String>, Option<Home>), Failure> {
+    let typed = shared.user.as_deref();
+    let Some(server) = shared.server.as_deref() else {
+        return Ok((typed.map(address::name_addr).transpose()?, None));
+    };
+    let server = address::server(server)?;
+    let given = shared.domain.clone();
+    let user = typed.map(|typed| address::complete(typed, given.as_deref().unwrap_or(DOMAIN)));
+    let user = user.as_deref().map(address::name_addr).transpose()?;
+    let domain = given.or_else(|| user.as_deref().and_then(address::domain_of));
+    let domain = domain.ok_or(Failure::Usage("--server: registers a user; use --user anna@example.com"))?;
+    address::uri("--domain", &domain)?;
+    Ok((user, Some(Home { server, domain, expires: shared.register_for })))
+}
+
+impl Home {
+    /// The registration by way of `targets`.
+    pub(crate) fn registration(&self, targets: Vec<Target>) -> Registration {
+        Registration { expires: self.expires, ..Registration::new(targets, &self.domain) }
     }
 }
 

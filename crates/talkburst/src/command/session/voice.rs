@@ -33,6 +33,23 @@ pub(crate) enum Told {
         #[serde(skip_serializing_if = "Option::is_none")]
         tcp: Option<String>,
     },
+    Registered {
+        user: String,
+        seconds: u64,
+    },
+    RegistrationFailed {
+        status: Option<u16>,
+        /// `None`: it is not tried again.
+        seconds_to_retry: Option<u64>,
+    },
+    Deregistered {
+        status: Option<u16>,
+    },
+    Published,
+    PublishingFailed {
+        status: Option<u16>,
+        seconds_to_retry: Option<u64>,
+    },
     Calling {
         session: u32,
         uri: String,
@@ -210,6 +227,20 @@ impl fmt::Display for Told {
                 let each = each.iter().filter_map(|(name, at)| at.as_ref().map(|at| format!("{name} {at}")));
                 write!(f, "listening on {}", each.collect::<Vec<_>>().join(" and "))
             }
+            Self::Registered { user, seconds } => {
+                write!(f, "registered as {} for {seconds} s", safe(user))
+            }
+            Self::RegistrationFailed { status, seconds_to_retry } => {
+                write!(f, "{BAD}not registered{BAD:#}{}", why(*status, *seconds_to_retry))
+            }
+            Self::Deregistered { status: Some(200..=299) } => f.write_str("no longer registered"),
+            Self::Deregistered { status } => {
+                write!(f, "{BAD}the server may take us for registered still{BAD:#}{}", why(*status, None))
+            }
+            Self::Published => f.write_str("settings published"),
+            Self::PublishingFailed { status, seconds_to_retry } => {
+                write!(f, "{BAD}settings not published{BAD:#}{}", why(*status, *seconds_to_retry))
+            }
             Self::Calling { uri, target, .. } => {
                 write!(f, "{CALL}calling {}{CALL:#} at {target}", safe(uri))
             }
@@ -250,6 +281,13 @@ impl fmt::Display for Told {
             }
         }
     }
+}
+
+/// With which status something failed, and when it is tried again.
+fn why(status: Option<u16>, seconds_to_retry: Option<u64>) -> String {
+    let status = status.map_or_else(|| ": no answer".to_owned(), |status| format!(" ({status})"));
+    let retry = seconds_to_retry.map(|seconds| format!(", tried again in {seconds} s"));
+    status + &retry.unwrap_or_default()
 }
 
 /// Seconds, to the microsecond.
