@@ -1,5 +1,7 @@
 use super::*;
 
+mod orders;
+
 const SERVER: u8 = 9;
 
 /// A client of Anna's, and the wire to her server without time.
@@ -69,6 +71,7 @@ impl Home {
             assert!(self.anna.poll_timeout().is_none_or(|next| next > at));
         }
         self.now = until;
+        self.anna.handle_timeout(until);
     }
 
     fn wait_secs(&mut self, seconds: u64) {
