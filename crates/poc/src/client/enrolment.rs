@@ -274,6 +274,7 @@ impl Client {
             Some(registration::Told::Failed { status, retry_in }) => {
                 if retry_in.is_none() {
                     enrolment.service_route.clear(); // RFC 3608 §6.1
+                    enrolment.publication.forget();
                 }
                 self.events.push_back(Event::RegistrationFailed { status, retry_in });
             }

@@ -138,6 +138,13 @@ impl PublicationClient {
         }
     }
 
+    /// The registration was refused: what is published lapses, for who is not registered cannot refresh it.
+    pub(super) fn forget(&mut self) {
+        if self.state != State::Unsupported {
+            self.state = State::Idle;
+        }
+    }
+
     /// A 2xx to our PUBLISH: the settings are published for so many seconds under this tag.
     pub(super) fn handle_success(&mut self, now: Instant, tag: Option<Bytes>, granted: Option<u32>) -> Step {
         match std::mem::replace(&mut self.state, State::Idle) {

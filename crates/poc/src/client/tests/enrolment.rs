@@ -223,6 +223,23 @@ fn a_423_raises_what_is_asked_for() {
     assert_eq!(home.told(), []);
 }
 
+#[test]
+fn a_refused_refresh_ends_the_registration_and_what_was_published_lapses() {
+    let mut home = Home::registered();
+    home.wait_secs(1200);
+    let refresh = home.one();
+    home.answer(&refresh, "403 Forbidden", "");
+    assert_eq!(home.told(), [Event::RegistrationFailed { status: Some(403), retry_in: None }]);
+    home.wait_secs(86_400);
+    assert_eq!(starts(&sent(&mut home.anna)), Vec::<String>::new());
+    assert!(home.anna.is_empty());
+    // Who registers again publishes again.
+    home.press(Command::Register);
+    let register = home.one();
+    home.answer(&register, "200 OK", GRANTED);
+    assert_eq!(home.one().value(Name::SipIfMatch), None);
+}
+
 const CHALLENGE: &str =
     "WWW-Authenticate: Digest realm=\"home1.example\", nonce=\"n\", algorithm=SHA-256\r\n";
 

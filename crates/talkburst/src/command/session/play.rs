@@ -189,6 +189,9 @@ impl Play {
         while self.enrolment != Enrolment::Nothing && !self.is_interrupted && self.clock.now() < until {
             self.step_until(Some(until)).await?;
         }
+        if self.enrolment != Enrolment::Nothing {
+            self.voice.tell(self.clock.now(), &Told::Deregistered { status: None });
+        }
         Ok(())
     }
 
