@@ -4,13 +4,13 @@ mod capture;
 mod clock;
 mod command;
 #[cfg(unix)]
-#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the server listens"))]
 mod control;
 mod driver;
 mod locate;
 mod record;
 #[cfg(unix)]
-#[cfg_attr(not(test), allow(dead_code, reason = "the server keeps sessions"))]
+mod serve;
+#[cfg(unix)]
 mod store;
 
 use std::io;

@@ -5,6 +5,8 @@ mod call;
 mod demo;
 #[cfg(unix)]
 mod password;
+#[cfg(unix)]
+mod serve;
 mod session;
 #[cfg(unix)]
 mod user;
@@ -29,6 +31,9 @@ pub(crate) enum Command {
     Call(call::Arguments),
     /// Wait for invitations, until stopped.
     Answer(answer::Arguments),
+    /// Serve: a SIP/IP core and a PoC Server in one process, until stopped.
+    #[cfg(unix)]
+    Serve(serve::Arguments),
     /// Who may use the server: enter, remove, list, change.
     #[cfg(unix)]
     User(user::Arguments),
@@ -41,6 +46,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Call(arguments) => call::run(arguments),
         Command::Answer(arguments) => answer::run(arguments),
+        #[cfg(unix)]
+        Command::Serve(arguments) => serve::run(arguments),
         #[cfg(unix)]
         Command::User(arguments) => user::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),

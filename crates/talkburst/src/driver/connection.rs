@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSend
 use tokio::task::JoinHandle;
 
 /// Octets that may wait for a peer that does not read. Beyond it the connection is dropped.
-pub(super) const QUEUED_MAX: usize = 256 * 1024;
+pub(crate) const QUEUED_MAX: usize = 256 * 1024;
 
 /// How long a peer may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const CHUNK: usize = 16 * 1024;
 const REPORTS_MAX: usize = 64;
 
 /// What a connection has to say.
-pub(super) enum Report {
+pub(crate) enum Report {
     /// It is open, and this is our end of it.
     Connected { local: SocketAddr },
     /// It could not be opened.
@@ -38,30 +38,30 @@ pub(super) enum Report {
 }
 
 /// A report, with its connection.
-pub(super) type Reported = (ConnectionId, Report);
+pub(crate) type Reported = (ConnectionId, Report);
 
 /// The way of all reports to the driver.
-pub(super) fn reports() -> (Sender<Reported>, Receiver<Reported>) {
+pub(crate) fn reports() -> (Sender<Reported>, Receiver<Reported>) {
     mpsc::channel(REPORTS_MAX)
 }
 
 /// What the driver holds of a connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// Our end; `None` until it is open.
-    pub(super) local: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
     /// The peer.
-    pub(super) remote: SocketAddr,
+    pub(crate) remote: SocketAddr,
     queue: UnboundedSender<Bytes>,
     queued: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
 /// More waits for the peer than [`QUEUED_MAX`].
-pub(super) struct Congested;
+pub(crate) struct Congested;
 
 impl Connection {
     /// Opens a connection to `remote`, from `local` if that is an address and not any.
-    pub(super) fn open(
+    pub(crate) fn open(
         id: ConnectionId,
         local: SocketAddr,
         remote: SocketAddr,
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     /// Serves a connection that was accepted.
-    pub(super) fn accept(
+    pub(crate) fn accept(
         id: ConnectionId,
         stream: TcpStream,
         remote: SocketAddr,
@@ -105,7 +105,7 @@ impl Connection {
     }
 
     /// Queues the next octets of the stream.
-    pub(super) fn send(&self, bytes: Bytes) -> Result<(), Congested> {
+    pub(crate) fn send(&self, bytes: Bytes) -> Result<(), Congested> {
         let length = bytes.len();
         if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUED_MAX {
             return Err(Congested);
@@ -116,12 +116,12 @@ impl Connection {
     }
 
     /// Sends what is queued, and then closes.
-    pub(super) fn finish(self) -> JoinHandle<()> {
+    pub(crate) fn finish(self) -> JoinHandle<()> {
         self.task
     }
 
     /// Closes at once, whatever is queued.
-    pub(super) fn abort(self) {
+    pub(crate) fn abort(self) {
         self.task.abort();
     }
 }

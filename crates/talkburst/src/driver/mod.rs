@@ -3,7 +3,7 @@
 //! [`Driver::wait`] can be given up at any moment and loses nothing; [`Driver::handle`] takes what it returned. Between
 //! the two stands whatever else the program waits for.
 
-mod connection;
+pub(crate) mod connection;
 mod sockets;
 
 use std::collections::{BTreeMap, VecDeque};

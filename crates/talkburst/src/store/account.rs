@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
-use sip::message::Uri;
 
 /// Octets of the longest name of a user.
 const NAME_MAX: usize = 64;
@@ -101,15 +99,18 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
 impl Ha1 {
     /// Of this user in this domain.
     pub(crate) fn of(name: &str, domain: &str, password: &[u8]) -> Self {
-        let parts = [name.as_bytes(), b":", domain.as_bytes(), b":", password].concat();
-        Self { md5: digits(&md5::Md5::digest(&parts)), sha256: digits(&sha2::Sha256::digest(&parts)) }
+        let ha1 = sipcore::Ha1::of(name.as_bytes(), domain.as_bytes(), password);
+        let [sha256, md5] = ha1.digits().map(|digits| String::from_utf8_lossy(digits).into_owned());
+        Self { md5, sha256 }
+    }
+
+    /// As the core wants it; `None` if these are not 32 and 64 hexadecimal digits.
+    pub(crate) fn to_core(&self) -> Option<sipcore::Ha1> {
+        sipcore::Ha1::parse(self.sha256.as_bytes(), self.md5.as_bytes())
     }
 
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let is_hash = |text: &str, width| {
-            text.len() == width && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        let is_fine = is_hash(&self.md5, 32) && is_hash(&self.sha256, 64);
+        let is_fine = self.to_core().is_some();
         (!is_fine).then_some("the hashes of the password are not 32 and 64 hexadecimal digits")
     }
 }
@@ -135,9 +136,8 @@ impl Rules {
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let addresses = || self.access.keys().chain(&self.allow_override);
         let is_fine = |address: &String| {
-            let is_user = |uri: Uri<'_>| uri.is_sip() && uri.user.is_some();
             address == ANYBODY
-                || address.len() <= ADDRESS_MAX && Uri::parse(address.as_bytes()).is_ok_and(is_user)
+                || address.len() <= ADDRESS_MAX && poc::address::canonical(address.as_bytes()).is_some()
         };
         if addresses().count() > RULES_MAX {
             Some("a user has at most 1000 rules")
@@ -147,10 +147,6 @@ impl Rules {
             None
         }
     }
-}
-
-fn digits(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -64,6 +64,17 @@ impl Program {
         }
     }
 
+    /// What was said on standard error, up to a line with this.
+    pub(crate) fn said_until(&mut self, what: &str) -> String {
+        let (until, mut said) = (Instant::now() + PATIENCE, String::new());
+        while !said.contains(what) {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(line) = self.errors.recv_timeout(left) else { panic!("no {what}: {said}") };
+            said = said + &line + "\n";
+        }
+        said
+    }
+
     /// The signal, by the name that kill(1) knows.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

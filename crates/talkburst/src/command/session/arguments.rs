@@ -108,14 +108,14 @@ impl From<ProfileName> for poc::Profile {
 
 /// `IP[:PORT]`; an IPv6 address that is followed by a port stands in brackets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct IpPort {
-    pub(super) ip: IpAddr,
-    pub(super) port: Option<u16>,
+pub(crate) struct IpPort {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: Option<u16>,
 }
 
 impl IpPort {
     /// The address, with `port` if none was typed.
-    pub(super) fn or_port(self, port: u16) -> SocketAddr {
+    pub(crate) fn or_port(self, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip, self.port.unwrap_or(port))
     }
 }

@@ -74,17 +74,8 @@ impl Settings {
     pub(crate) fn read(shared: &Shared) -> Result<Self, Failure> {
         let (user, home) = user_at_home(shared)?;
         let proxy = shared.proxy.as_deref().map(address::proxy).transpose()?;
-        if shared.t1.is_zero() {
-            return Err(Failure::Usage("--t1: must be longer than nothing; 500ms is usual"));
-        }
-        if shared
-            .advertise
-            .is_some_and(|advertise| advertise.ip.is_unspecified() || advertise.port == Some(0))
-        {
-            return Err(Failure::Usage(
-                "--advertise: peers must be able to send there; name one address and port",
-            ));
-        }
+        check_t1(shared.t1)?;
+        check_advertise(shared.advertise)?;
         if shared.session_expires.is_some_and(|span| span < SESSION_EXPIRES_MIN) {
             return Err(Failure::Usage("--session-expires: must be at least 90s (RFC 4028)"));
         }
@@ -148,7 +139,7 @@ impl Settings {
         towards: Option<SocketAddr>,
         more: impl FnOnce(&mut Config),
     ) -> Result<Driver, Failure> {
-        let advertised_ip = self.advertised_ip(listen.ip(), towards)?;
+        let advertised_ip = advertised_ip(self.advertise, listen.ip(), towards)?;
         let occupied =
             |occupied: crate::driver::Occupied| Failure::Listen(occupied.transport, listen, occupied.error);
         let sockets = Sockets::open(listen, only).await.map_err(occupied)?;
@@ -174,27 +165,32 @@ impl Settings {
         let recorder = Recorder::new(local, self.capture.take(), self.ladder.then_some(name));
         Ok(Driver::new(clock, Client::new(config), sockets, recorder))
     }
+}
 
-    fn advertised_ip(&self, listen: IpAddr, towards: Option<SocketAddr>) -> Result<IpAddr, Failure> {
-        if let Some(advertise) = self.advertise {
-            if advertise.ip.is_ipv4() != listen.is_ipv4() {
-                return Err(Failure::Usage("--advertise: must be of the address family that is listened on"));
-            }
-            return Ok(advertise.ip);
+/// The address that peers are told: `advertise`, or the one that we have towards them.
+pub(crate) fn advertised_ip(
+    advertise: Option<IpPort>,
+    listen: IpAddr,
+    towards: Option<SocketAddr>,
+) -> Result<IpAddr, Failure> {
+    if let Some(advertise) = advertise {
+        if advertise.ip.is_ipv4() != listen.is_ipv4() {
+            return Err(Failure::Usage("--advertise: must be of the address family that is listened on"));
         }
-        match (listen.is_unspecified(), towards) {
-            (false, _) => Ok(listen),
-            (true, Some(target)) => address_towards(target).map_err(|error| Failure::NoRoute(target, error)),
-            // An address that documentation has (RFC 5737, RFC 3849) is nobody's: the way to it is the usual way out.
-            (true, None) => {
-                let (anybody, loopback): (IpAddr, IpAddr) = match listen {
-                    IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
-                    IpAddr::V6(_) => {
-                        (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
-                    }
-                };
-                Ok(address_towards(SocketAddr::new(anybody, 5060)).unwrap_or(loopback))
-            }
+        return Ok(advertise.ip);
+    }
+    match (listen.is_unspecified(), towards) {
+        (false, _) => Ok(listen),
+        (true, Some(target)) => address_towards(target).map_err(|error| Failure::NoRoute(target, error)),
+        // An address that documentation has (RFC 5737, RFC 3849) is nobody's: the way to it is the usual way out.
+        (true, None) => {
+            let (anybody, loopback): (IpAddr, IpAddr) = match listen {
+                IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+                IpAddr::V6(_) => {
+                    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into())
+                }
+            };
+            Ok(address_towards(SocketAddr::new(anybody, 5060)).unwrap_or(loopback))
         }
     }
 }
@@ -220,6 +216,24 @@ impl Home {
     pub(crate) fn registration(&self, targets: Vec<Target>) -> Registration {
         Registration { expires: self.expires, ..Registration::new(targets, &self.domain) }
     }
+}
+
+/// T1 must be longer than nothing.
+pub(crate) fn check_t1(t1: Duration) -> Result<(), Failure> {
+    if t1.is_zero() {
+        return Err(Failure::Usage("--t1: must be longer than nothing; 500ms is usual"));
+    }
+    Ok(())
+}
+
+/// What is advertised must be one address, and one port if any.
+pub(crate) fn check_advertise(advertise: Option<IpPort>) -> Result<(), Failure> {
+    if advertise.is_some_and(|advertise| advertise.ip.is_unspecified() || advertise.port == Some(0)) {
+        return Err(Failure::Usage(
+            "--advertise: peers must be able to send there; name one address and port",
+        ));
+    }
+    Ok(())
 }
 
 /// An address as a URI has it.

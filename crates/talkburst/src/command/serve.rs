@@ -1,0 +1,165 @@
+//! `talkburst serve`: a SIP/IP core and a PoC Server in one process.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use sip::Duration;
+use sip::transaction::timer::Timers;
+
+use super::session::arguments::{IpPort, span};
+use super::session::settings::{advertised_ip, check_advertise, check_t1};
+use super::session::wishes::Wishes;
+use super::user::Data;
+use super::{DONE, Failure};
+use crate::control::domain_fault;
+use crate::serve::{SHARDS_MAX, Service, Settings, Started};
+
+/// The port of SIP (RFC 3261 §19.1.2).
+const PORT: u16 = 5060;
+
+/// The longest set-up timer: proxies give an INVITE up after 3 minutes without a response (digest 10.4).
+const SETUP_MAX: Duration = Duration::from_secs(170);
+
+/// What was typed behind `serve`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Where to receive, UDP and TCP on the same port; port 0 is one that is free.
+    #[arg(long, value_name = "IP[:PORT]", default_value = "127.0.0.1")]
+    listen: IpPort,
+    /// What peers are told in Via, Record-Route and Contact, if it is not the address that is listened on.
+    #[arg(long, value_name = "IP[:PORT]")]
+    advertise: Option<IpPort>,
+    /// The domain of the users: the one of the data folder, or poc.internal in a new one.
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    domain: Option<String>,
+    /// Threads that share the work: as many as there are processor cores.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=i64::from(SHARDS_MAX)))]
+    shards: Option<u8>,
+    /// Tell inviters 200 (Unconfirmed) before somebody has accepted.
+    #[arg(long)]
+    early_answer: bool,
+    /// How long an invited user may take to answer.
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "30s")]
+    setup_timer: Duration,
+    /// T1, the estimate of the round trip. T2 is 8*T1, T4 is 10*T1.
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "500ms")]
+    t1: Duration,
+    /// Another domain and its SIP/IP core, whose requests are trusted; may be repeated.
+    #[arg(long, value_name = "DOMAIN=IP:PORT", value_parser = peer)]
+    peer: Vec<(String, SocketAddr)>,
+    /// An element whose requests are trusted besides, as an application server; may be repeated.
+    #[arg(long, value_name = "IP[:PORT]")]
+    trusted: Vec<IpPort>,
+    /// One JSON object a line on standard output, one an event.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: Data,
+}
+
+/// Serves until stopped.
+pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let settings = arguments.settings()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
+    runtime.block_on(async {
+        let mut wishes = Wishes::listen(false).map_err(Failure::Network)?;
+        let (mut service, started) = Service::start(settings).await?;
+        arguments.next_steps(&started).iter().for_each(|line| service.hint(line));
+        let result = loop {
+            tokio::select! {
+                // Without keys all wishes are signals, and all signals mean the same.
+                _ = wishes.next() => break Ok(DONE),
+                work = service.wait() => match work {
+                    Ok(work) => service.handle(work).await,
+                    Err(failure) => break Err(failure),
+                },
+            }
+        };
+        service.stop().await.and(result)
+    })
+}
+
+impl Arguments {
+    fn settings(&self) -> Result<Settings, Failure> {
+        check_t1(self.t1)?;
+        check_advertise(self.advertise)?;
+        if self.setup_timer.is_zero() || self.setup_timer > SETUP_MAX {
+            return Err(Failure::Usage("--setup-timer: must be longer than nothing and at most 170s"));
+        }
+        let listen = self.listen.or_port(PORT);
+        let ip = advertised_ip(self.advertise, listen.ip(), None)?;
+        let port = self.advertise.and_then(|advertise| advertise.port).unwrap_or(0);
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shards =
+            self.shards.unwrap_or_else(|| u8::try_from(cores()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX));
+        let trusted = |typed: &IpPort| sipcore::Source { ip: typed.ip, port: typed.port };
+        Ok(Settings {
+            folder: self.data.path()?,
+            domain: self.domain.clone(),
+            listen,
+            advertised: SocketAddr::new(ip, port),
+            shards,
+            timers: Timers { t1: self.t1, t2: 8 * self.t1, t4: 10 * self.t1 },
+            early_answer: self.early_answer,
+            set_up_limit: self.setup_timer,
+            peers: self.peer.clone(),
+            trusted: self.trusted.iter().map(trusted).collect(),
+            json: self.json,
+        })
+    }
+
+    /// What may be typed next: two users, one who answers, one who calls.
+    fn next_steps(&self, Started { advertised, domain, users }: &Started) -> Vec<String> {
+        let data = self.data.folder.as_ref().map(|folder| format!(" --data '{}'", folder.display()));
+        let data = data.unwrap_or_default();
+        let mut lines = vec!["           in other terminals:".to_owned()];
+        let mut names = users.clone();
+        for name in ["anna", "ben"] {
+            if names.len() < 2 && !names.iter().any(|each| each == name) {
+                names.push(name.to_owned());
+                lines.push(format!("             talkburst user add {name}{data}"));
+            }
+        }
+        if let [caller, called, ..] = &names[..] {
+            lines.push(format!(
+                "             talkburst answer --server {advertised} --user {called}@{domain}"
+            ));
+            lines.push(format!(
+                "             talkburst call {called}@{domain} --server {advertised} --user {caller}@{domain}"
+            ));
+        }
+        lines
+    }
+}
+
+fn domain(typed: &str) -> Result<String, &'static str> {
+    domain_fault(typed).map_or_else(|| Ok(typed.to_ascii_lowercase()), Err)
+}
+
+fn peer(typed: &str) -> Result<(String, SocketAddr), &'static str> {
+    let wrong = "not a domain and the address of its core, such as home2.example=192.0.2.2:5060";
+    let (name, address) = typed.split_once('=').ok_or(wrong)?;
+    Ok((domain(name)?, address.parse().map_err(|_| wrong)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_a_domain_and_an_address() {
+        let found = Ok(("home2.example".to_owned(), "192.0.2.2:5060".parse().unwrap()));
+        assert_eq!(peer("Home2.example=192.0.2.2:5060"), found);
+        for wrong in [
+            "",
+            "home2.example",
+            "home2.example=",
+            "=192.0.2.2:5060",
+            "home2.example=192.0.2.2",
+            "a..b=[::1]:1",
+        ] {
+            assert!(peer(wrong).is_err(), "{wrong}");
+        }
+    }
+}

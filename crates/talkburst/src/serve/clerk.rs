@@ -1,0 +1,233 @@
+//! The clerk: the one task that has the store. Orders of the operator, events of the shards, and records to be kept
+//! come to it by bounded queues; no shard ever waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use sip::{Duration, Instant};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+use super::shard::{Event, Input};
+use super::told::{Closed, Told, Voice};
+use super::worker::{Dropped, Heard, Neighbour, Order};
+use crate::clock::{Clock, wall};
+use crate::control::{Asked, Change, Reply, carry_out};
+use crate::store::account::{ANYBODY, AccessName, Account};
+use crate::store::{Store, StoreError, StoredSession};
+
+/// How long a record waits for others at most.
+const COMMIT_AFTER: Duration = Duration::from_millis(100);
+
+/// Records that are kept at once at most.
+const BATCH_MAX: usize = 1000;
+
+/// For how long sessions are remembered.
+const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How often it is told that more was dropped.
+const DROPPED_EVERY: Duration = Duration::from_secs(10);
+
+/// What the clerk has.
+pub(crate) struct Clerk {
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) domain: String,
+    pub(crate) voice: Voice,
+    pub(crate) shards: Vec<Neighbour>,
+    pub(crate) dropped: Arc<Dropped>,
+    /// Records that are not kept yet, and until when they may wait.
+    batch: Vec<StoredSession>,
+    commit_at: Option<Instant>,
+    /// What was told to be dropped, and when it may be told again.
+    told_dropped: (u64, Instant),
+}
+
+/// Something to be done.
+pub(crate) enum Work {
+    /// The operator wants something.
+    Asked(Asked),
+    /// A shard has something to say.
+    Heard(Heard),
+    /// Something is due.
+    Due,
+}
+
+impl Clerk {
+    pub(crate) fn new(
+        clock: Clock,
+        store: Store,
+        domain: String,
+        voice: Voice,
+        shards: Vec<Neighbour>,
+        dropped: Arc<Dropped>,
+    ) -> Self {
+        let told_dropped = (0, clock.now() + DROPPED_EVERY);
+        let (batch, commit_at) = (Vec::new(), None);
+        Self { clock, store, domain, voice, shards, dropped, batch, commit_at, told_dropped }
+    }
+
+    /// Waits until something is to be done. It can be given up at any moment and loses nothing.
+    pub(crate) async fn wait(&self, asked: &mut Receiver<Asked>, events: &mut Receiver<Heard>) -> Work {
+        let due = self.commit_at.map_or(self.told_dropped.1, |at| at.min(self.told_dropped.1));
+        tokio::select! {
+            Some(asked) = asked.recv() => Work::Asked(asked),
+            Some(heard) = events.recv() => Work::Heard(heard),
+            () = self.clock.until(Some(due)) => Work::Due,
+        }
+    }
+
+    /// Does it, to its end.
+    pub(crate) async fn handle(&mut self, work: Work) {
+        match work {
+            Work::Asked((order, reply)) => {
+                let answer = self.carry_out(order).await;
+                // Who has asked may have gone.
+                let _ = reply.send(answer);
+            }
+            Work::Heard(heard) => self.take(heard).await,
+            Work::Due => {}
+        }
+        self.handle_due().await;
+    }
+
+    /// Keeps what is left, and closes everything.
+    pub(crate) async fn close(mut self, events: &mut Receiver<Heard>) -> Result<(), StoreError> {
+        while let Some(heard) = events.recv().await {
+            self.take(heard).await;
+        }
+        self.commit().await;
+        let closed = self.store.close().await;
+        self.voice.tell(self.clock.now(), &Told::Stopped);
+        self.voice.close();
+        closed
+    }
+
+    async fn carry_out(&mut self, order: crate::control::Order) -> Reply {
+        match carry_out(&mut self.store, order).await {
+            Ok((reply, change)) => {
+                // Effective before it is told.
+                if let Some(change) = change {
+                    self.be_changed(change).await;
+                }
+                reply
+            }
+            Err(error) => Reply::Failed { why: error.to_string() },
+        }
+    }
+
+    async fn be_changed(&mut self, change: Change) {
+        let (input, told) = match change {
+            Change::Put(account) => {
+                let address = address(&account.name, &self.domain);
+                (put(&account, &self.domain), Told::UserChanged { address })
+            }
+            Change::Remove(name) => {
+                let address = address(&name, &self.domain);
+                let input = Input::Remove { name: name.into(), address: address.clone().into() };
+                (input, Told::UserRemoved { address })
+            }
+        };
+        self.change(&input).await;
+        self.voice.tell(self.clock.now(), &told);
+    }
+
+    /// Has all shards change their directories; they have, when this returns.
+    async fn change(&self, input: &Input) {
+        let mut waiting = Vec::new();
+        for shard in &self.shards {
+            let (sender, done) = oneshot::channel();
+            if shard.orders.send(Order::Change(input.clone(), sender)).is_ok() {
+                waiting.push(done);
+            }
+        }
+        for done in waiting {
+            // A shard that has stopped serves nobody.
+            let _ = done.await;
+        }
+    }
+
+    async fn take(&mut self, Heard { shard, at, event }: Heard) {
+        match event {
+            Event::BindingsChanged { address } => {
+                let address = String::from_utf8_lossy(&address).into_owned();
+                self.voice.tell(at, &Told::BindingsChanged { address });
+            }
+            Event::Closed(record) => {
+                let closed = Closed::new(shard, &record);
+                let ended = i64::try_from(wall().as_millis()).unwrap_or(i64::MAX);
+                self.batch.push(StoredSession { ended, record: closed.to_text() });
+                self.voice.tell(at, &Told::Closed(Box::new(closed)));
+                self.commit_at.get_or_insert(self.clock.now() + COMMIT_AFTER);
+                if self.batch.len() >= BATCH_MAX {
+                    self.commit().await;
+                }
+            }
+        }
+    }
+
+    async fn handle_due(&mut self) {
+        let now = self.clock.now();
+        if self.commit_at.is_some_and(|at| at <= now) {
+            self.commit().await;
+        }
+        let (told, at) = self.told_dropped;
+        if at <= now {
+            let count = self.dropped.total() + self.voice.dropped();
+            if count > told {
+                self.voice.tell(now, &Told::Dropped { count });
+            }
+            self.told_dropped = (count, now + DROPPED_EVERY);
+        }
+    }
+
+    async fn commit(&mut self) {
+        self.commit_at = None;
+        if self.batch.is_empty() {
+            return;
+        }
+        let before = wall().saturating_sub(REMEMBERED).as_millis();
+        let kept = self.store.keep(&self.batch, i64::try_from(before).unwrap_or(0)).await;
+        if let Err(error) = kept {
+            // They have been told; to keep them longer would be to keep all.
+            self.dropped.untold.fetch_add(self.batch.len() as u64, Ordering::Relaxed);
+            let told = Told::NotStored { sessions: self.batch.len(), why: error.to_string() };
+            self.voice.tell(self.clock.now(), &told);
+        }
+        self.batch.clear();
+    }
+}
+
+pub(crate) fn address(name: &str, domain: &str) -> String {
+    format!("sip:{name}@{domain}")
+}
+
+/// What the shards are told of a user.
+pub(super) fn put(account: &Account, domain: &str) -> Input {
+    use poc::server::{Access, AccessRule, OverrideBy, User};
+
+    let canonical = |uri: &String| poc::address::canonical(uri.as_bytes());
+    let access = |access: &AccessName| match access {
+        AccessName::Bar => Access::Reject,
+        AccessName::Pass => Access::Pass,
+        AccessName::Accept => Access::Accept,
+    };
+    let mut user = User::new(Bytes::from(address(&account.name, domain)));
+    for (uri, name) in &account.rules.access {
+        match canonical(uri) {
+            _ if uri == ANYBODY => user.access = access(name),
+            Some(inviter) => user.rules.push(AccessRule { inviter, access: access(name) }),
+            None => {} // no such rule is stored
+        }
+    }
+    let overriders = &account.rules.allow_override;
+    user.override_by = if overriders.contains(ANYBODY) {
+        OverrideBy::Anybody
+    } else {
+        OverrideBy::These(overriders.iter().filter_map(canonical).collect())
+    };
+    let name = Bytes::from(account.name.clone());
+    let core = account.ha1.to_core().map(|ha1| sipcore::User { name, ha1 });
+    Input::Put { core, server: Box::new(user) }
+}

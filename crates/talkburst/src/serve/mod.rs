@@ -1,0 +1,294 @@
+//! The server: a SIP/IP core and a PoC Server in one process, a thread a shard, and a clerk with the store.
+//!
+//! ```text
+//! network ── worker k: shard k ── events ──► clerk ── store, output
+//!              │  ▲                            ▲
+//!              ▼  │ handed                     │ orders
+//!            worker j: shard j              control socket
+//! ```
+//!
+//! Queues from a worker are bounded, and what does not fit is dropped and counted: a worker waits for the network only.
+
+mod clerk;
+mod ports;
+mod shard;
+mod told;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use poc::sdp::Capabilities;
+use sip::transaction::timer::Timers;
+use sip::transport::{Listener, Target, Transport};
+use sip::{Duration, Owner};
+use tokio::sync::mpsc;
+
+use self::clerk::Clerk;
+pub(crate) use self::clerk::Work;
+use self::ports::Ports;
+use self::shard::{SERVER, Shard, server_address};
+use self::told::{Told, Voice};
+use self::worker::{Dropped, HANDED_MAX, Heard, Neighbour, Order, Worker};
+use crate::clock::Clock;
+use crate::command::Failure;
+use crate::control;
+use crate::store::{Folder, Store, StoreError};
+
+pub(crate) use self::shard::SHARDS_MAX;
+
+/// Where speech would be received, and talk burst control. Both are said in SDP; neither is there yet.
+const MEDIA_PORTS: (u16, u16) = (45_210, 25_473);
+
+/// The user part of the conference factory (digest 3).
+const FACTORY: &str = "poc-factory";
+
+/// Events that may wait for the clerk. Beyond it they are dropped.
+const EVENTS_MAX: usize = 4096;
+
+/// Orders that may wait for the clerk; beyond it those who have them wait.
+const ORDERS_MAX: usize = 16;
+
+/// What a server is told once.
+pub(crate) struct Settings {
+    pub(crate) folder: PathBuf,
+    /// The domain; `None`: the one that the data folder has.
+    pub(crate) domain: Option<String>,
+    pub(crate) listen: SocketAddr,
+    /// What peers are told. Port 0 is the one that is listened on.
+    pub(crate) advertised: SocketAddr,
+    pub(crate) shards: u8,
+    pub(crate) timers: Timers,
+    pub(crate) early_answer: bool,
+    pub(crate) set_up_limit: Duration,
+    pub(crate) peers: Vec<(String, SocketAddr)>,
+    pub(crate) trusted: Vec<sipcore::Source>,
+    pub(crate) json: bool,
+}
+
+/// A server that runs.
+pub(crate) struct Service {
+    clerk: Clerk,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    asked: mpsc::Receiver<control::Asked>,
+    events: mpsc::Receiver<Heard>,
+    /// A thread that has ended says why.
+    ended: mpsc::Receiver<io::Result<()>>,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+/// What is told to whoever has started it.
+pub(crate) struct Started {
+    pub(crate) advertised: SocketAddr,
+    pub(crate) domain: String,
+    /// The names of the first users.
+    pub(crate) users: Vec<String>,
+}
+
+impl Service {
+    /// Takes the data folder, opens the sockets, and begins to serve.
+    pub(crate) async fn start(settings: Settings) -> Result<(Self, Started), Failure> {
+        let clock = Clock::start();
+        // 1. The folder first: whoever has it has the users.
+        let folder = Folder::take(&settings.folder)?;
+        let folder = folder.ok_or_else(|| StoreError::InUse(settings.folder.clone()))?;
+        let mut store = Store::open(folder).await?;
+        let domain = store.serve_domain(settings.domain.as_deref()).await?;
+        let accounts = store.accounts().await?;
+
+        // 2. The sockets.
+        let occupied = |occupied: crate::driver::Occupied| {
+            Failure::Listen(occupied.transport, settings.listen, occupied.error)
+        };
+        let (ports, bind) = ports::open(settings.listen, settings.shards).await.map_err(occupied)?;
+        let mut advertised = settings.advertised;
+        if advertised.port() == 0 {
+            advertised.set_port(bind.port());
+        }
+
+        // 3. The shards, with everybody in them before anything comes in.
+        let plan = Plan { settings: &settings, domain: &domain, bind, advertised, secret: random()? };
+        let mut shards = Vec::new();
+        for number in 0..settings.shards {
+            let mut shard = plan.shard(number)?;
+            for account in &accounts {
+                shard.handle_input(clock.now(), clerk::put(account, &domain));
+            }
+            shards.push(shard);
+        }
+
+        // 4. Their threads.
+        let dropped = Arc::new(Dropped::default());
+        let (events_to, events) = mpsc::channel(EVENTS_MAX);
+        let (ended_to, ended) = mpsc::channel(usize::from(settings.shards));
+        let mut neighbours = Vec::new();
+        let mut receivers = Vec::new();
+        for _ in 0..settings.shards {
+            let (handed_to, handed) = mpsc::channel(HANDED_MAX);
+            let (orders_to, orders) = mpsc::unbounded_channel();
+            neighbours.push(Neighbour { handed: handed_to, orders: orders_to });
+            receivers.push((handed, orders));
+        }
+        let mut threads = Vec::new();
+        for (((shard, ports), (handed, orders)), number) in
+            shards.into_iter().zip(ports).zip(receivers).zip(0..)
+        {
+            let worker = Worker {
+                number,
+                clock,
+                shard,
+                neighbours: neighbours.clone(),
+                handed,
+                orders,
+                events: events_to.clone(),
+                dropped: Arc::clone(&dropped),
+            };
+            threads.push(spawn(worker, bind, ports, ended_to.clone())?);
+        }
+
+        // 5. The clerk, and the socket at which it takes orders.
+        let (asked_to, asked) = mpsc::channel(ORDERS_MAX);
+        let listening = control::listen(store.folder(), asked_to)
+            .map_err(|error| StoreError::Folder(store.folder().to_owned(), error))?;
+        let mut voice = Voice::new(settings.json);
+        voice.tell(
+            clock.now(),
+            &Told::Listening {
+                udp: bind.to_string(),
+                tcp: bind.to_string(),
+                domain: domain.clone(),
+                data: store.folder().display().to_string(),
+                shards: settings.shards,
+                users: accounts.len(),
+            },
+        );
+        let users = accounts.into_iter().take(2).map(|account| account.name).collect();
+        let clerk = Clerk::new(clock, store, domain.clone(), voice, neighbours, dropped);
+        let service = Self { clerk, threads, asked, events, ended, listening };
+        Ok((service, Started { advertised, domain, users }))
+    }
+
+    /// A line for whoever is at the terminal.
+    pub(crate) fn hint(&mut self, line: &str) {
+        self.clerk.voice.hint(line);
+    }
+
+    /// Waits until something is to be done; fails if the network of this machine does. It can be given up at any moment and
+    /// loses nothing.
+    pub(crate) async fn wait(&mut self) -> Result<Work, Failure> {
+        tokio::select! {
+            Some(ended) = self.ended.recv() => Err(Failure::Network(ended.err().unwrap_or_else(stopped))),
+            work = self.clerk.wait(&mut self.asked, &mut self.events) => Ok(work),
+        }
+    }
+
+    /// Does it, to its end.
+    pub(crate) async fn handle(&mut self, work: Work) {
+        self.clerk.handle(work).await;
+    }
+
+    /// Stops the shards, keeps what is not kept yet, and closes everything.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.listening.abort();
+        for shard in &self.clerk.shards {
+            // A shard that has ended has stopped.
+            let _ = shard.orders.send(Order::Stop);
+        }
+        let closed = self.clerk.close(&mut self.events).await;
+        for thread in self.threads {
+            // What made it panic has been told by the panic.
+            let _ = thread.join();
+        }
+        Ok(closed?)
+    }
+}
+
+/// A thread that has stopped although nobody wanted it to.
+fn stopped() -> io::Error {
+    io::Error::other("a thread has stopped")
+}
+
+/// Starts the thread of a shard.
+fn spawn(
+    worker: Worker,
+    bind: SocketAddr,
+    ports: Ports,
+    ended: mpsc::Sender<io::Result<()>>,
+) -> Result<std::thread::JoinHandle<()>, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
+    let name = format!("shard {}", worker.number);
+    let run = move || {
+        let result = runtime.block_on(async {
+            let (udp, tcp) = ports.into_tokio()?;
+            worker.run(bind, udp, tcp).await
+        });
+        // Whoever waits for it may have gone.
+        let _ = ended.try_send(result);
+    };
+    std::thread::Builder::new().name(name).spawn(run).map_err(Failure::Network)
+}
+
+/// What all shards have in common.
+struct Plan<'a> {
+    settings: &'a Settings,
+    domain: &'a str,
+    bind: SocketAddr,
+    advertised: SocketAddr,
+    secret: [u8; 16],
+}
+
+impl Plan<'_> {
+    fn shard(&self, number: u8) -> Result<Shard, Failure> {
+        Ok(Shard::new(self.core(number)?, self.server(number)?))
+    }
+
+    fn core(&self, number: u8) -> Result<sipcore::Config, Failure> {
+        let network = |transport| Listener { transport, bind: self.bind, advertised: self.advertised };
+        let inside =
+            Listener { transport: Transport::Inside, bind: self.advertised, advertised: self.advertised };
+        let listeners = vec![network(Transport::Udp), network(Transport::Tcp), inside];
+        let domain = Bytes::copy_from_slice(self.domain.as_bytes());
+        let mut core = sipcore::Config::new(domain, listeners, random()?);
+        core.owner = Owner { node: 0, shard: number };
+        core.shards = self.settings.shards;
+        core.secret = self.secret;
+        core.timers = self.settings.timers;
+        core.services = vec![Bytes::from_static(FACTORY.as_bytes())];
+        core.server = Some(Target { transport: Transport::Inside, remote: server_address(self.advertised) });
+        let peer = |(domain, remote): &(String, SocketAddr)| sipcore::Peer {
+            domain: Bytes::copy_from_slice(domain.as_bytes()),
+            target: Target { transport: Transport::Udp, remote: *remote },
+        };
+        core.peers = self.settings.peers.iter().map(peer).collect();
+        core.trusted.clone_from(&self.settings.trusted);
+        Ok(core)
+    }
+
+    fn server(&self, number: u8) -> Result<poc::server::Config, Failure> {
+        let address = server_address(self.advertised);
+        let inside = Listener { transport: Transport::Inside, bind: address, advertised: address };
+        let mut sip = sip::Config::new(vec![inside], random()?);
+        sip.owner = Owner { node: 0, shard: SERVER + number };
+        sip.timers = self.settings.timers;
+        let core = Target { transport: Transport::Inside, remote: self.advertised };
+        let factory = Bytes::from(format!("sip:{FACTORY}@{}", self.domain));
+        let media = Capabilities::amr(self.advertised.ip(), MEDIA_PORTS.0, MEDIA_PORTS.1);
+        let mut server = poc::server::Config::new(sip, core, factory, media);
+        server.early_answer = self.settings.early_answer;
+        server.set_up_limit = self.settings.set_up_limit;
+        Ok(server)
+    }
+}
+
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], Failure> {
+    let mut octets = [0; LENGTH];
+    getrandom::fill(&mut octets).map_err(|error| Failure::Network(io::Error::other(error)))?;
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! One shard: a core, a PoC Server, and the hops between them and to the other shards. No sockets, no clock.
+//!
+//! ```text
+//! network ── core k ── Inside ── PoC Server k
+//!              │                     │
+//!            core j ─── Inside ── PoC Server j      another thread
+//! ```
+//!
+//! Shard k owns core k (identifiers of owner k) and PoC Server k (owner 0x80 + k). A message is handed to the element
+//! whose it is, here or there, as it is: octets are shared and not copied.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use sip::hash::Keyed;
+use sip::message::{Message, Name, Uri};
+use sip::transport::{ConnectionId, Path, Transmit, Transport};
+use sip::{Identifier, Instant};
+
+/// Shards that there can be: half of the numbers are for cores, half for PoC Servers.
+pub(crate) const SHARDS_MAX: u8 = SERVER;
+
+/// What the number of a PoC Server has more than that of its core.
+pub(crate) const SERVER: u8 = 0x80;
+
+/// Where the PoC Server is, for the core: a port of the advertised address at which nobody listens.
+pub(crate) const SERVER_PORT: u16 = 1;
+
+/// A core and a PoC Server.
+#[derive(Clone, Debug)]
+pub(crate) struct Shard {
+    number: u8,
+    settings: sipcore::Config,
+    keyed: Keyed,
+    core: sipcore::Core,
+    server: poc::Server,
+    outgoing: VecDeque<Outgoing>,
+    events: VecDeque<Event>,
+}
+
+/// Everything that can happen to a shard.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// A message arrived from the network: a datagram, or one that was cut from a stream.
+    Message { path: Path, bytes: Bytes },
+    /// A message was handed over.
+    Hop(Hop),
+    /// A connection could not be opened.
+    ConnectionRefused { connection: ConnectionId },
+    /// A connection was closed.
+    ConnectionLost { connection: ConnectionId },
+    /// The time is such that something may be due.
+    Timeout,
+    /// There is this user, or what is known of one has changed; without a password if it cannot be read.
+    Put { core: Option<sipcore::User>, server: Box<poc::server::User> },
+    /// There is no such user any more.
+    Remove { name: Bytes, address: Bytes },
+}
+
+/// A message on its way between two elements of this process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Hop {
+    pub(crate) to: Element,
+    pub(crate) path: Path,
+    pub(crate) bytes: Bytes,
+}
+
+/// A part of a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Element {
+    Core,
+    Server,
+}
+
+/// What leaves a shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outgoing {
+    /// By the network.
+    Network(Transmit),
+    /// To another shard.
+    Shard { to: u8, hop: Hop },
+}
+
+/// What the operator must know.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The bindings of a user came, went or changed.
+    BindingsChanged { address: Bytes },
+    /// An INVITE is over.
+    Closed(Box<poc::server::Record>),
+}
+
+impl Shard {
+    /// A shard of as many as `core` says, the number of which `core` has. Nobody is known to it.
+    pub(crate) fn new(core: sipcore::Config, server: poc::server::Config) -> Self {
+        Self {
+            number: core.owner.shard,
+            keyed: Keyed::new(core.secret),
+            core: sipcore::Core::new(core.clone()),
+            settings: core,
+            server: poc::Server::new(server),
+            outgoing: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The one way in.
+    pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Message { path, bytes } => {
+                let to = self.core_of(&bytes);
+                self.hand(now, to, Hop { to: Element::Core, path, bytes });
+            }
+            Input::Hop(hop) => self.take(now, hop),
+            // What leaves the PoC Server goes by way of the core.
+            Input::ConnectionRefused { connection } => {
+                self.core.handle_input(now, sipcore::Input::ConnectionRefused { connection });
+            }
+            Input::ConnectionLost { connection } => {
+                self.core.handle_input(now, sipcore::Input::ConnectionLost { connection });
+            }
+            Input::Timeout => {
+                self.core.handle_timeout(now);
+                self.server.handle_timeout(now);
+            }
+            Input::Put { core, server } => {
+                if let Some(user) = core {
+                    self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::PutUser(user)));
+                }
+                let command = poc::server::Command::PutUser(server);
+                self.server.handle_input(now, poc::server::Input::Command(command));
+            }
+            Input::Remove { name, address } => {
+                // First the sessions: their BYEs and CANCELs still find the way to the user.
+                let command = poc::server::Command::RemoveUser { address };
+                self.server.handle_input(now, poc::server::Input::Command(command));
+                self.settle(now);
+                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::RemoveUser(name)));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// What leaves next; drain until `None`.
+    pub(crate) fn poll_transmit(&mut self) -> Option<Outgoing> {
+        self.outgoing.pop_front()
+    }
+
+    /// What the operator must know next; drain until `None`.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When a timeout is to be handed in.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.core.poll_timeout().into_iter().chain(self.server.poll_timeout()).min()
+    }
+
+    /// Whether nothing remains of any transaction and any session.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.core.is_empty() && self.server.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Lets the elements talk until they have nothing to say to each other.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(transmit) = self.core.poll_transmit() {
+                if transmit.path.transport == Transport::Inside {
+                    let to = self.server_of(&transmit.bytes);
+                    self.hand(now, to, hop(Element::Server, transmit));
+                } else {
+                    self.outgoing.push_back(Outgoing::Network(transmit));
+                }
+            } else if let Some(transmit) = self.server.poll_transmit() {
+                let to = self.core_of(&transmit.bytes);
+                self.hand(now, to, hop(Element::Core, transmit));
+            } else {
+                break;
+            }
+        }
+        while let Some(event) = self.core.poll_event() {
+            match event {
+                sipcore::Event::BindingsChanged { address } => {
+                    self.events.push_back(Event::BindingsChanged { address });
+                }
+                // Streams are cut before they come here.
+                sipcore::Event::Disconnect { .. } => {}
+            }
+        }
+        while let Some(event) = self.server.poll_event() {
+            match event {
+                poc::server::Event::Closed(record) => self.events.push_back(Event::Closed(record)),
+                // It has no connections.
+                poc::server::Event::Disconnect { .. } => {}
+            }
+        }
+    }
+
+    /// Gives a hop to the shard `to`, which may be this one.
+    fn hand(&mut self, now: Instant, to: u8, hop: Hop) {
+        if to == self.number {
+            self.take(now, hop)
+        } else {
+            self.outgoing.push_back(Outgoing::Shard { to, hop })
+        }
+    }
+
+    fn take(&mut self, now: Instant, Hop { to, path, bytes }: Hop) {
+        match to {
+            Element::Core => self.core.handle_input(now, sipcore::Input::Datagram { path, bytes }),
+            Element::Server => self.server.handle_input(now, poc::server::Input::Datagram { path, bytes }),
+        }
+    }
+
+    /// The shard of the core that a message is for. What cannot be read, and what claims a shard that is not there, is
+    /// refused here as well as anywhere.
+    fn core_of(&self, bytes: &Bytes) -> u8 {
+        if self.settings.shards <= 1 {
+            return self.number;
+        }
+        let Ok(message) = Message::parse(bytes.clone()) else { return self.number };
+        self.existing(sipcore::shard_of(&self.settings, &message))
+    }
+
+    /// The shard of the PoC Server that a message of the core is for: the one that made the branch of a response, or the
+    /// dialog of a request; else that of the user who is served.
+    fn server_of(&self, bytes: &Bytes) -> u8 {
+        if self.settings.shards <= 1 {
+            return self.number;
+        }
+        let Ok(message) = Message::parse(bytes.clone()) else { return self.number };
+        let shard = if message.status().is_some() {
+            let via = message.via().ok();
+            owner(via.and_then(|via| Identifier::from_branch(via.branch()?)))
+        } else {
+            let user = message.uri().ok().and_then(|uri| uri.user);
+            let tag = message.to().ok().and_then(|to| to.tag());
+            owner(user.and_then(Identifier::parse)).or_else(|| owner(tag.and_then(Identifier::parse)))
+        };
+        let shard = shard.and_then(|shard| shard.checked_sub(SERVER));
+        self.existing(shard.unwrap_or_else(|| self.shard_of_served(&message)))
+    }
+
+    /// The user who is served is the invited one, or else the one in From: a CANCEL and an ACK have both as their INVITE has
+    /// them, and no P-Asserted-Identity.
+    fn shard_of_served(&self, request: &Message) -> u8 {
+        let route = request.addresses(Name::Route).next().and_then(Result::ok);
+        let function = route.and_then(|route| Uri::parse(route.uri).ok()?.user);
+        let user = if function == Some(b"term") {
+            request.uri().ok().and_then(|uri| uri.user)
+        } else {
+            request.from().ok().and_then(|from| Uri::parse(from.uri).ok()?.user)
+        };
+        let key = self.keyed.key(&[b"shard", user.unwrap_or_default()]);
+        u8::try_from(key.place(usize::from(self.settings.shards))).unwrap_or(self.number)
+    }
+
+    fn existing(&self, shard: u8) -> u8 {
+        if shard < self.settings.shards { shard } else { self.number }
+    }
+}
+
+fn owner(identifier: Option<Identifier>) -> Option<u8> {
+    identifier.and_then(|identifier| identifier.owner()).map(|owner| owner.shard)
+}
+
+/// The other end's view of a transmit inside.
+fn hop(to: Element, Transmit { path, bytes }: Transmit) -> Hop {
+    Hop { to, path: Path { local: path.remote, remote: path.local, ..path }, bytes }
+}
+
+/// Where the PoC Server is for a core that is advertised at this address.
+pub(crate) fn server_address(advertised: SocketAddr) -> SocketAddr {
+    SocketAddr::new(advertised.ip(), SERVER_PORT)
+}

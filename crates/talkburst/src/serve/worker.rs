@@ -1,0 +1,420 @@
+//! One thread: a shard with its sockets and connections. The only thing that it waits for is the network.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
+use sip::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+
+use super::shard::{Event, Hop, Input, Outgoing, Shard};
+use crate::clock::Clock;
+use crate::driver::connection::{self, Congested, Connection, Report, Reported};
+
+/// Messages that may wait for another shard. Beyond it they are dropped: the sender of a request sends it again.
+pub(crate) const HANDED_MAX: usize = 4096;
+
+/// Datagrams and handed messages that are taken before something else gets its turn.
+const BATCH: usize = 64;
+
+/// Connections that peers may have open with one shard. Beyond it a further one is closed at once.
+const ACCEPTED_MAX: usize = 1024;
+
+/// Connections that one shard may have opened. Beyond it a further one is refused.
+const OPENED_MAX: usize = 1024;
+
+/// How long no connection is accepted after that has failed: it would only fail again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a peer that has connected may say nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(32);
+
+/// Bits of a connection's number that count. The ones above are the shard.
+const NUMBER_BITS: u32 = 24;
+
+const NUMBERS: u32 = (1 << NUMBER_BITS) - 1;
+
+/// What one shard hands to another.
+pub(crate) enum Handed {
+    /// A message for one of its elements.
+    Hop(Hop),
+    /// Octets for one of its connections.
+    Transmit(Transmit),
+}
+
+/// What the others want of a shard. Few, and none may be lost.
+pub(crate) enum Order {
+    /// The directory changes; the way back says that it has.
+    Change(Input, oneshot::Sender<()>),
+    /// A connection of another shard was closed.
+    Lost(ConnectionId),
+    /// It is over.
+    Stop,
+}
+
+/// What a shard has said.
+pub(crate) struct Heard {
+    pub(crate) shard: u8,
+    pub(crate) at: Instant,
+    pub(crate) event: Event,
+}
+
+/// What one shard has to reach another one.
+#[derive(Clone)]
+pub(crate) struct Neighbour {
+    pub(crate) handed: Sender<Handed>,
+    pub(crate) orders: UnboundedSender<Order>,
+}
+
+/// What was dropped, by all shards.
+#[derive(Default)]
+pub(crate) struct Dropped {
+    /// Messages for another shard that had too many waiting.
+    pub(crate) handed: AtomicU64,
+    /// Octets for a connection that is not there any more.
+    pub(crate) unsent: AtomicU64,
+    /// Events that nobody has heard, sessions among them.
+    pub(crate) untold: AtomicU64,
+}
+
+impl Dropped {
+    /// Everything together.
+    pub(crate) fn total(&self) -> u64 {
+        [&self.handed, &self.unsent, &self.untold].iter().map(|each| each.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// A shard, and all that it talks to.
+pub(crate) struct Worker {
+    pub(crate) number: u8,
+    pub(crate) clock: Clock,
+    pub(crate) shard: Shard,
+    /// All shards, this one too.
+    pub(crate) neighbours: Vec<Neighbour>,
+    pub(crate) handed: Receiver<Handed>,
+    pub(crate) orders: UnboundedReceiver<Order>,
+    pub(crate) events: Sender<Heard>,
+    pub(crate) dropped: Arc<Dropped>,
+}
+
+/// What the thread runs.
+struct Run {
+    worker: Worker,
+    bind: SocketAddr,
+    udp: UdpSocket,
+    tcp: TcpListener,
+    accept_after: Option<Instant>,
+    connections: BTreeMap<ConnectionId, Open>,
+    /// Connections that we opened, by the number that the other shards know them by.
+    opened: BTreeMap<u32, ConnectionId>,
+    numbered: u32,
+    /// When the connections that were accepted are closed if nothing whole has come; the first one first.
+    silent: VecDeque<(Instant, ConnectionId)>,
+    reports: Receiver<Reported>,
+    reporter: Sender<Reported>,
+    buffer: Vec<u8>,
+}
+
+/// A connection, and what of it is not a whole message yet.
+struct Open {
+    connection: Connection,
+    framer: Framer,
+    /// The number by which the other shards know it.
+    number: u32,
+    has_spoken: bool,
+}
+
+impl Worker {
+    /// Runs until it is stopped. `bind` is the address of the sockets.
+    pub(crate) async fn run(self, bind: SocketAddr, udp: UdpSocket, tcp: TcpListener) -> io::Result<()> {
+        let (reporter, reports) = connection::reports();
+        let run = Run {
+            worker: self,
+            bind,
+            udp,
+            tcp,
+            accept_after: None,
+            connections: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            numbered: 0,
+            silent: VecDeque::new(),
+            reports,
+            reporter,
+            buffer: vec![0; 65_536],
+        };
+        run.until_stopped().await
+    }
+}
+
+impl Run {
+    async fn until_stopped(mut self) -> io::Result<()> {
+        loop {
+            let clock = self.worker.clock;
+            let silent = self.silent.front().map(|(at, _)| *at);
+            let due = self.worker.shard.poll_timeout().into_iter().chain(silent).min();
+            tokio::select! {
+                readable = self.udp.readable() => {
+                    readable?;
+                    self.receive_batch()?;
+                }
+                Some(handed) = self.worker.handed.recv() => self.take_batch(handed),
+                // Never closed: the thread has a sender itself.
+                Some((id, report)) = self.reports.recv() => self.handle_report(id, report),
+                accepted = accept(&self.tcp, clock, self.accept_after) => match accepted {
+                    Ok((stream, remote)) => self.accept(stream, remote),
+                    Err(_) => self.accept_after = Some(clock.now() + ACCEPT_PAUSE),
+                },
+                order = self.worker.orders.recv() => match order {
+                    Some(Order::Change(input, done)) => {
+                        self.hand_in(input);
+                        // Who has asked may have gone.
+                        let _ = done.send(());
+                    }
+                    Some(Order::Lost(connection)) => self.hand_in(Input::ConnectionLost { connection }),
+                    Some(Order::Stop) | None => return Ok(()),
+                },
+                () = clock.until(due) => {
+                    self.close_silent();
+                    self.hand_in(Input::Timeout);
+                }
+            }
+            self.settle().await;
+        }
+    }
+
+    fn hand_in(&mut self, input: Input) {
+        self.worker.shard.handle_input(self.worker.clock.now(), input);
+    }
+
+    // What comes.
+
+    fn receive_batch(&mut self) -> io::Result<()> {
+        for _ in 0..BATCH {
+            match self.udp.try_recv_from(&mut self.buffer) {
+                Ok((length, remote)) => {
+                    let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
+                    let path = Path { transport: Transport::Udp, local: self.bind, remote, connection: None };
+                    self.hand_in(Input::Message { path, bytes });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_batch(&mut self, first: Handed) {
+        self.take(first);
+        for _ in 1..BATCH {
+            let Ok(handed) = self.worker.handed.try_recv() else { return };
+            self.take(handed);
+        }
+    }
+
+    fn take(&mut self, handed: Handed) {
+        match handed {
+            Handed::Hop(hop) => self.hand_in(Input::Hop(hop)),
+            Handed::Transmit(transmit) => self.send_on_connection(transmit),
+        }
+    }
+
+    fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
+        if self.connections.len() - self.opened.len() >= ACCEPTED_MAX {
+            return;
+        }
+        let number = self.draw_number();
+        let id = self.public(number);
+        let connection = Connection::accept(id, stream, remote, self.reporter.clone());
+        self.silent.push_back((self.worker.clock.now() + SILENCE_MAX, id));
+        self.connections.insert(id, Open { connection, framer: Framer::new(id), number, has_spoken: false });
+    }
+
+    fn handle_report(&mut self, id: ConnectionId, report: Report) {
+        // A connection that was closed here may have had more to say.
+        let Some(open) = self.connections.get_mut(&id) else { return };
+        match report {
+            Report::Connected { local } => open.connection.local = Some(local),
+            Report::Refused => {
+                self.forget(id);
+                self.hand_in(Input::ConnectionRefused { connection: id });
+            }
+            Report::Received(bytes) => {
+                open.framer.push(&bytes);
+                self.read(id);
+            }
+            Report::Lost => self.lose(id),
+        }
+    }
+
+    /// Takes the whole messages of a connection.
+    fn read(&mut self, id: ConnectionId) {
+        while let Some(open) = self.connections.get_mut(&id) {
+            let Some(frame) = open.framer.next_frame() else { return };
+            match frame {
+                Frame::Message(bytes) => {
+                    open.has_spoken = true;
+                    let remote = open.connection.remote;
+                    let path =
+                        Path { transport: Transport::Tcp, local: self.bind, remote, connection: Some(id) };
+                    self.hand_in(Input::Message { path, bytes });
+                }
+                // RFC 5626 §3.5.1.
+                Frame::Ping => {
+                    if open.connection.send(Bytes::from_static(b"\r\n")).is_err() {
+                        self.lose(id);
+                    }
+                }
+                Frame::Pong => {}
+                Frame::Fault(_) => self.lose(id),
+            }
+        }
+    }
+
+    /// Closes connections on which nothing whole has come in time: they take the place of others.
+    fn close_silent(&mut self) {
+        let now = self.worker.clock.now();
+        while let Some((_, id)) = self.silent.pop_front_if(|(at, _)| *at <= now) {
+            if self.connections.get(&id).is_some_and(|open| !open.has_spoken) {
+                self.lose(id);
+            }
+        }
+    }
+
+    // What leaves.
+
+    /// Drains the shard: what leaves first, then events.
+    async fn settle(&mut self) {
+        loop {
+            while let Some(outgoing) = self.worker.shard.poll_transmit() {
+                match outgoing {
+                    Outgoing::Network(transmit) => self.send(transmit).await,
+                    Outgoing::Shard { to, hop } => self.hand_over(to, hop),
+                }
+            }
+            let Some(event) = self.worker.shard.poll_event() else { return };
+            let heard = Heard { shard: self.worker.number, at: self.worker.clock.now(), event };
+            if self.worker.events.try_send(heard).is_err() {
+                self.worker.dropped.untold.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn send(&mut self, transmit: Transmit) {
+        match transmit.path.connection {
+            // A datagram that cannot leave is one that is lost: it is sent again, or its timer ends it.
+            None => drop(self.udp.send_to(&transmit.bytes, transmit.path.remote).await),
+            Some(ConnectionId::Accepted(number))
+                if number >> NUMBER_BITS != u32::from(self.worker.number) =>
+            {
+                self.pass(number >> NUMBER_BITS, Handed::Transmit(transmit));
+            }
+            Some(_) => self.send_on_connection(transmit),
+        }
+    }
+
+    fn hand_over(&mut self, to: u8, mut hop: Hop) {
+        // What we opened has a number that only our core knows.
+        let known = hop.path.connection.and_then(|id| self.connections.get(&id));
+        if let Some(open) = known {
+            hop.path.connection = Some(self.public(open.number));
+        }
+        self.pass(u32::from(to), Handed::Hop(hop));
+    }
+
+    fn pass(&mut self, to: u32, handed: Handed) {
+        let neighbour = usize::try_from(to).ok().and_then(|to| self.worker.neighbours.get(to));
+        if neighbour.is_none_or(|neighbour| neighbour.handed.try_send(handed).is_err()) {
+            self.worker.dropped.handed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn send_on_connection(&mut self, Transmit { path, bytes }: Transmit) {
+        let id = match path.connection {
+            Some(ConnectionId::Accepted(number)) => {
+                self.opened.get(&(number & NUMBERS)).copied().or(path.connection)
+            }
+            Some(ConnectionId::Opened(_)) | None => path.connection,
+        };
+        let Some(id) = id else { return };
+        if !self.connections.contains_key(&id) && !self.open(id, path) {
+            return;
+        }
+        let open = self.connections.get(&id).filter(|open| open.connection.remote == path.remote);
+        let sent = open.map(|open| open.connection.send(bytes));
+        match sent {
+            Some(Ok(())) => {}
+            Some(Err(Congested)) => self.lose(id),
+            None => drop(self.worker.dropped.unsent.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Opens the connection that the core asks for. An accepted one that is gone cannot be opened again.
+    fn open(&mut self, id: ConnectionId, path: Path) -> bool {
+        let ConnectionId::Opened(_) = id else {
+            self.worker.dropped.unsent.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        if self.opened.len() >= OPENED_MAX {
+            self.hand_in(Input::ConnectionRefused { connection: id });
+            return false;
+        }
+        let number = self.draw_number();
+        let connection = Connection::open(id, path.local, path.remote, self.reporter.clone());
+        self.opened.insert(number, id);
+        self.connections.insert(id, Open { connection, framer: Framer::new(id), number, has_spoken: true });
+        true
+    }
+
+    /// Closes a connection, and tells all shards.
+    fn lose(&mut self, id: ConnectionId) {
+        let Some(open) = self.forget(id) else { return };
+        let public = self.public(open.number);
+        open.connection.abort();
+        self.hand_in(Input::ConnectionLost { connection: id });
+        for (number, neighbour) in self.worker.neighbours.iter().enumerate() {
+            if number != usize::from(self.worker.number) {
+                // A shard that has stopped misses nothing.
+                drop(neighbour.orders.send(Order::Lost(public)));
+            }
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) -> Option<Open> {
+        let open = self.connections.remove(&id)?;
+        self.opened.remove(&open.number);
+        Some(open)
+    }
+
+    /// A connection as all shards know it.
+    fn public(&self, number: u32) -> ConnectionId {
+        ConnectionId::Accepted(u32::from(self.worker.number) << NUMBER_BITS | number)
+    }
+
+    /// A number that no connection of this shard has.
+    fn draw_number(&mut self) -> u32 {
+        loop {
+            self.numbered = self.numbered.wrapping_add(1) & NUMBERS;
+            let number = self.numbered;
+            if !self.opened.contains_key(&number) && !self.connections.contains_key(&self.public(number)) {
+                return number;
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    clock: Clock,
+    after: Option<Instant>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    if after.is_some() {
+        clock.until(after).await;
+    }
+    listener.accept().await
+}
