@@ -235,7 +235,6 @@ impl Server {
         let now = self.now;
         let participating = &mut self.participating[place];
         participating.state = State::Releasing;
-        participating.modifying = None;
         let record = &mut participating.record;
         (record.end, record.by, record.ended) = (ended.end, by, now);
         record.reason.clone_from(&ended.reason);

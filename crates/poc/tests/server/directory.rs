@@ -272,6 +272,7 @@ fn a_publication_that_cannot_be_taken_is_answered_and_changes_nothing() {
     assert_eq!(status(&mut stage, "ben", "", ""), Some(400));
     assert_eq!(status(&mut stage, "ben", "SIP-If-Match: zz\r\n", barred), Some(412));
     assert_eq!(status(&mut stage, "nobody", "", barred), Some(404));
+    assert_eq!(stage.publish_as("anna", "ben", "", barred).status(), Some(403));
     assert_eq!(refusal(&mut stage, &Call::terminating(ELSEWHERE, BEN)), None, "Ben bars nobody");
-    assert_eq!(stage.counters().refused, 5);
+    assert_eq!(stage.counters().refused, 6);
 }

@@ -274,6 +274,19 @@ fn a_modification_that_is_cancelled_is_cancelled_on_the_other_leg_and_the_sessio
     stage.ends_with(1);
 }
 
+/// The BYE must not be taken for the end of the modification alone.
+#[test]
+fn a_bye_while_a_modification_is_under_way_ends_both_legs() {
+    let (mut stage, call, ok, ben) = established();
+    stage.within(&call, &ok, "INVITE", 8, MEDIA, SDP);
+    let reinvite = stage.seen_whole(&ben).remove(0);
+    stage.answer(&reinvite, 100);
+    stage.within(&call, &ok, "BYE", 9, "", "");
+    assert_eq!(stage.seen(&ben), ["BYE"]);
+    stage.answer(&reinvite, 487);
+    stage.ends_with(1);
+}
+
 #[test]
 fn a_modification_that_is_refused_is_refused_on_the_other_leg() {
     let (mut stage, call, ok, ben) = established();

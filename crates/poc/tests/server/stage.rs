@@ -415,6 +415,11 @@ impl Stage {
 
     /// PUBLISH of an entity with these settings; without settings it has no body.
     pub(crate) fn publish_saying(&mut self, user: &str, lines: &str, settings: &str) -> Message {
+        self.publish_as(user, user, lines, settings)
+    }
+
+    /// The same, by somebody else.
+    pub(crate) fn publish_as(&mut self, publisher: &str, user: &str, lines: &str, settings: &str) -> Message {
         let body = match settings {
             "" => String::new(),
             _ => format!(
@@ -425,7 +430,7 @@ impl Stage {
         let call =
             Call::originating(&format!("sip:{user}@home1.example"), &format!("sip:{user}@home1.example"));
         let lines = format!(
-            "P-Asserted-Identity: <sip:{user}@home1.example>\r\nEvent: poc-settings\r\n{}{lines}",
+            "P-Asserted-Identity: <sip:{publisher}@home1.example>\r\nEvent: poc-settings\r\n{}{lines}",
             if body.is_empty() { "" } else { "Content-Type: application/poc-settings+xml\r\n" }
         );
         self.now += ms(1);
