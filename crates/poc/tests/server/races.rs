@@ -217,7 +217,7 @@ fn a_cancel_that_does_not_come_from_the_core_is_dropped_and_counted() {
     assert_eq!(stage.sessions_of("anna"), 1);
 }
 
-/// C65, C69, I14: no look-up stands between an INVITE and its CANCEL.
+/// C65, C68, C69, I14: no look-up stands between an INVITE and its CANCEL.
 #[test]
 fn c65_c69_a_cancel_right_behind_its_invite_ends_everything() {
     let (mut stage, call, ben) = anna_invites_ben();
