@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{AnswerRequest, Client, Command, Config, Event};
+use poc::{AnswerRequest, Client, Command, Config, Event, PocSettings, Registration};
 use sim::world::Act;
 use sim::{Deed, Faults, Which, World};
 
@@ -84,14 +84,14 @@ struct Recorded<M: Machine> {
     journals: [Vec<(Instant, M::Input)>; 2],
     sent: [Vec<Bytes>; 2],
     flying: BTreeMap<(Instant, usize), (usize, Bytes)>,
-    lost: &'static [usize],
+    lost: Vec<usize>,
     now: Instant,
 }
 
 impl<M: Machine> Recorded<M> {
-    fn new(machines: [M; 2], lost: &'static [usize]) -> Self {
+    fn new(machines: [M; 2], lost: &[usize]) -> Self {
         let (journals, sent) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        Self { machines, journals, sent, flying: BTreeMap::new(), lost, now: Instant::START }
+        Self { machines, journals, sent, flying: BTreeMap::new(), lost: lost.to_vec(), now: Instant::START }
     }
 
     fn input(&mut self, now: Instant, place: usize, input: M::Input) -> Option<SessionId> {
@@ -199,6 +199,50 @@ fn a_journal_survives_being_written_as_lines_of_json() {
         assert_eq!(read, story.journals[place]);
         assert_eq!(replayed(client(place), read), story.sent[place]);
     }
+}
+
+/// A client that registers: once it is refused, and then nobody answers any more.
+fn registering(seed: u8, end: Instant) -> (Client, Recorded<Client>) {
+    let client = || {
+        let mut config = sip_config(0);
+        config.seed = [seed; 32];
+        let capabilities = Capabilities::amr(address(0).ip(), 45_200, 25_463);
+        let mut config = Config::new(config, Bytes::from_static(b"<sip:user@poc.example>"), capabilities);
+        config.registration = Some(Registration::new(vec![target()], "poc.example"));
+        Client::new(config)
+    };
+    let everything_but_the_first: &[usize] =
+        &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20];
+    // The other client answers 405: it is no registrar.
+    let mut story = Recorded::new([client(), self::client(1)], everything_but_the_first);
+    let command = |command| poc::Input::Command(command);
+    story.input(at(1), 0, command(Command::Register));
+    story.run_until(at(20));
+    story.input(at(20), 0, command(Command::SetSettings(PocSettings::default())));
+    story.input(at(20), 0, command(Command::Register));
+    story.input(at(21), 0, command(Command::NetworkChanged));
+    story.run_until(end);
+    (client(), story)
+}
+
+#[test]
+fn a_journal_of_a_registration_brings_a_fresh_client_to_the_same_octets() {
+    let (fresh, story) = registering(1, at(200));
+    assert!(story.sent[0].len() > 10);
+    let lines = story.journals[0].iter().map(|line| serde_json::to_string(line).expect("written"));
+    let read = lines.map(|line| serde_json::from_str::<(Instant, poc::Input)>(&line).expect("read"));
+    assert_eq!(replayed(fresh, read), story.sent[0]);
+}
+
+/// A wait that is drawn is another state for each seed; until then there is none.
+#[test]
+fn a_registration_with_another_seed_comes_to_the_same_state() {
+    let states = [1, 2].map(|seed| {
+        let (_, story) = registering(seed, at(40));
+        story.machines[0].canonical(story.now, &OWNERS)
+    });
+    assert!(states[0].as_str().contains("Registering"), "{:?}", states[0]);
+    assert_eq!(states[0], states[1]);
 }
 
 #[test]

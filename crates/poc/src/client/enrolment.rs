@@ -1,5 +1,7 @@
 //! Being known to a PoC network: the registration, and the settings that are published while it stands. Digest 5 and 6.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::message::{Body, Method, Name, NameAddr, Uri};
@@ -59,6 +61,8 @@ pub(super) struct Enrolment {
     /// The REGISTER and the PUBLISH that are out; the answer to any other is late.
     registering: Option<RequestId>,
     publishing: Option<RequestId>,
+    /// All requests that are out, those among them whose answer counts for nothing any more.
+    out: BTreeSet<RequestId>,
     /// RFC 3261 §10.2: the same Call-ID for all registrations, and a CSeq that rises.
     call_id: Bytes,
     cseq: u32,
@@ -78,6 +82,7 @@ impl Enrolment {
             publication: PublicationClient::new(expires, guard),
             registering: None,
             publishing: None,
+            out: BTreeSet::new(),
             call_id: Bytes::copy_from_slice(chance.draw().as_bytes()),
             cseq: 1,
             entity: chance.draw().to_string(),
@@ -98,7 +103,14 @@ impl Enrolment {
 
     /// What decides how it goes on.
     pub(super) fn state(&self) -> impl std::fmt::Debug {
-        (&self.registration, &self.publication, self.registering, self.publishing, &self.service_route)
+        let out = (self.registering, self.publishing, &self.out);
+        (&self.registration, &self.publication, out, &self.service_route)
+    }
+
+    /// The first name that no request has: equal states have equal names.
+    fn free_name(&self) -> RequestId {
+        let mut names = (1..).map(RequestId);
+        names.find(|name| !self.out.contains(name)).expect("fewer requests than names")
     }
 
     /// RFC 3608 §6.1: what follows `routes` in a request of the registered user.
@@ -166,6 +178,7 @@ impl Client {
     /// The answer to a request of ours outside of any session.
     pub(super) fn be_told(&mut self, request: RequestId, response: Option<&Message>) {
         let Some(enrolment) = &mut self.enrolment else { return };
+        enrolment.out.remove(&request);
         if enrolment.registering == Some(request) {
             enrolment.registering = None;
             self.handle_registration(response);
@@ -304,10 +317,10 @@ impl Client {
 
     /// digest 5.
     fn send_register(&mut self, expires: u32) -> Result<(), Misuse> {
-        let id = self.next_request();
         let (Some(enrolment), Some(config)) = (&mut self.enrolment, &self.config.registration) else {
             return Err(Misuse::NoTarget);
         };
+        let id = enrolment.free_name();
         let tags = [TALKBURST, &config.tags, b";expires=", expires.to_string().as_bytes()].concat();
         let request = Request {
             id,
@@ -325,16 +338,17 @@ impl Client {
         };
         self.endpoint.handle_input(self.now, command(request))?;
         enrolment.cseq += ATTEMPTS_MAX;
+        enrolment.out.insert(id);
         enrolment.registering = Some(id);
         Ok(())
     }
 
     /// digest 6.
     fn send_publish(&mut self, tag: Option<Bytes>, has_body: bool, expires: u32) -> Result<(), Misuse> {
-        let id = self.next_request();
         let (Some(enrolment), Some(config)) = (&mut self.enrolment, &self.config.registration) else {
             return Err(Misuse::NoTarget);
         };
+        let id = enrolment.free_name();
         let address = &self.config.address;
         let uri = NameAddr::parse(address).map_err(|_| Misuse::Address)?.uri;
         let mut headers = vec![
@@ -366,13 +380,9 @@ impl Client {
             contact: None,
         };
         self.endpoint.handle_input(self.now, command(request))?;
+        enrolment.out.insert(id);
         enrolment.publishing = Some(id);
         Ok(())
-    }
-
-    fn next_request(&mut self) -> RequestId {
-        self.requested += 1;
-        RequestId(self.requested)
     }
 }
 

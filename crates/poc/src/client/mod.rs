@@ -324,8 +324,6 @@ pub struct Client {
     /// Sessions that were described so far.
     described: u64,
     enrolment: Option<Box<Enrolment>>,
-    /// Requests outside of sessions that were sent so far.
-    requested: u64,
     chance: Identifiers,
     now: Instant,
 }
@@ -343,7 +341,6 @@ impl Client {
         let mut chance = Identifiers::new(config.sip.owner, seed);
         Self {
             enrolment: Enrolment::new(&config, &mut chance),
-            requested: 0,
             chance,
             config,
             endpoint,
