@@ -137,8 +137,11 @@ impl Trace {
                 Some(_) | None => "RFC 3261 §13.2.2.4",
             },
             (Some(Method::Bye), ..) => "PoC CP 6.1.6.1",
+            (Some(Method::Register), ..) => "RFC 3261 §10.2",
+            (Some(Method::Publish), ..) => "RFC 3903 §4",
             (None, Some(100), _) => "RFC 3261 §17.2.1",
             (None, Some(101..=199), _) => "RFC 3261 §13.3.1.1",
+            (None, Some(401 | 407), _) => "RFC 3261 §22",
             (None, Some(487), Method::Invite) => "PoC CP 6.2.X.1 step 2",
             (None, Some(200..=299), Method::Invite) => "RFC 3261 §13.3.1.4",
             (None, Some(200..=299), Method::Cancel) => "PoC CP 6.2.X.1 step 1",
@@ -151,11 +154,11 @@ impl Trace {
 
     /// The ladder as text. Times are relative to the first line.
     pub fn render(&self) -> String {
-        let columns = self.parties.len();
+        let grid = Grid::of(self.parties.len());
         let mut out = String::new();
         let _ = write!(out, "{:>10} ", "");
         for (name, _) in &self.parties {
-            let _ = write!(out, "{name:<WIDTH$}");
+            let _ = write!(out, "{name:<width$}", width = grid.width);
         }
         out.truncate(out.trim_end().len());
         out.push('\n');
@@ -163,56 +166,93 @@ impl Trace {
         for entry in &self.entries {
             let since = entry.at.saturating_since(begin).as_secs_f64() * 1000.0;
             let _ = write!(out, "{since:>8.1}ms ");
-            out.push_str(line(&entry.what, columns).trim_end());
+            out.push_str(grid.line(&entry.what).trim_end());
             out.push('\n');
         }
         out
     }
 }
 
-/// Characters from one party's line to the next.
-const WIDTH: usize = 30;
-
 /// Where the line of the first party stands.
 const MARGIN: usize = 2;
 
-fn line(what: &What, columns: usize) -> String {
-    let center = |place: usize| MARGIN + place * WIDTH;
-    let mut row: Vec<char> = vec![' '; center(columns - 1) + 4];
-    for place in 0..columns {
-        row[center(place)] = '│';
+/// Characters of a row behind its time. With it: 120.
+const ROW: usize = 109;
+
+/// Where things stand in a row.
+#[derive(Clone, Copy, Debug)]
+struct Grid {
+    columns: usize,
+    /// Characters from one party's line to the next.
+    width: usize,
+}
+
+impl Grid {
+    /// Few parties stand far from each other; many so near that a row with its rule still fits.
+    fn of(columns: usize) -> Self {
+        let width = match columns {
+            0..=3 => 30,
+            4 => 24,
+            5 => 20,
+            6.. => 17,
+        };
+        Self { columns, width }
     }
-    let mut put = |at: usize, text: &str| {
-        for (offset, each) in text.chars().enumerate() {
-            match row.get_mut(at + offset) {
-                Some(cell) => *cell = each,
-                None => row.push(each),
+
+    fn center(self, place: usize) -> usize {
+        MARGIN + place * self.width
+    }
+
+    fn line(self, what: &What) -> String {
+        let gap = if self.columns > 3 { 2 } else { 4 };
+        let mut row: Vec<char> = vec![' '; self.center(self.columns.saturating_sub(1)) + gap];
+        for place in 0..self.columns {
+            row[self.center(place)] = '│';
+        }
+        match what {
+            What::Message { from, to, label, rule, fate } => {
+                let (left, right) = (self.center(*from.min(to)) + 1, self.center(*from.max(to)));
+                let (line, note, end) = match fate {
+                    Fate::Arrives(_) => (1.0, "", None),
+                    Fate::Doubled(_) => (1.0, "  [doubled]", None),
+                    Fate::LetGo => (1.0, "  [let go]", None),
+                    Fate::Lost => (0.85, "  [lost]", Some("╳")),
+                    Fate::Held => (0.85, "  [held back]", Some(if from < to { "┤" } else { "├" })),
+                };
+                let length = ((right.saturating_sub(left)) as f64 * line) as usize;
+                let begin = if from < to { left } else { right - length };
+                put(&mut row, begin, &"─".repeat(length));
+                let room = right.saturating_sub(left);
+                let text =
+                    if label.chars().count() + 3 > room { label.clone() } else { format!(" {label} ") };
+                put(&mut row, left + room.saturating_sub(text.chars().count()) / 2, &text);
+                let head = end.unwrap_or(if from < to { "►" } else { "◄" });
+                let tip = if from < to { begin + length.saturating_sub(1) } else { begin };
+                put(&mut row, tip, head);
+                let row: String = row.into_iter().collect();
+                let fits = row.chars().count() + rule.chars().count() + note.chars().count() <= ROW;
+                // The first of several rules, if there is no room for all.
+                let rule = if fits { rule } else { rule.split("; ").next().unwrap_or(rule) };
+                format!("{row}{rule}{note}")
+            }
+            What::Note { place, text } => {
+                let at = self.center(*place);
+                let length = text.chars().count() + 2;
+                match at.checked_sub(length - 1).filter(|_| at + length > ROW) {
+                    Some(begin) => put(&mut row, begin, &format!("{text} ●")),
+                    None => put(&mut row, at, &format!("● {text}")),
+                }
+                row.into_iter().collect()
             }
         }
-    };
-    match what {
-        What::Message { from, to, label, rule, fate } => {
-            let (left, right) = (center(*from.min(to)) + 1, center(*from.max(to)));
-            let (line, note, end) = match fate {
-                Fate::Arrives(_) => (1.0, "", None),
-                Fate::Doubled(_) => (1.0, "  [doubled]", None),
-                Fate::LetGo => (1.0, "  [let go]", None),
-                Fate::Lost => (0.85, "  [lost]", Some("╳")),
-                Fate::Held => (0.85, "  [held back]", Some(if from < to { "┤" } else { "├" })),
-            };
-            let length = ((right - left) as f64 * line) as usize;
-            let begin = if from < to { left } else { right - length };
-            put(begin, &"─".repeat(length));
-            let head = if from < to { "►" } else { "◄" };
-            put(if from < to { begin + length - 1 } else { begin }, end.unwrap_or(head));
-            let text = format!(" {label} ");
-            put(left + (right - left).saturating_sub(text.chars().count()) / 2, &text);
-            let row: String = row.into_iter().collect();
-            format!("{row}{rule}{note}")
-        }
-        What::Note { place, text } => {
-            put(center(*place), &format!("● {text}"));
-            row.into_iter().collect()
+    }
+}
+
+fn put(row: &mut Vec<char>, at: usize, text: &str) {
+    for (offset, each) in text.chars().enumerate() {
+        match row.get_mut(at + offset) {
+            Some(cell) => *cell = each,
+            None => row.push(each),
         }
     }
 }
