@@ -210,6 +210,63 @@ fn rules_count() {
     assert_eq!(invited["answer_mode"], "automatic");
 }
 
+#[test]
+fn who_listens_on_tcp_only_is_reached_from_every_shard() {
+    let afternoon = Afternoon::begin("tcp", &["--shards", "4"]);
+    for name in ["carl", "dora", "emil"] {
+        assert_eq!(afternoon.user(&["add", name, "--password-stdin"], name).0, Some(0));
+    }
+    let names = ["ben", "carl", "dora", "emil"];
+    let listening = ["answer", "--listen", "127.0.0.1:0", "--once", "--auto", "--transport", "tcp"];
+    let mut answers: Vec<_> = names.iter().map(|name| afternoon.client(&listening, name, name)).collect();
+    for answer in &mut answers {
+        answer.until("published");
+    }
+    for name in names {
+        let call = ["call", name, "--transport", "tcp", "--leave-after", "20ms"];
+        let (code, events, said) = afternoon.client(&call, "anna", "anna").exit();
+        assert_eq!((code, end(&events).0), (Some(0), "left"), "{name}: {said}");
+    }
+    for answer in answers {
+        assert_eq!(answer.exit().0, Some(0));
+    }
+}
+
+#[test]
+fn two_domains_reach_each_other_and_nobody_else_is_trusted() {
+    // Both must know the other's port before they begin.
+    let ports: Vec<_> = (0..2).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<_> = ports.into_iter().map(|socket| socket.local_addr().unwrap().to_string()).collect();
+    let domains = ["home1.example", "home2.example"];
+    let folders = [Folder::new("peer-1"), Folder::new("peer-2")];
+    let mut servers = Vec::new();
+    for each in 0..2 {
+        let peer = format!("{}={}", domains[1 - each], ports[1 - each]);
+        let ours = ["serve", "--listen", &ports[each], "--domain", domains[each], "--peer", &peer];
+        let mut server = Program::start(&[&ours[..], &["--data", folders[each].to_str().unwrap()]].concat());
+        server.until("listening");
+        servers.push(server);
+    }
+    let client = |each: usize, arguments: &[&str], name: &str| {
+        let (code, _, said) = user(&folders[each], &["add", name, "--password-stdin"], name);
+        assert_eq!(code, Some(0), "{said}");
+        let file = folders[each].join(name);
+        std::fs::write(&file, name).unwrap();
+        let address = format!("{name}@{}", domains[each]);
+        let ours = ["--server", &ports[each], "--user", &address, "--password-file", file.to_str().unwrap()];
+        Program::start(&[arguments, &ours].concat())
+    };
+    let mut ben = client(1, &["answer", "--listen", "127.0.0.1:0", "--once", "--manual"], "ben");
+    ben.until("published");
+    let anna = client(0, &["call", "sip:ben@home2.example", "--cancel-after", "300ms"], "anna");
+    let (code, events, said) = anna.exit();
+    assert_eq!((code, end(&events)), (Some(0), ("cancelled", "local", Some(487))), "{said}");
+    let (_, events, _) = ben.exit();
+    assert_eq!(end(&events).0, "cancelled");
+    assert_eq!(servers[0].until("closed")["function"], "controlling");
+    assert_eq!(servers[1].until("closed")["function"], "participating");
+}
+
 // Without clients.
 
 #[test]
