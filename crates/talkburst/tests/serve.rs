@@ -403,6 +403,46 @@ fn udp_and_tcp_are_served_whatever_else_comes() {
 }
 
 #[test]
+fn what_is_suggested_works_as_it_stands() {
+    let folder = Folder::new("suggested");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_talkburst"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&*folder);
+    let mut server = Program::start_command(&mut command);
+    let said = server.said_until("talkburst call");
+    let mut typed = said.lines().filter_map(|line| line.trim().strip_prefix("talkburst "));
+    let mut terminal = || {
+        let patience = u64::try_from(PATIENCE.as_millis()).unwrap();
+        let command = format!("{} {}", env!("CARGO_BIN_EXE_talkburst"), typed.next().unwrap());
+        rexpect::spawn(&command, Some(patience)).unwrap()
+    };
+    for _ in ["anna", "ben"] {
+        let mut add = terminal();
+        for prompt in ["Password: ", "Again: "] {
+            add.exp_string(prompt).unwrap();
+            add.send_line("secret").unwrap();
+        }
+        add.exp_string("is entered").unwrap();
+        add.exp_eof().unwrap();
+    }
+    let mut client = || {
+        let mut client = terminal();
+        client.exp_string("Password of ").unwrap();
+        client.send_line("secret").unwrap();
+        client.exp_string("settings published").unwrap();
+        client
+    };
+    let mut ben = client();
+    let mut anna = client();
+    ben.exp_string("invited by").unwrap();
+    ben.send("a").unwrap();
+    ben.flush().unwrap();
+    anna.exp_string("in session").unwrap();
+    anna.send("q").unwrap();
+    anna.flush().unwrap();
+    ben.exp_string("ended").unwrap();
+}
+
+#[test]
 fn it_says_what_may_be_typed_next() {
     let folder = Folder::new("hints");
     let mut command = Command::new(env!("CARGO_BIN_EXE_talkburst"));

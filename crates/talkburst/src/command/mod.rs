@@ -3,7 +3,6 @@
 mod answer;
 mod call;
 mod demo;
-#[cfg(unix)]
 mod password;
 #[cfg(unix)]
 mod serve;

@@ -1,36 +1,42 @@
-//! A new password: from standard input, or typed without echo.
+//! Passwords: from standard input, or typed without echo.
 //!
 //! The terminal is read with crossterm, which reads the keys of `call` and `answer` already.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 
 use super::Failure;
+#[cfg(unix)]
 use super::session::settings::first_line;
 
 /// Characters of the longest password that is typed.
 const TYPED_MAX: usize = 1024;
 
-/// Reads a password: the first line of standard input if `from_stdin`, else what is typed, twice the same.
-pub(super) fn read(from_stdin: bool) -> Result<Vec<u8>, Failure> {
+/// Reads a new password: the first line of standard input if `from_stdin`, else what is typed, twice the same.
+#[cfg(unix)]
+pub(super) fn read_new(from_stdin: bool) -> Result<Vec<u8>, Failure> {
     if from_stdin {
         let line = first_line(io::stdin());
         return line.map(Vec::from).map_err(|error| Failure::Password("standard input".to_owned(), error));
     }
-    if !io::stdin().is_terminal() {
+    if !io::IsTerminal::is_terminal(&io::stdin()) {
         return Err(Failure::Usage("there is no terminal to type the password at; use --password-stdin"));
     }
-    let failed = |error| Failure::Password("the terminal".to_owned(), error);
-    let typed = prompt("Password: ").map_err(failed)?;
+    let typed = ask("Password: ")?;
     if typed.is_empty() {
         return Err(Failure::Usage("a user needs a password; type one"));
     }
-    if prompt("Again: ").map_err(failed)? != typed {
+    if ask("Again: ")? != typed {
         return Err(Failure::Usage("the passwords are not the same; type the same one twice"));
     }
     Ok(typed.into_bytes())
+}
+
+/// Asks for a password at the terminal.
+pub(super) fn ask(text: &str) -> Result<String, Failure> {
+    prompt(text).map_err(|error| Failure::Password("the terminal".to_owned(), error))
 }
 
 fn prompt(text: &str) -> io::Result<String> {

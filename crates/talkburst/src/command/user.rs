@@ -135,7 +135,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
             }
             What::List { json, data } => list(&data, json).await?,
             What::Passwd { name, password_stdin, data } => {
-                let secret = password::read(password_stdin)?;
+                let secret = password::read_new(password_stdin)?;
                 let (mut desk, address) = open(&data, &name).await?;
                 let ha1 = ha1_of(&name, &address, &secret);
                 done(desk.ask(Order::SetPassword { name: name.user, ha1 }).await?)?;
@@ -155,7 +155,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
 }
 
 async fn add(typed: Add) -> Result<(), Failure> {
-    let secret = password::read(typed.password_stdin)?;
+    let secret = password::read_new(typed.password_stdin)?;
     let (mut desk, address) = open(&typed.data, &typed.name).await?;
     let domain = domain_of(&address).to_owned();
     let user = Account {

@@ -180,7 +180,7 @@ impl fmt::Display for Told {
             }
             Self::UserChanged { address } => write!(f, "{} is a user, or has changed", safe(address)),
             Self::UserRemoved { address } => write!(f, "{} is no user any more", safe(address)),
-            Self::BindingsChanged { address } => write!(f, "{} is elsewhere, or gone", safe(address)),
+            Self::BindingsChanged { address } => write!(f, "the bindings of {} have changed", safe(address)),
             Self::Closed(closed) => closed.fmt(f),
             Self::Dropped { count } => write!(f, "{BAD}dropped so far: {count}{BAD:#}"),
             Self::NotStored { sessions, why } => {

@@ -11,9 +11,10 @@ use sip::transaction::timer::Timers;
 use sip::transport::{Target, Transport};
 use sip::{Credentials, Duration};
 
-use super::super::Failure;
+use super::super::{Failure, password};
 use super::address;
 use super::arguments::{IpPort, Shared};
+use super::wishes::has_keys;
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::driver::{Driver, Sockets, address_towards, unspecified};
@@ -260,6 +261,14 @@ fn credentials(shared: &Shared, user: Option<&str>) -> Result<Vec<Credentials>, 
             .map_err(|error| Failure::Password("standard input".to_owned(), error))?,
         None if shared.username.is_some() => {
             return Err(Failure::Usage("--username: is of use with a password only; add --password-file"));
+        }
+        // Scripts say what they know; a user at a terminal is asked.
+        None if shared.server.is_some() && !shared.json && has_keys() => {
+            let typed = password::ask(&format!("Password of {}: ", user.unwrap_or_default()))?;
+            if typed.is_empty() {
+                return Ok(Vec::new());
+            }
+            Bytes::from(typed)
         }
         None => return Ok(Vec::new()),
     };
