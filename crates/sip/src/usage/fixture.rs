@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
 use super::reliable::{self, ReliableServer};
+use super::subscription::notifier::{self, Notifier};
+use super::subscription::subscriber::{self, Subscriber};
 use crate::time::{Duration, Instant};
 
 /// `ms` milliseconds after the start.
@@ -57,6 +59,32 @@ impl Machine for InviteServer {
 impl Machine for ReliableServer {
     type Told = reliable::Action;
     const NOTHING: Self::Told = reliable::Action::Nothing;
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Self::Told {
+        self.handle_timeout(now)
+    }
+}
+
+impl Machine for Subscriber {
+    type Told = subscriber::Action;
+    const NOTHING: Self::Told = subscriber::Action::Nothing;
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Self::Told {
+        self.handle_timeout(now)
+    }
+}
+
+impl Machine for Notifier {
+    type Told = notifier::Step;
+    const NOTHING: Self::Told = notifier::Step { action: notifier::Action::Nothing, outcome: None };
 
     fn deadline(&self) -> Option<Instant> {
         self.deadline()

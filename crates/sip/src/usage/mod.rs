@@ -1,7 +1,7 @@
 //! What makes a dialog or lives in one (RFC 5057): the INVITE usage, seen from both sides.
 //!
-//! Beside it: what makes its provisional responses reliable, what keeps its session from being forgotten, and a request
-//! outside of any dialog that waits for its user.
+//! Beside it: what makes its provisional responses reliable, what keeps its session from being forgotten, a request
+//! outside of any dialog that waits for its user, and the subscription usage.
 //!
 //! These machines hold no identifiers, and no bytes but responses that wait for their ACK or PRACK: they say what is to
 //! be done, and the endpoint does it.
@@ -13,6 +13,7 @@ pub mod invite_server;
 pub mod reliable;
 pub mod request_server;
 pub mod session_timer;
+pub mod subscription;
 
 use serde::{Deserialize, Serialize};
 
