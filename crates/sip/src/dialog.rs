@@ -80,6 +80,21 @@ impl Dialog {
         Ok(Self::new(request, parts, target, routes, None, Some(request.cseq()?.number)))
     }
 
+    /// The dialog that `notify` creates for the sender of `subscribe` (RFC 6665 §4.4.1: its route set is that of the
+    /// NOTIFY).
+    ///
+    /// # Errors
+    /// The fault of a header field that the dialog is made of.
+    pub fn of_subscriber(subscribe: &Message, notify: &Essentials<'_>) -> Result<Self, Fault> {
+        let routes = record_routes(notify)?.collect();
+        let (local, remote) = (subscribe.value(Name::From), notify.value(Name::From));
+        let (local_tag, remote_tag) = (subscribe.from()?.tag(), notify.from_tag()?);
+        let target = contact(notify)?.unwrap_or(notify.from()?.uri);
+        let (own, other) = (subscribe.cseq()?.number, notify.cseq()?.number);
+        let parts = [local, local_tag, remote, remote_tag];
+        Ok(Self::new(subscribe, parts, target, routes, Some(own), Some(other)))
+    }
+
     fn new(
         message: &Message,
         [local, local_tag, remote, remote_tag]: [Option<&[u8]>; 4],

@@ -297,8 +297,13 @@ impl Client {
             }
             sip::Event::Locate { session, uri } => self.events.push_back(Event::Locate { session, uri }),
             sip::Event::Answered { request, response, end: _ } => self.be_told(request, response.as_ref()),
-            // No method is asked for: see [`sip::Config::methods`].
-            sip::Event::Requested { .. } => {}
+            // No method and no event package is asked for, and nothing is subscribed to: see [`sip::Config`].
+            sip::Event::Requested { .. }
+            | sip::Event::Notified { .. }
+            | sip::Event::SubscriptionEnded { .. }
+            | sip::Event::Subscribed { .. }
+            | sip::Event::Resubscribed { .. }
+            | sip::Event::SubscriberEnded { .. } => {}
             sip::Event::ProgressAcknowledged { session, request } => {
                 let is_answer = self.sessions.get(&session).is_some_and(|session| session.offered_early);
                 if is_answer && !request.body().is_empty() {

@@ -343,7 +343,13 @@ impl Server {
             sip::Event::Locate { .. }
             | sip::Event::Acknowledged { .. }
             | sip::Event::ProgressAcknowledged { .. }
-            | sip::Event::Answered { .. } => {}
+            | sip::Event::Answered { .. }
+            // No event package is offered, and nothing is subscribed to.
+            | sip::Event::Notified { .. }
+            | sip::Event::SubscriptionEnded { .. }
+            | sip::Event::Subscribed { .. }
+            | sip::Event::Resubscribed { .. }
+            | sip::Event::SubscriberEnded { .. } => {}
         }
     }
 

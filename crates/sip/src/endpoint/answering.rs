@@ -16,19 +16,20 @@ pub(super) struct Requested {
     pub(super) timer: Option<(TimerId, Instant)>,
 }
 
-/// The value of Allow for an endpoint whose user answers `methods` too.
-pub(super) fn allowed(methods: &[Method]) -> Bytes {
-    let known = |method: &Method| {
-        ALLOWED.split(|byte| *byte == b',').any(|each| each.trim_ascii() == method.as_str().as_bytes())
+/// The value of Allow for an endpoint whose user answers more.
+pub(super) fn allowed(config: &Config) -> Bytes {
+    let of_events = [Method::Subscribe, Method::Notify];
+    let of_events = of_events.iter().filter(|_| !config.events.is_empty());
+
+    let known = |value: &[u8], method: &Method| {
+        value.split(|byte| *byte == b',').any(|each| each.trim_ascii() == method.as_str().as_bytes())
     };
-    let added: Vec<_> = methods.iter().filter(|method| is_answerable(**method) && !known(method)).collect();
-    if added.is_empty() {
-        return Bytes::from_static(ALLOWED);
-    }
     let mut value = ALLOWED.to_vec();
-    for method in added {
-        value.extend_from_slice(b", ");
-        value.extend_from_slice(method.as_str().as_bytes());
+    for method in of_events.chain(&config.methods) {
+        if is_answerable(*method) && !known(&value, method) {
+            value.extend_from_slice(b", ");
+            value.extend_from_slice(method.as_str().as_bytes());
+        }
     }
     Bytes::from(value)
 }

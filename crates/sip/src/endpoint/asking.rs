@@ -7,16 +7,16 @@ use super::*;
 use crate::auth::Authentication;
 use crate::message::Writer;
 
-/// A request that waits for its final response.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What another attempt of a request is made of that is none of a session.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Waiting {
     pub(super) authentication: Authentication,
     /// The targets that have not been tried.
     pub(super) targets: VecDeque<Target>,
     /// Where to go if the connection is refused that was chosen for the length of the request.
-    fallback: Option<Target>,
-    /// The parameters of our Contact, if it has one.
-    contact: Option<Contact>,
+    pub(super) fallback: Option<Target>,
+    /// The parameters of our Contact, if it has some of its own.
+    pub(super) contact: Option<Contact>,
 }
 
 impl Endpoint {
@@ -48,7 +48,8 @@ impl Endpoint {
             (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
         let call_id = request.call_id.clone().unwrap_or_else(|| Bytes::copy_from_slice(call_id.as_bytes()));
         let (message, path, fallback) = self.fit(path, |endpoint, path| {
-            endpoint.compose_request(&request, path, [&tag, &branch], &call_id, contact.as_ref())
+            let own = contact.as_ref().and_then(|contact| endpoint.contact_outside(path, contact));
+            endpoint.compose_request(&request, path, [&tag, &branch], &call_id, own.as_deref())
         })?;
         let waiting = Waiting { authentication: Authentication::default(), targets, fallback, contact };
         self.requests.insert(request.id, waiting);
@@ -57,16 +58,15 @@ impl Endpoint {
         Ok(())
     }
 
-    fn compose_request(
+    pub(super) fn compose_request(
         &mut self,
         request: &Request,
         path: &Path,
         [tag, branch]: [&Identifier; 2],
         call_id: &[u8],
-        contact: Option<&Contact>,
+        contact: Option<&[u8]>,
     ) -> Result<Message, Misuse> {
         let via = self.via(path, branch);
-        let contact = contact.and_then(|contact| self.contact_outside(path, contact));
         let (uri, routes) = first_hop(&request.uri, &request.routes);
         let mut writer = Writer::request(&mut self.scratch, request.method, &uri);
         writer.line(Name::Via, &via).line(Name::MaxForwards, b"70");
@@ -80,7 +80,7 @@ impl Endpoint {
             .line(Name::CallId, call_id)
             .parts(Name::CSeq, &[number.as_bytes(), b" ", request.method.as_str().as_bytes()]);
         if let Some(contact) = contact {
-            writer.line(Name::Contact, &contact);
+            writer.line(Name::Contact, contact);
         }
         for (name, value) in &request.headers {
             writer.line(*name, value);
@@ -92,41 +92,16 @@ impl Endpoint {
         self.composed()
     }
 
+    /// A Contact outside of sessions, once a user for it was drawn.
+    pub(super) fn contact_outside(&self, path: &Path, contact: &Contact) -> Option<Text> {
+        Some(self.contact(path, self.contact_user.as_ref()?, Some(contact)))
+    }
+
     /// No further attempt follows: told once.
     pub(super) fn tell_answer(&mut self, id: RequestId, response: Option<&Message>, end: Option<End>) {
         if self.requests.remove(&id).is_some() {
             self.events.push_back(Event::Answered { request: id, response: response.cloned(), end });
         }
-    }
-
-    /// The Contact that a request has on another way.
-    pub(super) fn contact_of_request(&self, id: RequestId, path: &Path) -> Option<Text> {
-        self.contact_outside(path, self.requests.get(&id)?.contact.as_ref()?)
-    }
-
-    fn contact_outside(&self, path: &Path, contact: &Contact) -> Option<Text> {
-        Some(self.contact(path, self.contact_user.as_ref()?, Some(contact)))
-    }
-
-    pub(super) fn targets_of(&self, id: RequestId) -> VecDeque<Target> {
-        self.requests.get(&id).map(|waiting| waiting.targets.clone()).unwrap_or_default()
-    }
-
-    /// Another attempt has left, after which these remain.
-    pub(super) fn request_goes_on(
-        &mut self,
-        id: RequestId,
-        targets: VecDeque<Target>,
-        fallback: Option<Target>,
-    ) {
-        if let Some(waiting) = self.requests.get_mut(&id) {
-            (waiting.targets, waiting.fallback) = (targets, fallback);
-        }
-    }
-
-    /// Where to go after all if the connection of a request is refused.
-    pub(super) fn take_fallback(&mut self, id: RequestId) -> Option<Target> {
-        self.requests.get_mut(&id)?.fallback.take()
     }
 }
 

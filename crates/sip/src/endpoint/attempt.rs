@@ -189,16 +189,13 @@ impl Endpoint {
         {
             return false;
         }
-        let mut targets = match owner {
-            Owner::Request(id) => self.targets_of(id),
-            // A dialog has one next hop.
-            Owner::Invite(_)
-            | Owner::Leaving(_)
-            | Owner::Declining(_)
-            | Owner::Refreshing(_)
-            | Owner::Acknowledging(_)
-            | Owner::Nobody => VecDeque::new(),
-        };
+        if let Owner::Subscribing(id) = owner
+            && !self.may_subscribe_again(id, transaction)
+        {
+            return false;
+        }
+        // A dialog has one next hop.
+        let mut targets = self.waiting(owner).map(|waiting| waiting.targets.clone()).unwrap_or_default();
         let attempt = self.next_attempt(transaction, owner, path, &request, &mut targets, cause);
         let Some(attempt) = attempt else { return false };
         let branch = self.identifiers.draw();
@@ -212,26 +209,21 @@ impl Endpoint {
         };
         let Ok((again, path, fallback)) = again else { return false };
         tracing::debug!(?owner, ?cause, "another attempt");
-        let next = self.start_request(again, &branch, method.as_str().as_bytes(), path, owner);
+        let next = self.start_request(again.clone(), &branch, method.as_str().as_bytes(), path, owner);
         self.transactions[next].attempt = tried + 1;
-        if let Owner::Request(id) = owner {
-            self.request_goes_on(id, targets, fallback);
+        if let Some(waiting) = self.waiting(owner) {
+            (waiting.targets, waiting.fallback) = (targets, fallback);
+        }
+        if let Owner::Subscribing(id) = owner {
+            self.subscription_goes_on(id, again, next, path);
         }
         true
     }
 
-    /// The same for a request outside of any dialog; any other has failed.
+    /// The same for a request that is none of a session; any other has failed.
     pub(super) fn fall_back_request(&mut self, transaction: usize) {
         let owner = self.transactions[transaction].owner;
-        let target = match owner {
-            Owner::Request(id) => self.take_fallback(id),
-            Owner::Invite(_)
-            | Owner::Leaving(_)
-            | Owner::Declining(_)
-            | Owner::Refreshing(_)
-            | Owner::Acknowledging(_)
-            | Owner::Nobody => None,
-        };
+        let target = self.waiting(owner).and_then(|waiting| waiting.fallback.take());
         let Machine::Client(machine) = &mut self.transactions[transaction].machine else { return };
         let output = machine.handle_transport_failure();
         let cause = target.filter(|_| output.is_some()).map(Cause::Refused);
@@ -294,6 +286,9 @@ impl Endpoint {
     fn number_after(&mut self, owner: Owner, request: &Message) -> Option<u32> {
         let next = request.cseq().ok()?.number + 1;
         let tag = request.to().ok()?.tag();
+        if let Some(dialog) = self.dialog_of_subscription(owner) {
+            return Some(dialog.next_cseq_from(next));
+        }
         let (Some(id), Some(tag)) = (owner.session(), tag) else { return Some(next) };
         let session = self.session(id)?;
         let legs = session.outgoing.iter_mut().flat_map(|outgoing| &mut outgoing.legs);
@@ -340,16 +335,18 @@ impl Endpoint {
     }
 
     fn authentication(&mut self, owner: Owner) -> Option<&mut Authentication> {
-        if let Owner::Request(id) = owner {
-            return self.requests.get_mut(&id).map(|waiting| &mut waiting.authentication);
+        match owner.session() {
+            Some(id) => self.session(id).map(|session| &mut session.authentication),
+            None => self.waiting(owner).map(|waiting| &mut waiting.authentication),
         }
-        self.session(owner.session()?).map(|session| &mut session.authentication)
     }
 
     /// The credentials of a request were good, or not asked for.
-    pub(super) fn prove(&mut self, id: SessionId, status: Option<u16>) {
-        if let Some(session) = self.session(id).filter(|_| !matches!(status, None | Some(401 | 407))) {
-            session.authentication.prove();
+    pub(super) fn prove(&mut self, owner: Owner, status: Option<u16>) {
+        if !matches!(status, None | Some(401 | 407))
+            && let Some(authentication) = self.authentication(owner)
+        {
+            authentication.prove();
         }
     }
 
@@ -360,7 +357,16 @@ impl Endpoint {
                 let session = self.sessions.get(id.index as usize).filter(|session| session.id == id);
                 session.map(|session| self.contact_in(session, path))
             }
-            Owner::Request(id) => self.contact_of_request(id, path),
+            Owner::Request(id) => self.contact_outside(path, self.requests.get(&id)?.contact.as_ref()?),
+            Owner::Subscribing(id) => {
+                let subscription = self.subscriptions.get(&id)?;
+                let contact = subscription.waiting.contact.as_ref();
+                Some(self.contact(path, &subscription.local_tag, contact))
+            }
+            Owner::Notifying(id) => {
+                let subscriber = self.subscribers.get(id.index as usize).filter(|each| each.id == id)?;
+                Some(self.contact(path, &subscriber.local_tag, subscriber.waiting.contact.as_ref()))
+            }
             Owner::Leaving(_)
             | Owner::Declining(_)
             | Owner::Refreshing(_)

@@ -91,6 +91,20 @@ impl Endpoint {
             let _ = writeln!(text, "{:#?} {transaction:?} {:#?}", requested.id, requested.usage);
             let _ = writeln!(text, "{:?}", requested.head);
         }
+        for (id, each) in &self.subscriptions {
+            let transaction = place(each.transaction);
+            let _ = writeln!(text, "{id:?} {transaction:?} {:#?} {:#?}", each.usage, each.waiting);
+            let _ = writeln!(text, "{:?} {:?} {:#?}", each.local_tag, each.event, each.path);
+            let _ = writeln!(text, "{:?} {:#?} {:#?}", each.headers, each.first, each.dialog);
+        }
+        let mut subscribers: Vec<_> = self.subscribers.iter().map(|(_, each)| each).collect();
+        subscribers.sort_by_key(|each| each.id.serial);
+        for each in subscribers {
+            let asked = each.asked.as_ref().map(|(transaction, head)| (place(*transaction), head));
+            let _ = writeln!(text, "{:#?} {:#?} {:#?} {asked:?}", each.id, each.usage, each.waiting);
+            let _ = writeln!(text, "{:?} {:?} {:#?}", each.local_tag, each.event, each.path);
+            let _ = writeln!(text, "{:?} {:#?} {:#?}", each.span, each.dialog, each.next);
+        }
         let _ = writeln!(text, "{:#?} {:#?} {:#?} {beside:#?}", self.requests, self.outbox, self.events);
         Canonical(normalised(&text, now, owners))
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::face::{Contact, Headers};
 use crate::dialog::ROUTES_MAX;
-use crate::message::{Body, Name, NameAddr, Uri, check_value, has_line_end, may_repeat, scan};
+use crate::message::{Body, Name, NameAddr, Uri, Valued, check_value, has_line_end, may_repeat, scan};
 
 /// Our own caller asked for what the state does not allow. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +98,23 @@ pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
     let is_first = |place: usize| headers[..place].iter().all(|(name, _)| *name != headers[place].0);
     let is_single = (0..headers.len()).all(|place| may_repeat(headers[place].0) || is_first(place));
     if is_single && headers.iter().all(is_fine) { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+/// Likewise in a subscription, where the endpoint writes more.
+pub(super) fn check_subscription_headers(headers: &Headers) -> Result<(), Misuse> {
+    check_headers(headers)?;
+    let is_own = |(name, _): &(Name, Bytes)| {
+        matches!(name, Name::Event | Name::Expires | Name::SubscriptionState | Name::AllowEvents)
+    };
+    if headers.iter().any(is_own) { Err(Misuse::HeaderLine) } else { Ok(()) }
+}
+
+/// RFC 6665 §8.2.1: one event package, and its parameters.
+pub(super) fn check_event(event: &[u8]) -> Result<(), Misuse> {
+    let is_fine = !has_line_end(event)
+        && scan::split(event, b',').count() == 1
+        && Valued::parse(event).is_some_and(|event| scan::is_token(event.value));
+    if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
 }
 
 /// RFC 3261 §9.1: a CANCEL requires nothing.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::face::{ReceivedId, RequestId, SessionId};
+use super::face::{ReceivedId, RequestId, SessionId, SubscriberId, SubscriptionId};
 use crate::message::Message;
 use crate::time::Duration;
 use crate::transport::ConnectionId;
@@ -100,6 +100,56 @@ pub enum Event {
         request: ReceivedId,
         /// The request.
         message: Message,
+    },
+    /// A NOTIFY of a subscription of ours arrived and was answered 200.
+    Notified {
+        /// Which.
+        subscription: SubscriptionId,
+        /// The NOTIFY.
+        message: Message,
+    },
+    /// A subscription of ours is over: the last event of it.
+    SubscriptionEnded {
+        /// Which.
+        subscription: SubscriptionId,
+        /// How. `Left`: the user ended it, or what was fetched has come; `Released`: the peer ended it.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response that settled it, if there was one.
+        status: Option<u16>,
+        /// The reason in the last NOTIFY (RFC 6665 §4.1.3).
+        reason: Option<Bytes>,
+        /// How long to wait before another try, if the last NOTIFY says so.
+        retry_after: Option<Duration>,
+    },
+    /// A peer wants to subscribe: answer with [`Command::Admit`](super::Command::Admit) or
+    /// [`Command::Reject`](super::Command::Reject). A span of zero asks for one NOTIFY.
+    Subscribed {
+        /// Under which name.
+        subscriber: SubscriberId,
+        /// The SUBSCRIBE.
+        request: Message,
+    },
+    /// A peer has refreshed its subscription, or ended it with an Expires of zero: it waits for a NOTIFY (RFC 6665
+    /// §4.2.1.2), which in the second case is the last, and leaves without the user after T2.
+    Resubscribed {
+        /// Which.
+        subscriber: SubscriberId,
+        /// The SUBSCRIBE, which was answered 200.
+        request: Message,
+    },
+    /// A subscription of a peer is over: the last event of it.
+    SubscriberEnded {
+        /// Which.
+        subscriber: SubscriberId,
+        /// How. `Left`: the user ended it; `Released`: the peer did; `Expired`: the peer did not refresh it; `Lost`: a NOTIFY
+        /// met nobody.
+        end: End,
+        /// Who caused it.
+        by: Party,
+        /// The final response that settled it, if there was one.
+        status: Option<u16>,
     },
     /// This stream cannot be read any more: close the connection.
     Disconnect {

@@ -37,6 +37,11 @@ pub struct Config {
     /// [`Event::Requested`](super::Event::Requested): MESSAGE, PUBLISH and their like. What makes, changes or ends a session is
     /// ignored here.
     pub methods: Vec<Method>,
+    /// The event packages that a peer may subscribe to, each SUBSCRIBE told by [`Event::Subscribed`](super::Event::Subscribed).
+    /// With one there, SUBSCRIBE and NOTIFY stand in Allow.
+    pub events: Vec<Bytes>,
+    /// Subscriptions of peers that may stand or be asked for at once. Beyond it a new one is answered 503.
+    pub subscribers_max: usize,
     /// The types of body that an INVITE may have.
     pub body_types: Vec<Bytes>,
     /// Octets of the longest request that leaves by UDP: 1300, or the path MTU less 200 (RFC 3261 §18.1.1).
@@ -71,6 +76,8 @@ impl Config {
             contact_parameters: Bytes::new(),
             supported: Vec::new(),
             methods: Vec::new(),
+            events: Vec::new(),
+            subscribers_max: 10_000,
             body_types: vec![Bytes::from_static(b"application/sdp")],
             datagram_max: 1300,
             transactions_max: 100_000,
@@ -238,6 +245,45 @@ pub enum Command {
         /// The body.
         body: Option<Body>,
     },
+    /// Subscribe to something (RFC 6665). The subscription is refreshed until it ends.
+    Subscribe(Box<Subscribe>),
+    /// End a subscription of ours.
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// Accept a SUBSCRIBE. A NOTIFY must follow at once (RFC 6665 §4.2.1.2). One that is left undecided for 32*T1 is
+    /// answered 500.
+    Admit {
+        /// Which.
+        subscriber: SubscriberId,
+        /// The longest span that is granted, now and when it is refreshed.
+        expires: Duration,
+        /// Further header fields.
+        headers: Headers,
+        /// What our Contact in the dialog says; `None` for the same as in others.
+        contact: Option<Contact>,
+    },
+    /// Refuse a SUBSCRIBE.
+    Reject {
+        /// Which.
+        subscriber: SubscriberId,
+        /// 300 to 699.
+        status: u16,
+        /// Min-Expires, for instance.
+        headers: Headers,
+    },
+    /// Say something to a subscriber. While a NOTIFY is under way only the last word is kept, and leaves behind it.
+    Notify {
+        /// Which.
+        subscriber: SubscriberId,
+        /// What becomes of the subscription.
+        state: SubscriptionState,
+        /// Further header fields.
+        headers: Headers,
+        /// The state of what is subscribed to.
+        body: Option<Body>,
+    },
     /// Say what our Contact in the session is, before anything else is said to its INVITE.
     Identify {
         /// Which.
@@ -293,6 +339,53 @@ pub struct Request {
     pub contact: Option<Bytes>,
 }
 
+/// A wish to subscribe.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// The name of the subscription.
+    pub id: SubscriptionId,
+    /// The next hops, in the order in which they are tried (RFC 3263 §4.3).
+    pub targets: Vec<Target>,
+    /// The Request-URI.
+    pub uri: Bytes,
+    /// The address that stands in From, without tag.
+    pub from: Bytes,
+    /// The address that stands in To.
+    pub to: Bytes,
+    /// Route values.
+    pub routes: Vec<Bytes>,
+    /// The value of Event: the package, and its parameters.
+    pub event: Bytes,
+    /// How long it is to stand, in whole seconds; zero to fetch the state once.
+    pub expires: Duration,
+    /// Further header lines of each SUBSCRIBE: Accept, for instance.
+    pub headers: Headers,
+    /// The body of the first SUBSCRIBE.
+    pub body: Option<Body>,
+    /// What our Contact in the dialog says; `None` for the same as in others.
+    pub contact: Option<Contact>,
+}
+
+/// A subscription of ours, as its user calls it: free again once it has ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct SubscriptionId(pub u64);
+
+/// What a NOTIFY of ours says of its subscription (RFC 6665 §4.1.3).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum SubscriptionState {
+    /// It is accepted.
+    Active,
+    /// It is not decided yet.
+    Pending,
+    /// It is over.
+    Terminated {
+        /// A token: noresource, for instance.
+        reason: Bytes,
+        /// How long to wait before another try.
+        retry_after: Option<Duration>,
+    },
+}
+
 /// A request outside of any dialog, as its user calls it: free again once it was answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
@@ -311,6 +404,25 @@ impl fmt::Debug for ReceivedId {
 }
 
 impl fmt::Display for ReceivedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// A subscription of a peer, from its SUBSCRIBE to its end. Never used twice by one endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubscriberId {
+    pub(crate) index: u32,
+    pub(crate) serial: u32,
+}
+
+impl fmt::Debug for SubscriberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_id(f, "subscriber", self.serial)
+    }
+}
+
+impl fmt::Display for SubscriberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
     }

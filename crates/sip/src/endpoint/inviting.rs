@@ -210,7 +210,7 @@ impl Endpoint {
             Output::LateFailure | Output::TimedOut | Output::TransportFailed | Output::Terminated => false,
         };
         if is_proof {
-            self.prove(id, status);
+            self.prove(Owner::Invite(id), status);
         }
         let now = self.now;
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
@@ -477,9 +477,9 @@ impl Endpoint {
         method: &[u8],
         path: Path,
         owner: Owner,
-    ) {
+    ) -> usize {
         let request = self.authorised(owner, request);
-        self.start_request(request, branch, method, path, owner);
+        self.start_request(request, branch, method, path, owner)
     }
 
     pub(super) fn start_request(

@@ -74,7 +74,9 @@ impl Endpoint {
         };
         // Leaving must not fail for what the user adds.
         match compose(headers).or_else(|_| compose(&Vec::new())) {
-            Ok(bye) => self.send_request(bye, &branch, b"BYE", path, owner),
+            Ok(bye) => {
+                self.send_request(bye, &branch, b"BYE", path, owner);
+            }
             Err(_) => self.bye_is_over(id, owner),
         }
     }

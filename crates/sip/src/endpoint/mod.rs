@@ -14,10 +14,13 @@ mod invited;
 mod inviting;
 mod leaving;
 mod modifying;
+mod notifying;
 mod refreshing;
 mod reliable;
 mod request;
 mod session;
+mod subscribing;
+mod subscription;
 mod tables;
 mod transaction;
 mod updating;
@@ -36,13 +39,14 @@ pub use check::Misuse;
 pub use event::Event;
 pub use face::{
     Command, Config, Contact, Headers, Input, Invite, JOURNAL_VERSION, ReceivedId, Record, Reliability,
-    Request, RequestId, SessionId,
+    Request, RequestId, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
 };
 
 use self::answering::Requested;
 use self::asking::Waiting;
 use self::attempt::Cause;
 use self::session::{Outgoing, Session, State};
+use self::subscription::{Place, Subscribed, Subscription};
 use self::tables::session_of;
 use self::transaction::{Machine, Owner, Transaction};
 use crate::auth::Authentication;
@@ -93,10 +97,12 @@ pub struct Endpoint {
     transactions: Slab<Transaction>,
     by_key: Table<usize>,
     sessions: Slab<Session>,
-    dialogs: Table<SessionId>,
+    dialogs: Table<Place>,
     connections: Connections,
     requests: BTreeMap<RequestId, Waiting>,
     received: Slab<Requested>,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    subscribers: Slab<Subscribed>,
     serial: u32,
     /// A buffer in which messages are put together.
     scratch: Vec<u8>,
@@ -108,6 +114,8 @@ enum Due {
     Transaction(usize),
     Session(usize),
     Received(usize),
+    Subscription(SubscriptionId),
+    Subscriber(usize),
 }
 
 impl Endpoint {
@@ -117,7 +125,7 @@ impl Endpoint {
         let keyed = Keyed::new(identifiers.key());
         Self {
             timers: Arc::new(config.timers),
-            allowed: answering::allowed(&config.methods),
+            allowed: answering::allowed(&config),
             spelled: Spelled::of(&config.listeners, &config.contact_parameters),
             config,
             identifiers,
@@ -134,6 +142,8 @@ impl Endpoint {
             connections: Connections::default(),
             requests: BTreeMap::new(),
             received: Slab::new(),
+            subscriptions: BTreeMap::new(),
+            subscribers: Slab::new(),
             serial: 0,
             scratch: Vec::new(),
         }
@@ -195,6 +205,8 @@ impl Endpoint {
             && self.dialogs.is_empty()
             && self.requests.is_empty()
             && self.received.is_empty()
+            && self.subscriptions.is_empty()
+            && self.subscribers.is_empty()
             && self.wheel.is_empty()
     }
 
@@ -204,6 +216,8 @@ impl Endpoint {
         let is_over = self.sessions.iter().all(|(_, session)| session.state == State::Over);
         is_over
             && self.received.is_empty()
+            && self.subscriptions.is_empty()
+            && self.subscribers.is_empty()
             && self.transactions.iter().all(|(_, transaction)| transaction.is_settled())
     }
 
@@ -222,6 +236,15 @@ impl Endpoint {
             Command::Request(request) => self.request(*request)?,
             Command::Respond { request, status, headers, body } => {
                 self.respond_to(request, status, &headers, body.as_ref())?;
+            }
+            Command::Subscribe(subscribe) => self.subscribe(*subscribe)?,
+            Command::Unsubscribe { subscription } => self.unsubscribe(subscription)?,
+            Command::Admit { subscriber, expires, headers, contact } => {
+                self.admit(subscriber, expires, &headers, contact)?;
+            }
+            Command::Reject { subscriber, status, headers } => self.reject(subscriber, status, &headers)?,
+            Command::Notify { subscriber, state, headers, body } => {
+                self.notify(subscriber, state, &headers, body)?;
             }
             Command::Identify { session, contact } => self.identify(session, contact)?,
         }
@@ -336,17 +359,18 @@ impl Endpoint {
         if self.request_again(transaction, cause) {
             return;
         }
-        if let Some(id) = owner.session() {
-            self.prove(id, response.and_then(Message::status));
-        }
+        let status = response.and_then(Message::status);
+        self.prove(owner, status);
         match owner {
             Owner::Leaving(id) | Owner::Declining(id) => self.bye_is_over(id, owner),
             Owner::Request(id) => self.tell_answer(id, response, end),
             Owner::Refreshing(id) => {
                 // A transport failure counts as 503 (RFC 3261 §8.1.3.1).
                 let failed = (end == Some(End::TransportFailed)).then_some(503);
-                self.refresh_is_over(id, response.and_then(Message::status).or(failed), response);
+                self.refresh_is_over(id, status.or(failed), response);
             }
+            Owner::Subscribing(id) => self.subscription_answered(id, transaction, response, end),
+            Owner::Notifying(id) => self.notification_answered(id, status, end),
             Owner::Invite(_) | Owner::Acknowledging(_) | Owner::Nobody => {}
         }
     }
@@ -369,6 +393,8 @@ impl Endpoint {
                     self.reschedule_session(id);
                 }
                 Due::Received(index) => self.handle_received_timeout(index),
+                Due::Subscription(id) => self.handle_subscription_timeout(id),
+                Due::Subscriber(index) => self.handle_subscriber_timeout(index),
             }
         }
     }

@@ -27,11 +27,12 @@ impl Endpoint {
         vec![(Name::Allow, self.allowed.clone())]
     }
 
-    /// What we say of ourselves: Allow and Supported.
+    /// What we say of ourselves: Allow, Supported and Allow-Events.
     pub(super) fn introduction(&self) -> Headers {
         let tags: Vec<_> = self.option_tags().collect();
         let mut lines = self.allow();
         lines.push((Name::Supported, Bytes::from(tags.join(&b", "[..]))));
+        lines.extend(self.allow_events());
         lines
     }
 

@@ -269,6 +269,19 @@ impl Endpoint {
         path: Path,
         owner: Owner,
     ) -> Result<(), Misuse> {
+        self.start_in_dialog(dialog, cseq, method, lines, path, owner).map(|_| ())
+    }
+
+    /// The same, and says which transaction carries it.
+    pub(super) fn start_in_dialog(
+        &mut self,
+        dialog: &Dialog,
+        cseq: u32,
+        method: Method,
+        lines: &Headers,
+        path: Path,
+        owner: Owner,
+    ) -> Result<usize, Misuse> {
         let branch = self.identifiers.draw();
         let via = self.via(&path, &branch);
         let mut writer = dialog.write_request(&mut self.scratch, method, cseq, &via);
@@ -277,7 +290,6 @@ impl Endpoint {
         }
         writer.finish(None);
         let request = self.composed()?;
-        self.send_request(request, &branch, method.as_str().as_bytes(), path, owner);
-        Ok(())
+        Ok(self.send_request(request, &branch, method.as_str().as_bytes(), path, owner))
     }
 }

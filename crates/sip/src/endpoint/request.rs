@@ -77,6 +77,9 @@ impl Endpoint {
         method: Method,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
+        if method == Method::Subscribe && !self.config.events.is_empty() {
+            return self.handle_subscribe(key, path, request);
+        }
         // §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.1: these are nothing without a dialog.
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
             return self.answer(key, path, request, 481, &Vec::new());
@@ -122,8 +125,13 @@ impl Endpoint {
         method: Method,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        let Some(id) = self.dialog_of(request)? else {
-            return self.answer(key, path, request, 481, &Vec::new()); // §12.2.2
+        let id = match self.place_of(request)? {
+            Some(Place::Session(id)) => id,
+            Some(place @ (Place::Subscription(_) | Place::Subscriber(_))) => {
+                return self.handle_in_subscription(key, path, place, method, request);
+            }
+            None if method == Method::Notify => return self.handle_first_notify(key, path, request),
+            None => return self.answer(key, path, request, 481, &Vec::new()), // §12.2.2
         };
         let Some(session) = self.session(id) else { return Ok(()) };
         // §12.3: the early dialog has ended, and is only kept for a PRACK that is late.
@@ -159,6 +167,10 @@ impl Endpoint {
             Method::Prack => self.handle_prack(key, path, id, request),
             Method::Update => self.handle_update(key, path, id, request),
             Method::Info => self.handle_info(key, path, id, request),
+            // RFC 6665 §4.5.2: dialogs are not shared.
+            Method::Subscribe if !self.config.events.is_empty() => {
+                self.answer(key, path, request, 403, &Vec::new())
+            }
             Method::Ack
             | Method::Bye
             | Method::Cancel
@@ -198,12 +210,20 @@ impl Endpoint {
         self.answer(key, path, request, status, &headers)
     }
 
-    /// The session in one of whose dialogs `request` came.
-    pub(super) fn dialog_of(&self, request: &Essentials<'_>) -> Result<Option<SessionId>, Fault> {
+    /// What the dialog belongs to in which `request` came.
+    fn place_of(&self, request: &Essentials<'_>) -> Result<Option<Place>, Fault> {
         let (local, remote) =
             (request.to_tag()?.unwrap_or_default(), request.from_tag()?.unwrap_or_default());
         let key = Dialog::key_of(&self.keyed, request.call_id(), local, remote);
         Ok(self.dialogs.get(&key).copied())
+    }
+
+    /// The session in one of whose dialogs `request` came.
+    pub(super) fn dialog_of(&self, request: &Essentials<'_>) -> Result<Option<SessionId>, Fault> {
+        Ok(match self.place_of(request)? {
+            Some(Place::Session(id)) => Some(id),
+            Some(Place::Subscription(_) | Place::Subscriber(_)) | None => None,
+        })
     }
 
     /// Answers a request other than INVITE with a final response, in a transaction that absorbs its copies. An INVITE
@@ -222,6 +242,21 @@ impl Endpoint {
         Ok(())
     }
 
+    /// The same, with more than header lines.
+    pub(super) fn answer_with(
+        &mut self,
+        key: Key,
+        received: &Received,
+        request: &Essentials<'_>,
+        tag: Identifier,
+        status: u16,
+        extra: &Extra<'_>,
+    ) {
+        let response =
+            received.head.response(&mut self.scratch, status, tag.as_bytes(), &self.config.product, extra);
+        self.answer_by(key, received, request, tag, status, response);
+    }
+
     /// The same, with a To tag that is given.
     pub(super) fn answer_as(
         &mut self,
@@ -232,14 +267,19 @@ impl Endpoint {
         status: u16,
         headers: &Headers,
     ) {
+        self.answer_with(key, received, request, tag, status, &Extra::headers(headers));
+    }
+
+    fn answer_by(
+        &mut self,
+        key: Key,
+        received: &Received,
+        request: &Essentials<'_>,
+        tag: Identifier,
+        status: u16,
+        response: Bytes,
+    ) {
         let Received { head, source, path } = received;
-        let response = head.response(
-            &mut self.scratch,
-            status,
-            tag.as_bytes(),
-            &self.config.product,
-            &Extra::headers(headers),
-        );
         if self.transactions.len() >= self.config.transactions_max {
             // §8.2.7: a CANCEL or a BYE for which there is no room: its copies are answered like strangers.
             return self.outbox.send(*path, response);

@@ -100,7 +100,7 @@ impl Endpoint {
 
     /// Lets in-dialog requests of `dialog` find the session.
     pub(super) fn enter_dialog(&mut self, id: SessionId, key: Key) {
-        self.dialogs.insert(key, id);
+        self.dialogs.insert(key, Place::Session(id));
         if let Some(session) = self.session(id) {
             session.keys.push(key);
         }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::face::{RequestId, SessionId};
+use super::face::{RequestId, SessionId, SubscriberId, SubscriptionId};
 use crate::hash::Key;
 use crate::identifier::Identifier;
 use crate::time::Instant;
@@ -59,6 +59,10 @@ pub(super) enum Owner {
     Refreshing(SessionId),
     /// The user of a request outside of any dialog.
     Request(RequestId),
+    /// A SUBSCRIBE of a subscription of ours.
+    Subscribing(SubscriptionId),
+    /// A NOTIFY to a subscriber.
+    Notifying(SubscriberId),
     /// A PRACK.
     Acknowledging(SessionId),
     /// Nobody: a CANCEL, whose answer proves nothing (RFC 5407 §3.1.2), and what the endpoint answers itself.
@@ -74,7 +78,7 @@ impl Owner {
             | Self::Declining(id)
             | Self::Refreshing(id)
             | Self::Acknowledging(id) => Some(id),
-            Self::Request(_) | Self::Nobody => None,
+            Self::Request(_) | Self::Subscribing(_) | Self::Notifying(_) | Self::Nobody => None,
         }
     }
 }
@@ -108,6 +112,8 @@ impl Transaction {
                 | Owner::Refreshing(_)
                 | Owner::Acknowledging(_)
                 | Owner::Request(_)
+                | Owner::Subscribing(_)
+                | Owner::Notifying(_)
                 | Owner::Nobody => true,
             },
             Machine::Server { .. } => true,

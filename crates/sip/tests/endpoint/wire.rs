@@ -563,6 +563,13 @@ fn session_of(event: &Event) -> Option<SessionId> {
         | Event::ModificationEnded { session, .. }
         | Event::Locate { session, .. }
         | Event::Ended { session, .. } => Some(*session),
-        Event::Disconnect { .. } | Event::Answered { .. } | Event::Requested { .. } => None,
+        Event::Disconnect { .. }
+        | Event::Answered { .. }
+        | Event::Requested { .. }
+        | Event::Notified { .. }
+        | Event::SubscriptionEnded { .. }
+        | Event::Subscribed { .. }
+        | Event::Resubscribed { .. }
+        | Event::SubscriberEnded { .. } => None,
     }
 }

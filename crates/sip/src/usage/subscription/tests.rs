@@ -162,7 +162,9 @@ mod subscribing {
             let deadline = subscriber.deadline().unwrap();
             match subscriber.handle_timeout(deadline) {
                 subscriber::Action::Refresh => refreshes += 1,
-                action => break action,
+                action @ (subscriber::Action::Nothing
+                | subscriber::Action::Unsubscribe
+                | subscriber::Action::End(_)) => break action,
             }
             assert_eq!(subscriber.handle_failure(deadline, 503), subscriber::Action::Nothing);
         };

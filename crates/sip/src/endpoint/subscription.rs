@@ -1,0 +1,158 @@
+//! Subscriptions as the endpoint keeps them: ours, and those of peers.
+
+use bytes::Bytes;
+
+use super::asking::Waiting;
+use super::face::{Headers, SubscriberId, SubscriptionId, SubscriptionState};
+use super::*;
+use crate::reply::ReplyHead;
+use crate::usage::subscription::notifier::Notifier;
+use crate::usage::subscription::subscriber::Subscriber;
+
+/// How long a subscription is asked for if its SUBSCRIBE does not say.
+pub(super) const EXPIRES: Duration = Duration::from_secs(3600);
+
+/// What a dialog belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Session(SessionId),
+    /// A subscription of ours; before the first NOTIFY its dialog is only half known.
+    Subscription(SubscriptionId),
+    Subscriber(SubscriberId),
+}
+
+/// A subscription of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Subscription {
+    pub(super) usage: Subscriber,
+    /// What another attempt of a SUBSCRIBE is made of.
+    pub(super) waiting: Waiting,
+    /// Our tag, and the user of our Contact.
+    pub(super) local_tag: Identifier,
+    /// The way that the first SUBSCRIBE went.
+    pub(super) path: Path,
+    /// The value of Event.
+    pub(super) event: Bytes,
+    /// What the user adds to each SUBSCRIBE.
+    pub(super) headers: Headers,
+    /// The first SUBSCRIBE, until a NOTIFY has made the dialog.
+    pub(super) first: Option<Message>,
+    pub(super) dialog: Option<Box<Dialog>>,
+    /// Where in the dialog table it stands.
+    pub(super) key: Key,
+    /// The last SUBSCRIBE: what is said to an earlier one does not count any more.
+    pub(super) transaction: usize,
+    pub(super) timer: Option<(TimerId, Instant)>,
+}
+
+/// A subscription of a peer.
+#[derive(Clone, Debug)]
+pub(super) struct Subscribed {
+    pub(super) id: SubscriberId,
+    pub(super) usage: Notifier,
+    /// What another attempt of a NOTIFY is made of.
+    pub(super) waiting: Waiting,
+    /// Our tag, and the user of our Contact.
+    pub(super) local_tag: Identifier,
+    /// The way back to where the first SUBSCRIBE came from.
+    pub(super) path: Path,
+    /// The value of Event.
+    pub(super) event: Bytes,
+    /// The longest span that its user grants; before that the one that the peer asks for.
+    pub(super) span: Duration,
+    pub(super) dialog: Box<Dialog>,
+    /// Where in the dialog table it stands.
+    pub(super) key: Key,
+    /// The first SUBSCRIBE, until it is answered.
+    pub(super) asked: Option<(usize, ReplyHead)>,
+    /// What is to be said next.
+    pub(super) next: Option<Box<Notification>>,
+    pub(super) timer: Option<(TimerId, Instant)>,
+}
+
+/// What a NOTIFY says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Notification {
+    pub(super) state: SubscriptionState,
+    pub(super) headers: Headers,
+    pub(super) body: Option<Body>,
+}
+
+/// The span that a SUBSCRIBE, or the 2xx to one, names.
+pub(super) fn expires_of(message: &Message) -> Option<Duration> {
+    message.number(Name::Expires).ok().flatten().map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// In whole seconds, so that it is never more than it is.
+pub(super) fn written(span: Duration) -> Bytes {
+    Bytes::from(span.as_secs().to_string())
+}
+
+impl Endpoint {
+    /// What a request of this owner, if it is none of a session, is tried again with.
+    pub(super) fn waiting(&mut self, owner: Owner) -> Option<&mut Waiting> {
+        match owner {
+            Owner::Request(id) => self.requests.get_mut(&id),
+            Owner::Subscribing(id) => self.subscriptions.get_mut(&id).map(|each| &mut each.waiting),
+            Owner::Notifying(id) => self.subscriber(id).map(|each| &mut each.waiting),
+            Owner::Invite(_)
+            | Owner::Leaving(_)
+            | Owner::Declining(_)
+            | Owner::Refreshing(_)
+            | Owner::Acknowledging(_)
+            | Owner::Nobody => None,
+        }
+    }
+
+    /// The dialog of a subscription.
+    pub(super) fn dialog_of_subscription(&mut self, owner: Owner) -> Option<&mut Dialog> {
+        match owner {
+            Owner::Subscribing(id) => self.subscriptions.get_mut(&id)?.dialog.as_deref_mut(),
+            Owner::Notifying(id) => self.subscriber(id).map(|each| &mut *each.dialog),
+            Owner::Invite(_)
+            | Owner::Leaving(_)
+            | Owner::Declining(_)
+            | Owner::Refreshing(_)
+            | Owner::Acknowledging(_)
+            | Owner::Request(_)
+            | Owner::Nobody => None,
+        }
+    }
+
+    pub(super) fn subscriber(&mut self, id: SubscriberId) -> Option<&mut Subscribed> {
+        self.subscribers.get_mut(id.index as usize).filter(|each| each.id == id)
+    }
+
+    /// A request in the dialog of a subscription.
+    pub(super) fn handle_in_subscription(
+        &mut self,
+        key: Key,
+        path: Path,
+        place: Place,
+        method: Method,
+        request: &Essentials<'_>,
+    ) -> Result<(), Fault> {
+        match (place, method) {
+            (Place::Subscription(id), Method::Notify) => self.handle_notify(key, path, id, request),
+            (Place::Subscriber(id), Method::Subscribe) => self.handle_resubscribe(key, path, id, request),
+            (
+                _,
+                Method::Ack
+                | Method::Bye
+                | Method::Cancel
+                | Method::Info
+                | Method::Invite
+                | Method::Message
+                | Method::Notify
+                | Method::Options
+                | Method::Prack
+                | Method::Publish
+                | Method::Refer
+                | Method::Register
+                | Method::Subscribe
+                | Method::Update
+                | Method::Other,
+            ) => self.answer(key, path, request, 481, &Vec::new()), // there is no usage that it could mean
+        }
+    }
+}
