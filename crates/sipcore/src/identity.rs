@@ -35,9 +35,10 @@ impl Core {
     /// Whether the other end of `path` belongs to the trust domain.
     pub(crate) fn is_trusted(&self, path: &Path) -> bool {
         let Path { transport, remote, .. } = *path;
-        let servers = self.config.peers.iter().map(|peer| peer.target).chain(self.config.server);
+        let mut servers = self.config.peers.iter().map(|peer| peer.target).chain(self.config.server);
+        // An address that is used inside says nothing outside.
         transport == Transport::Inside
-            || servers.into_iter().any(|target| target.remote == remote)
+            || servers.any(|target| target.remote == remote && target.transport != Transport::Inside)
             || self.config.trusted.iter().any(|source| source.covers(remote))
     }
 

@@ -34,9 +34,9 @@ use sip::{Identifier, Instant};
 use smallvec::SmallVec;
 
 use super::Passing;
-use super::forward::breadth_of;
+use super::forward::{Copy, breadth_of};
 use super::response::{Best, Said};
-use super::target::Destination;
+use super::target::{Destination, Way};
 use crate::hub::{Core, Due, rearm};
 use crate::preference::Disposition;
 use crate::transaction::{Machine, Owner};
@@ -77,6 +77,8 @@ pub(crate) struct Branch {
     /// Its transaction, as long as that stands.
     pub(crate) transaction: Option<usize>,
     pub(crate) kind: Kind,
+    /// Where it goes by UDP if TCP is refused, and its share of the breadth.
+    fallback: Option<Box<(Destination, u32)>>,
     /// Whether a final response, or what counts as one, has come.
     pub(crate) is_over: bool,
 }
@@ -173,38 +175,51 @@ impl Core {
     /// The next group of targets.
     fn try_next(&mut self, context: usize) -> bool {
         let Some(group) = self.contexts[context].waiting.pop_front() else { return false };
-        let Some(passing) = self.contexts[context].passing.clone() else { return false };
+        let Some(passing) = self.contexts[context].passing.take() else { return false };
         // RFC 5393 §5.3.3.1: branches at once share what the request may become.
         let share = breadth_of(&passing.message) / group.len() as u32;
         if share == 0 {
             self.contexts[context].best.note(Said::Ours(440));
-            return true;
+        } else {
+            for destination in group {
+                self.start_branch(context, &passing, destination, share);
+            }
         }
-        for destination in group {
-            self.start_branch(context, &passing, &destination, share);
-        }
+        let entry = &mut self.contexts[context];
+        let has_more = !entry.waiting.is_empty() || entry.branches.iter().any(|each| each.fallback.is_some());
+        entry.passing = has_more.then_some(passing);
         true
     }
 
-    fn start_branch(&mut self, context: usize, passing: &Passing, destination: &Destination, share: u32) {
-        let Some(copy) = self.copy_for(passing, destination, share) else {
+    fn start_branch(&mut self, context: usize, passing: &Passing, destination: Destination, share: u32) {
+        let Some(copy) = self.copy_for(passing, &destination, share) else {
             // §16.9: nobody could take it.
             return self.contexts[context].best.note(Said::Ours(503));
         };
-        let (now, timers, path) = (self.now, self.timers.clone(), copy.path);
-        let key = key::client(&self.keyed, &copy.branch, copy.message.method_text());
-        let is_invite = copy.message.is(Method::Invite);
-        let (machine, kind) = if is_invite {
-            let usage = Usage::new(now, Scope::Session, Some(self.config.timer_c), timers.t1_64());
-            let machine = InviteClient::start(now, copy.message, path, timers, &mut self.outbox);
-            (Machine::InviteClient(Box::new(machine)), Kind::Invite { usage, reason: None })
+        let kind = if copy.message.is(Method::Invite) {
+            let (limit, guard) = (self.config.timer_c, self.timers.t1_64());
+            let usage = Usage::new(self.now, Scope::Session, Some(limit), guard);
+            Kind::Invite { usage, reason: None }
         } else {
-            let machine = Client::start(now, copy.message, path, timers, &mut self.outbox);
-            (Machine::Client(Box::new(machine)), Kind::Other)
+            Kind::Other
         };
-        let transaction = self.open(machine, SmallVec::from_slice(&[key]), Owner::Branch(context));
-        let branch = Branch { transaction: Some(transaction), kind, is_over: false };
-        self.contexts[context].branches.push(branch);
+        let fallback = copy.is_long.then(|| Box::new((destination, share)));
+        let transaction = Some(self.send_copy(context, copy));
+        self.contexts[context].branches.push(Branch { transaction, kind, fallback, is_over: false });
+    }
+
+    /// Opens the transaction of a branch.
+    fn send_copy(&mut self, context: usize, copy: Copy) -> usize {
+        let (now, timers) = (self.now, self.timers.clone());
+        let Copy { message, path, branch, .. } = copy;
+        let key = key::client(&self.keyed, &branch, message.method_text());
+        let machine = if message.is(Method::Invite) {
+            let machine = InviteClient::start(now, message, path, timers, &mut self.outbox);
+            Machine::InviteClient(Box::new(machine))
+        } else {
+            Machine::Client(Box::new(Client::start(now, message, path, timers, &mut self.outbox)))
+        };
+        self.open(machine, SmallVec::from_slice(&[key]), Owner::Branch(context))
     }
 
     /// Goes on as far as nothing is waited for: to the next group, or to the final response.
@@ -343,9 +358,32 @@ impl Core {
         self.advance(context);
     }
 
-    /// A connection for a request could not be opened.
+    /// A connection for a request could not be opened: what went there for its length only goes by UDP.
     pub(crate) fn handle_refusal(&mut self, transaction: usize) {
-        self.handle_transport_failure(transaction);
+        match self.fall_back(transaction) {
+            Some(()) => self.close(transaction),
+            None => self.handle_transport_failure(transaction),
+        }
+    }
+
+    /// §18.1.1. Nothing new is begun for somebody who gave up (I3).
+    fn fall_back(&mut self, transaction: usize) -> Option<()> {
+        let Owner::Branch(context) = self.transactions.get(transaction)?.owner else { return None };
+        let entry = &mut self.contexts[context];
+        let passing = entry.passing.clone()?;
+        let branch = entry.branch_of(transaction)?;
+        let is_wanted = match &branch.kind {
+            Kind::Invite { usage, .. } => !usage.is_unwanted(),
+            Kind::Other => true,
+        };
+        let (destination, share) = *branch.fallback.take().filter(|_| is_wanted)?;
+        let Way::To(target) = destination.way else { return None };
+        let path = self.path_to(target)?;
+        let copy = self.written(&passing, &destination, path, share)?;
+        let next = self.send_copy(context, copy);
+        let branch = self.contexts[context].branch_of(transaction)?;
+        branch.transaction = Some(next);
+        Some(())
     }
 
     fn note_failure(&mut self, context: usize, path: &Path, response: &Message, status: u16) {

@@ -24,6 +24,8 @@ pub(crate) struct Copy {
     pub(crate) message: Message,
     pub(crate) path: Path,
     pub(crate) branch: Identifier,
+    /// Whether it goes by TCP for its length only: if that is refused, it goes by UDP (§18.1.1).
+    pub(crate) is_long: bool,
 }
 
 /// The Max-Breadth of a request.
@@ -43,6 +45,8 @@ impl Core {
     ) -> Option<Copy> {
         // 7. is decided first, for what is written depends on it.
         let path = match destination.way {
+            // Nothing would ever arrive there.
+            Way::Along(Path { connection: Some(gone), .. }) if !self.connections.has(gone) => return None,
             Way::Along(path) => path,
             Way::To(target) => self.path_to(target)?,
             Way::Nowhere => return None,
@@ -54,12 +58,13 @@ impl Core {
             && let Way::To(Target { remote, .. }) = destination.way
             && let Some(path) = self.path_to(Target { transport: Transport::Tcp, remote })
         {
-            return self.written(passing, destination, path, breadth);
+            return Some(Copy { is_long: true, ..self.written(passing, destination, path, breadth)? });
         }
         Some(copy)
     }
 
-    fn written(
+    /// The copy for one way.
+    pub(crate) fn written(
         &mut self,
         passing: &Passing,
         destination: &Destination,
@@ -103,7 +108,7 @@ impl Core {
         writer.finish_copied(message.body());
         let message = Message::parse(Bytes::copy_from_slice(&out)).ok();
         self.scratch = out;
-        Some(Copy { message: message?, path, branch })
+        Some(Copy { message: message?, path, branch, is_long: false })
     }
 
     fn via(&self, path: &Path, branch: &Identifier) -> sip::way::Text {

@@ -251,6 +251,51 @@ fn what_is_too_long_for_a_datagram_goes_by_tcp_and_so_does_its_cancel() {
     wire.finish();
 }
 
+/// §18.1.1: TCP was refused. Nothing of it is left, and the CANCEL is that of the INVITE that went by UDP.
+#[test]
+fn what_tcp_refuses_goes_by_udp_unless_nobody_wants_it_any_more() {
+    for gives_up in [false, true] {
+        let mut wire = Wire::new();
+        wire.register("ben", BEN, "");
+        let invite = Request::invite().with(&format!("Subject: {}\r\n", "x".repeat(1200)));
+        wire.send(&invite);
+        assert!(wire.one().path.connection.is_some());
+        if gives_up {
+            wire.send(&invite.cancel());
+            assert_eq!(wire.words(), ["200 CANCEL", "487 INVITE"]);
+        }
+        wire.input(Input::ConnectionRefused { connection: ConnectionId::Opened(1) });
+        if gives_up {
+            wire.nothing();
+        } else {
+            let forwarded = wire.one();
+            assert_eq!((word(&forwarded.message), forwarded.path), ("INVITE".into(), udp(BEN)));
+            wire.answer(&forwarded, 180);
+            wire.send(&invite.cancel());
+            let cancel = wire.sent().pop().unwrap();
+            assert_eq!((word(&cancel.message), cancel.path), ("CANCEL".into(), udp(BEN)));
+            wire.answer(&forwarded, 487);
+        }
+        wire.finish();
+    }
+}
+
+/// The flow of a dialog is gone: nobody waits for what cannot arrive.
+#[test]
+fn a_request_along_a_flow_that_is_gone_is_answered_at_once() {
+    let mut wire = Wire::new();
+    wire.register_on(tcp(BEN, 7), "ben", BEN, "Contact: <sip:ben@198.51.100.2:5060;transport=tcp>\r\n");
+    let invite = Request::invite();
+    wire.send(&invite);
+    let forwarded = wire.one();
+    wire.answer(&forwarded, 200);
+    let answer = wire.one().message;
+    wire.input(Input::ConnectionLost { connection: ConnectionId::Accepted(7) });
+    wire.send(&invite.within(&answer, "BYE", 2));
+    assert_eq!(wire.words(), ["500 BYE"]);
+    wire.finish();
+}
+
 /// §16.12.1.1: the path of a binding is followed (RFC 3327), and a strict router on it becomes the Request-URI.
 #[test]
 fn the_path_of_a_binding_becomes_a_route() {

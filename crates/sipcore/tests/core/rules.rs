@@ -84,6 +84,16 @@ fn a_leg_of_the_server_comes_back_as_terminating_and_then_goes_to_the_bindings()
     wire.finish();
 }
 
+/// The addresses of the inside are nobody's outside.
+#[test]
+fn a_datagram_from_the_address_of_the_server_is_not_from_the_server() {
+    let mut wire = Wire::with_server();
+    wire.register("ben", BEN, ";+g.poc.talkburst");
+    wire.receive(udp(SERVER), &from_server("").text());
+    assert_eq!(wire.words(), ["407 INVITE"]);
+    wire.finish();
+}
+
 /// Only somebody who is trusted may say that a rule has been applied.
 #[test]
 fn a_client_cannot_pass_the_server_by() {
