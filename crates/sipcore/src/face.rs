@@ -35,7 +35,8 @@ pub struct Config {
     pub services: Vec<Bytes>,
     /// The PoC Server: inside, or in the network as an application server.
     pub server: Option<Target>,
-    /// Other domains and where their requests go. What comes from there is trusted.
+    /// Other domains and where their requests go. What comes from there is trusted: where datagrams can be forged, the network
+    /// must keep such addresses to their owners.
     pub peers: Vec<Peer>,
     /// From where requests are trusted besides.
     pub trusted: Vec<Source>,

@@ -41,10 +41,7 @@ impl Core {
     fn withdraw(&mut self, context: usize, reason: Option<&Bytes>) {
         let entry = &mut self.contexts[context];
         match entry.state {
-            State::Open | State::Declined => {
-                entry.state = State::Cancelled;
-                entry.waiting.clear(); // I11: what is not there yet never will be
-            }
+            State::Open | State::Declined => entry.state = State::Cancelled,
             State::Cancelled | State::Answered => return,
         }
         self.cancel_branches(context, reason);

@@ -229,6 +229,7 @@ impl Core {
             if entry.is_awaiting() || entry.state == State::Answered {
                 break;
             }
+            // I11: what is not there yet never will be, once the request was cancelled or declined.
             if entry.state == State::Open && self.try_next(context) {
                 continue;
             }
@@ -392,7 +393,6 @@ impl Core {
         if status >= 600 && entry.state == State::Open {
             // §16.7 step 5: no new branch, and no other stays.
             entry.state = State::Declined;
-            entry.waiting.clear();
             self.cancel_branches(context, Some(&reason_for(status)));
         }
     }

@@ -27,8 +27,8 @@ impl Core {
         let server = self.config.server?;
         let is_service = self.is_home(uri.host) && self.config.services.contains(&user_of(uri));
         let is_ours = self.is_home(uri.host) && self.directory.find(&user_of(uri)).is_some();
-        let applied = standing.applied.filter(|_| origin == Origin::Trusted);
-        let (case, returns) = match (origin, applied) {
+        let (case, returns) = match (origin, standing.applied) {
+            // What a client says of rules counts for nothing.
             (Origin::Client, _) if is_service || is_poc(request) => ("orig", true),
             (Origin::Client, _) | (Origin::Trusted, Some(Applied::Terminating)) => return None,
             // A service has no bindings to come back for.

@@ -187,12 +187,21 @@ fn nobody_is_relayed_to_a_place_of_their_choice() {
     let routed = Request::new("INVITE", "anna", ANNA, "ben").with("Route: <sip:203.0.113.5;lr>\r\n");
     wire.send_proven(&routed, "anna");
     assert_eq!(wire.words(), ["403 INVITE"]);
-    // Within a dialog that there is not: a Route that we did not write, and one of another call.
+    // A request that begins something, with the Route of a dialog.
     wire.register("ben", BEN, "");
     wire.send(&Request::invite());
     let forwarded = wire.one();
     wire.answer(&forwarded, 200);
     let answer = wire.one().message;
+    let first = Request {
+        at: ANNA,
+        to: "<sip:ben@poc.example>".into(),
+        uri: "sip:x@203.0.113.5".into(),
+        ..Request::invite().within(&answer, "INVITE", 9)
+    };
+    wire.send(&first);
+    assert_eq!(wire.words(), ["407 INVITE"]);
+    // Within a dialog that there is not: a Route that we did not write, and one of another call.
     for method in ["ACK", "BYE"] {
         let stolen = Request {
             at: ANNA,
