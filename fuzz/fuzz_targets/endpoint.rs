@@ -1,5 +1,5 @@
-//! Datagrams, streams, commands and time for an endpoint that is inviting somebody: each datagram gets a bounded answer,
-//! and once its user has given up everything nothing remains.
+//! Datagrams, streams, commands and time for an endpoint that is inviting somebody, takes MESSAGE and has a conference to
+//! subscribe to: each datagram gets a bounded answer, and once its user has given up everything nothing remains.
 //!
 //! The input is a list of steps with 0xff between them. The first octet of a step says what it is; anything below 0x80
 //! begins a datagram. In what a peer sends, the octets 1 to 4 stand for what a peer knows of the last message that it
@@ -12,11 +12,11 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sip::message::Body;
+use sip::message::{Body, Method};
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{
-    Command, Config, Credentials, Duration, Endpoint, Event, Input, Instant, Invite, Message, Reliability,
-    SessionId,
+    Command, Config, Contact, Credentials, Duration, Endpoint, Event, Input, Instant, Invite, Message,
+    ReceivedId, Reliability, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
 };
 
 /// Messages that one datagram may cause.
@@ -36,6 +36,8 @@ struct Fuzz {
     endpoint: Endpoint,
     now: Instant,
     sessions: Vec<SessionId>,
+    received: Vec<ReceivedId>,
+    subscribers: Vec<SubscriberId>,
     /// Branch, From tag, Call-ID and To tag of the last message that left.
     known: [Vec<u8>; 4],
 }
@@ -47,6 +49,27 @@ fn address(port: u16) -> SocketAddr {
 fn sdp() -> Option<Body> {
     let content_type = Bytes::from_static(b"application/sdp");
     Some(Body { content_type, bytes: Bytes::from_static(b"v=0\r\n") })
+}
+
+/// Our own subscription, in an hour or in none.
+fn subscription(expires: Duration) -> Command {
+    Command::Subscribe(Box::new(Subscribe {
+        id: SubscriptionId(1),
+        targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
+        uri: Bytes::from_static(b"sip:room@poc.example"),
+        from: Bytes::from_static(b"<sip:anna@poc.example>"),
+        to: Bytes::from_static(b"<sip:room@poc.example>"),
+        routes: Vec::new(),
+        event: Bytes::from_static(b"conference"),
+        expires,
+        headers: Vec::new(),
+        body: None,
+        contact: None,
+    }))
+}
+
+fn terminated() -> SubscriptionState {
+    SubscriptionState::Terminated { reason: Bytes::from_static(b"noresource"), retry_after: None }
 }
 
 impl Fuzz {
@@ -66,9 +89,16 @@ impl Fuzz {
         if settings & 8 != 0 {
             config.reliability = Reliability::WhenSupported;
         }
-        let endpoint = Endpoint::new(config);
-        let mut fuzz =
-            Self { endpoint, now: Instant::START, sessions: Vec::new(), known: Default::default() };
+        config.methods = vec![Method::Message];
+        config.events = vec![Bytes::from_static(b"conference")];
+        let mut fuzz = Self {
+            endpoint: Endpoint::new(config),
+            now: Instant::START,
+            sessions: Vec::new(),
+            received: Vec::new(),
+            subscribers: Vec::new(),
+            known: Default::default(),
+        };
         let invite = Invite {
             targets,
             uri: Bytes::from_static(b"sip:ben@poc.example"),
@@ -97,6 +127,27 @@ impl Fuzz {
         let session = rest.first().map_or(0, |place| usize::from(*place) % self.sessions.len());
         let session = self.sessions[session];
         let headers = Vec::new;
+        let place = rest.first().copied().map_or(0, usize::from);
+        let subscriber = self.subscribers.get(place % self.subscribers.len().max(1)).copied();
+        let request = self.received.get(place % self.received.len().max(1)).copied();
+        let admit = |subscriber, seconds| Command::Admit {
+            subscriber,
+            expires: Duration::from_secs(seconds),
+            headers: Vec::new(),
+            contact: None,
+        };
+        let notify =
+            |subscriber, state| Command::Notify { subscriber, state, headers: Vec::new(), body: sdp() };
+        let of_subscriber = match (first, subscriber) {
+            (0xa0, Some(subscriber)) => Some(admit(subscriber, 600)),
+            (0xa1, Some(subscriber)) => Some(admit(subscriber, 0)),
+            (0xa2, Some(subscriber)) => {
+                Some(Command::Reject { subscriber, status: 403, headers: Vec::new() })
+            }
+            (0xa3, Some(subscriber)) => Some(notify(subscriber, SubscriptionState::Active)),
+            (0xa4, Some(subscriber)) => Some(notify(subscriber, terminated())),
+            _ => None,
+        };
         let input = match first {
             0x80 => {
                 Input::Command(Command::Progress { session, status: 180, headers: headers(), body: None })
@@ -119,6 +170,23 @@ impl Fuzz {
             0x8b => Input::Command(Command::Modify { session, body: sdp() }),
             0x8c => Input::ConnectionRefused { connection: ConnectionId::Opened(1) },
             0x8d => Input::ConnectionLost { connection: ConnectionId::Opened(1) },
+            0x8e => Input::Command(subscription(Duration::from_secs(3600))),
+            0x8f => Input::Command(Command::Unsubscribe { subscription: SubscriptionId(1) }),
+            0xa0..=0xa4 => match of_subscriber {
+                Some(command) => Input::Command(command),
+                None => return,
+            },
+            0xa5 => Input::Command(subscription(Duration::ZERO)),
+            0xa6 => match request {
+                Some(request) => {
+                    Input::Command(Command::Respond { request, status: 200, headers: headers(), body: sdp() })
+                }
+                None => return,
+            },
+            0xa7 => {
+                let contact = Contact { uri_parameters: self.as_sent(rest), parameters: self.as_sent(rest) };
+                Input::Command(Command::Identify { session: self.sessions[0], contact })
+            }
             _ => Input::Datagram { path, bytes: self.as_sent(step) },
         };
         let is_datagram = matches!(input, Input::Datagram { .. });
@@ -143,8 +211,11 @@ impl Fuzz {
     /// Takes what leaves and what is told. Returns how many messages left.
     fn drain(&mut self) -> usize {
         while let Some(event) = self.endpoint.poll_event() {
-            if let Event::Invited { session, .. } = event {
-                self.sessions.push(session);
+            match event {
+                Event::Invited { session, .. } => self.sessions.push(session),
+                Event::Requested { request, .. } => self.received.push(request),
+                Event::Subscribed { subscriber, .. } => self.subscribers.push(subscriber),
+                _ => {}
             }
         }
         let mut sent = 0;
@@ -170,6 +241,24 @@ impl Fuzz {
     fn give_up(mut self) {
         let mut steps = 0;
         loop {
+            let unsubscribe = Command::Unsubscribe { subscription: SubscriptionId(1) };
+            let of_requests = self.received.iter().map(|&request| Command::Respond {
+                request,
+                status: 480,
+                headers: Vec::new(),
+                body: None,
+            });
+            let of_subscribers = self.subscribers.iter().flat_map(|&subscriber| {
+                [
+                    Command::Reject { subscriber, status: 480, headers: Vec::new() },
+                    Command::Notify { subscriber, state: terminated(), headers: Vec::new(), body: None },
+                ]
+            });
+            let commands: Vec<_> = of_requests.chain(of_subscribers).chain([unsubscribe]).collect();
+            for command in commands {
+                let _misuse = self.endpoint.handle_input(self.now, Input::Command(command));
+                self.drain();
+            }
             for session in self.sessions.clone() {
                 let commands = [
                     Command::Cancel { session, headers: Vec::new() },
