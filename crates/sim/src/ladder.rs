@@ -12,10 +12,32 @@ use sip::{Duration, Instant, Message};
 /// What happened, in order.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    parties: Vec<(String, SocketAddr)>,
+    parties: Vec<Party>,
     entries: Vec<Entry>,
     /// The branches of the INVITEs seen: the ACK of a failure has the one of its INVITE.
     invite_branches: BTreeSet<Vec<u8>>,
+}
+
+/// One column of a ladder.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// What stands above it.
+    pub name: String,
+    /// Where messages come from and go to.
+    pub address: SocketAddr,
+    /// By which rules it sends.
+    pub role: Role,
+}
+
+/// What a party is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A PoC Client.
+    Client,
+    /// A registrar and proxy.
+    Core,
+    /// A PoC Server: a user agent on each side.
+    Server,
 }
 
 /// One line of a ladder.
@@ -68,9 +90,21 @@ pub enum Fate {
 }
 
 impl Trace {
-    /// An empty trace between `parties`: name and address of each, from left to right.
+    /// An empty trace between clients: name and address of each, from left to right.
     pub fn new(parties: Vec<(String, SocketAddr)>) -> Self {
+        let client = |(name, address)| Party { name, address, role: Role::Client };
+        Self::between(parties.into_iter().map(client).collect())
+    }
+
+    /// An empty trace between `parties`, from left to right.
+    pub fn between(parties: Vec<Party>) -> Self {
         Self { parties, entries: Vec::new(), invite_branches: BTreeSet::new() }
+    }
+
+    /// Forgets what has happened: the story begins now.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.invite_branches.clear();
     }
 
     /// The lines so far.
@@ -80,12 +114,12 @@ impl Trace {
 
     /// The names of the parties, from left to right.
     pub fn parties(&self) -> impl Iterator<Item = &str> {
-        self.parties.iter().map(|(name, _)| name.as_str())
+        self.parties.iter().map(|party| party.name.as_str())
     }
 
     /// A message was sent, and this becomes of it.
     pub fn message_with(&mut self, now: Instant, transmit: &Transmit, fate: Fate) {
-        let place = |address| self.parties.iter().position(|(_, each)| *each == address);
+        let place = |address| self.parties.iter().position(|party| party.address == address);
         let (Some(from), Some(to)) = (place(transmit.path.local), place(transmit.path.remote)) else {
             return;
         };
@@ -93,7 +127,7 @@ impl Trace {
         if message.is(Method::Invite) {
             self.invite_branches.extend(branch_of(&message));
         }
-        let (label, rule) = (label(&message), self.rule(&message));
+        let (label, rule) = (label(&message), self.rule(&message, self.parties[from].role));
         self.entries.push(Entry { at: now, what: What::Message { from, to, label, rule, fate } });
     }
 
@@ -127,28 +161,41 @@ impl Trace {
     }
 
     /// The rule that a message follows. An ACK follows another rule for a failure than for a 2xx: the branch tells.
-    fn rule(&self, message: &Message) -> &'static str {
+    fn rule(&self, message: &Message, sender: Role) -> &'static str {
         let cseq = message.cseq().map(|cseq| Method::parse(cseq.method)).unwrap_or(Method::Other);
-        match (message.method(), message.status(), cseq) {
-            (Some(Method::Invite), ..) => "PoC CP 6.1.3",
-            (Some(Method::Cancel), ..) => "PoC CP 6.1.X.1; RFC 3261 §9.1",
-            (Some(Method::Ack), ..) => match branch_of(message) {
+        match (sender, message.method(), message.status(), cseq) {
+            (_, Some(Method::Ack), ..) => match branch_of(message) {
                 Some(branch) if self.invite_branches.contains(&branch) => "RFC 3261 §17.1.1.3",
                 Some(_) | None => "RFC 3261 §13.2.2.4",
             },
-            (Some(Method::Bye), ..) => "PoC CP 6.1.6.1",
-            (Some(Method::Register), ..) => "RFC 3261 §10.2",
-            (Some(Method::Publish), ..) => "RFC 3903 §4",
-            (None, Some(100), _) => "RFC 3261 §17.2.1",
-            (None, Some(101..=199), _) => "RFC 3261 §13.3.1.1",
-            (None, Some(401 | 407), _) => "RFC 3261 §22",
-            (None, Some(487), Method::Invite) => "PoC CP 6.2.X.1 step 2",
-            (None, Some(200..=299), Method::Invite) => "RFC 3261 §13.3.1.4",
-            (None, Some(200..=299), Method::Cancel) => "PoC CP 6.2.X.1 step 1",
-            (None, Some(200..=299), Method::Bye) => "RFC 3261 §15.1.2",
-            (None, Some(481), _) => "RFC 3261 §9.2, §12.2.2",
-            (None, Some(300..), Method::Invite) => "RFC 3261 §13.3.1.3",
-            (None, ..) | (Some(_), ..) => "",
+            // The founding contribution is about the PoC Client.
+            (Role::Client, Some(Method::Invite), ..) => "PoC CP 6.1.3",
+            (Role::Client, Some(Method::Cancel), ..) => "PoC CP 6.1.X.1; RFC 3261 §9.1",
+            (Role::Client, Some(Method::Bye), ..) => "PoC CP 6.1.6.1",
+            (Role::Client, None, Some(487), Method::Invite) => "PoC CP 6.2.X.1 step 2",
+            (Role::Client, None, Some(200..=299), Method::Cancel) => "PoC CP 6.2.X.1 step 1",
+            (Role::Core, Some(Method::Cancel), ..) => "RFC 3261 §16.10, §9.1",
+            (Role::Core, Some(_), ..) => "RFC 3261 §16.6",
+            (Role::Core, None, Some(401 | 407), _) => "RFC 3261 §22",
+            (Role::Core, None, Some(100), _) => "RFC 3261 §17.2.1",
+            (Role::Core, None, Some(200..=299), Method::Cancel) => "RFC 3261 §16.10",
+            (Role::Core, None, Some(_), _) => "RFC 3261 §16.7",
+            (_, Some(Method::Invite), ..) => "RFC 3261 §13.2.1",
+            (_, Some(Method::Cancel), ..) => "RFC 3261 §9.1",
+            (_, Some(Method::Bye), ..) => "RFC 3261 §15.1.1",
+            (_, Some(Method::Register), ..) => "RFC 3261 §10.2",
+            (_, Some(Method::Publish), ..) => "RFC 3903 §4",
+            (_, None, Some(100), _) => "RFC 3261 §17.2.1",
+            (_, None, Some(101..=199), _) => "RFC 3261 §13.3.1.1",
+            (_, None, Some(401 | 407), _) => "RFC 3261 §22",
+            (_, None, Some(487), Method::Invite) | (_, None, Some(200..=299), Method::Cancel) => {
+                "RFC 3261 §9.2"
+            }
+            (_, None, Some(200..=299), Method::Invite) => "RFC 3261 §13.3.1.4",
+            (_, None, Some(200..=299), Method::Bye) => "RFC 3261 §15.1.2",
+            (_, None, Some(481), _) => "RFC 3261 §9.2, §12.2.2",
+            (_, None, Some(300..), Method::Invite) => "RFC 3261 §13.3.1.3",
+            (_, None, ..) | (_, Some(_), ..) => "",
         }
     }
 
@@ -157,7 +204,7 @@ impl Trace {
         let grid = Grid::of(self.parties.len());
         let mut out = String::new();
         let _ = write!(out, "{:>10} ", "");
-        for (name, _) in &self.parties {
+        for Party { name, .. } in &self.parties {
             let _ = write!(out, "{name:<width$}", width = grid.width);
         }
         out.truncate(out.trim_end().len());
