@@ -32,7 +32,7 @@ fn every_scene_ends_as_it_must_and_is_shown_as_a_ladder() {
     for shown in ["─ CANCEL ─", "487 (INVITE)", "PoC CP 6.2.X.1 step 2", "[held back]", "[let go]"] {
         assert!(out.contains(shown), "{shown}");
     }
-    assert!(out.ends_with("5 of 5 scenes ended as they must\n"), "{out}");
+    assert!(out.ends_with("10 of 10 scenes ended as they must\n"), "{out}");
     assert_eq!(text(&run.stderr), "");
 }
 
@@ -43,9 +43,13 @@ fn json_has_a_scene_a_line_and_then_a_summary() {
     let lines: Vec<Value> =
         text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (summary, scenes) = lines.split_last().unwrap();
-    assert_eq!(*summary, serde_json::json!({ "scenes": 5, "right": 5 }));
+    assert_eq!(*summary, serde_json::json!({ "scenes": 10, "right": 10 }));
     let names: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_str().unwrap()).collect();
-    assert_eq!(names, ["answered", "ringing", "crossing", "before-any-response", "just-accepted"]);
+    let direct = ["answered", "ringing", "crossing", "before-any-response", "just-accepted"];
+    let by_server =
+        ["ringing", "crossing", "unconfirmed", "refused", "override"].map(|name| format!("server-{name}"));
+    assert_eq!(names[..5], direct);
+    assert_eq!(names[5..], by_server);
     let crossing = &scenes[2];
     assert_eq!((&crossing["anna"]["end"], &crossing["anna"]["status"]), (&"cancelled".into(), &200.into()));
     assert_eq!(crossing["ben"]["end"], "released");
@@ -62,6 +66,31 @@ fn the_wish_before_any_response_sends_no_cancel_until_the_180_is_let_go() {
     let let_go = place(&|line| line["fate"] == "let go");
     let cancel = place(&|line| line["message"] == "CANCEL");
     assert!(wish < let_go && let_go < cancel, "{ladder:#?}");
+}
+
+/// Case 15, and the ladder has a column for each element.
+#[test]
+fn by_way_of_the_server_each_hop_cancels_its_own_invite_and_two_records_are_closed() {
+    let run = talkburst(&["demo", "--json"]);
+    let scene: Value = serde_json::from_str(text(&run.stdout).lines().nth(5).unwrap()).unwrap();
+    let ladder = scene["ladder"].as_array().unwrap();
+    let hops: Vec<_> = ladder
+        .iter()
+        .filter(|line| line["message"] == "CANCEL")
+        .map(|line| (line["from"].as_str().unwrap(), line["to"].as_str().unwrap()))
+        .collect();
+    let cancels = [
+        ("anna", "core"),
+        ("core", "server"),
+        ("server", "core"),
+        ("core", "server"),
+        ("server", "core"),
+        ("core", "ben"),
+    ];
+    assert_eq!(hops, cancels);
+    let records: Vec<_> =
+        scene["records"].as_array().unwrap().iter().map(|record| &record["function"]).collect();
+    assert_eq!(records, ["controlling", "participating"]);
 }
 
 #[test]
@@ -91,7 +120,7 @@ fn a_capture_holds_every_datagram_and_tshark_reads_it_as_sip() {
             assert!(sip::Message::parse(udp.payload().to_vec().into()).unwrap().validate().is_ok());
             packets += 1;
         }
-        assert!(packets >= 6 + 6 + 8 + 6 + 8, "{packets}");
+        assert!(packets >= 6 + 6 + 8 + 6 + 8 + 5 * 20, "{packets}");
         check_with_tshark(&file, packets);
         std::fs::remove_file(&file).unwrap();
     }
@@ -110,7 +139,7 @@ fn check_with_tshark(file: &std::path::Path, packets: usize) {
     assert_eq!(lines.lines().count(), packets);
     for line in lines.lines() {
         let columns: Vec<_> = line.split('\t').collect();
-        assert!(["INVITE", "ACK", "BYE", "CANCEL"].contains(&columns[0]), "{line}");
+        assert!(["INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "PUBLISH"].contains(&columns[0]), "{line}");
         assert_eq!(columns[1], "", "malformed: {line}");
         let severities = columns[2].split(',').filter_map(|severity| severity.parse::<u32>().ok());
         assert!(severities.max().unwrap_or(0) < 0x0060_0000, "expert warning: {line}");

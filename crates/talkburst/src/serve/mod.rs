@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use self::clerk::Clerk;
 pub(crate) use self::clerk::Work;
 use self::ports::Ports;
-use self::shard::{SERVER, Shard, server_address};
+use self::shard::Shard;
 use self::told::{Told, Voice};
 use self::worker::{Dropped, HANDED_MAX, Heard, Neighbour, Order, Worker};
 use crate::clock::Clock;
@@ -38,7 +38,8 @@ use crate::command::Failure;
 use crate::control;
 use crate::store::{Folder, Store, StoreError};
 
-pub(crate) use self::shard::SHARDS_MAX;
+pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
+pub(crate) use self::told::Closed;
 
 /// Where speech would be received, and talk burst control. Both are said in SDP; neither is there yet.
 const MEDIA_PORTS: (u16, u16) = (45_210, 25_473);

@@ -1,5 +1,7 @@
-//! `talkburst demo`: the founding text, played through by two clients over real sockets.
+//! `talkburst demo`: the founding text, played through over real sockets: by two clients, and by way of a server.
 
+mod cast;
+mod element;
 mod report;
 mod scene;
 mod stage;
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     report.begin()?;
     for scene in scene::ALL {
         let stage = runtime.block_on(async {
-            let mut stage = Stage::open(arguments.ipv6).await?;
+            let mut stage = Stage::open(arguments.ipv6, scene.between).await?;
             let stuck = (scene.play)(&mut stage).await.err();
             Ok::<_, Failure>((stage, stuck))
         });

@@ -12,6 +12,7 @@ use sip::{Duration, Message};
 use super::super::Failure;
 use super::scene::{Expected, Scene};
 use super::stage::{ANNA, BEN, Stage, Stuck};
+use crate::serve::Closed;
 
 const TITLE: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -32,6 +33,8 @@ struct Row {
     ok: bool,
     anna: Option<Saw>,
     ben: Option<Saw>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    records: Vec<Closed>,
     faults: Vec<String>,
     ladder: Vec<Line>,
 }
@@ -75,8 +78,9 @@ impl Report {
         writeln!(out, "{TITLE}Talkburst: how a PoC Session is cancelled{TITLE:#}")?;
         writeln!(
             out,
-            "{QUIET}Two PoC Clients over real UDP sockets on this machine. Each arrow has its rule beside it;\n\
-             \"PoC CP\" is the founding contribution to the OMA PoC Control Plane.{QUIET:#}\n"
+            "{QUIET}Two PoC Clients over real UDP sockets on this machine, first with nobody between them, then with a\n\
+             SIP/IP core and a PoC Server. Each arrow has its rule beside it; \"PoC CP\" is the founding contribution\n\
+             to the OMA PoC Control Plane.{QUIET:#}\n"
         )?;
         Ok(())
     }
@@ -95,6 +99,7 @@ impl Report {
             ok: faults.is_empty(),
             anna: stage.outcome(ANNA).map(saw),
             ben: stage.outcome(BEN).map(saw),
+            records: stage.records.iter().map(|record| Closed::new(0, record)).collect(),
             faults,
             ladder: ladder(stage),
         };
@@ -148,6 +153,11 @@ fn faults(scene: &Scene, stage: &Stage, stuck: Option<Stuck>) -> Vec<String> {
         if sent != scene.sends[side] {
             faults.push(format!("{name} must send {:?}, and sent {sent:?}", scene.sends[side]));
         }
+    }
+    let recorded: Vec<_> =
+        stage.records.iter().map(|record| (record.function, record.end, record.status)).collect();
+    if recorded != scene.records {
+        faults.push(format!("the server must record {:?}, and recorded {recorded:?}", scene.records));
     }
     faults
 }

@@ -1,11 +1,14 @@
-//! The scenes: what users do, what the network holds back, and how it must end.
+//! The scenes: what users do, what the network holds back, and how it must end. The first are between two clients, the
+//! others go through a SIP/IP core and a PoC Server.
 
 use std::future::Future;
 use std::pin::Pin;
 
-use poc::{Client, Event};
+use poc::server::Function;
+use poc::{AnswerMode, AnswerRequest, Client, Event};
 use sip::usage::{End, Party};
 
+use super::cast::{Between, Rules};
 use super::stage::{ANNA, BEN, Stage, Stuck};
 
 /// One scene.
@@ -14,11 +17,14 @@ pub(super) struct Scene {
     pub(super) name: &'static str,
     /// What it shows.
     pub(super) title: &'static str,
+    pub(super) between: Between,
     pub(super) play: Play,
     /// How it must end for Anna, and for Ben.
     pub(super) ends: [Expected; 2],
     /// What each must send, in order, copies left out.
     pub(super) sends: [&'static [&'static str]; 2],
+    /// What the PoC Server must record: which function, how it ended, and the final response to the inviter.
+    pub(super) records: &'static [(Function, End, Option<u16>)],
 }
 
 /// How a session must end: how, by whom, and with which final response to the INVITE.
@@ -31,42 +37,122 @@ pub(super) const ALL: &[Scene] = &[
     Scene {
         name: "answered",
         title: "Answered, then left: there is nothing to cancel any more, so BYE ends it",
+        between: Between::Nobody,
         play: |stage| Box::pin(answered(stage)),
         ends: [(End::Left, Party::Local, None), (End::Released, Party::Remote, None)],
         sends: [&["INVITE", "ACK", "BYE"], &["180 (INVITE)", "200 (INVITE)", "200 (BYE)"]],
+        records: &[],
     },
     Scene {
         name: "ringing",
         title: "Cancelled while it rings: 487 says that it worked",
+        between: Between::Nobody,
         play: |stage| Box::pin(ringing(stage)),
         ends: [(End::Cancelled, Party::Local, Some(487)), (End::Cancelled, Party::Remote, Some(487))],
         sends: [&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
+        records: &[],
     },
     Scene {
         name: "crossing",
         title: "The CANCEL crosses the 200: acknowledged, and left at once",
+        between: Between::Nobody,
         play: |stage| Box::pin(crossing(stage)),
         ends: [(End::Cancelled, Party::Local, Some(200)), (End::Released, Party::Remote, None)],
         sends: [
             &["INVITE", "CANCEL", "ACK", "BYE"],
             &["180 (INVITE)", "200 (INVITE)", "200 (BYE)", "200 (CANCEL)"],
         ],
+        records: &[],
     },
     Scene {
         name: "before-any-response",
         title: "Cancelled before any response: the wish waits, the CANCEL leaves with the first 1xx",
+        between: Between::Nobody,
         play: |stage| Box::pin(before_any_response(stage)),
         ends: [(End::Cancelled, Party::Local, Some(487)), (End::Cancelled, Party::Remote, Some(487))],
         sends: [&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
+        records: &[],
     },
     Scene {
         name: "just-accepted",
         title: "The cancelled client has just accepted: its CANCEL changes nothing, a BYE ends it",
+        between: Between::Nobody,
         play: |stage| Box::pin(just_accepted(stage)),
         ends: [(End::Cancelled, Party::Local, Some(200)), (End::Released, Party::Remote, None)],
         sends: [
             &["INVITE", "CANCEL", "ACK", "BYE"],
             &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
+        ],
+        records: &[],
+    },
+    Scene {
+        name: "server-ringing",
+        title: "Through the PoC Server, cancelled while it rings: each hop cancels its own INVITE",
+        between: Between::Server(MANUAL),
+        play: |stage| Box::pin(server_ringing(stage)),
+        ends: [(End::Cancelled, Party::Local, Some(487)), (End::Cancelled, Party::Remote, Some(487))],
+        sends: [
+            &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
+            &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"],
+        ],
+        records: &[
+            (Function::Controlling, End::Cancelled, Some(487)),
+            (Function::Participating, End::Cancelled, Some(487)),
+        ],
+    },
+    Scene {
+        name: "server-crossing",
+        title: "The CANCEL crosses the 200 at the server: Anna is told 487, Ben is acknowledged and left",
+        between: Between::Server(MANUAL),
+        play: |stage| Box::pin(server_crossing(stage)),
+        ends: [(End::Cancelled, Party::Local, Some(487)), (End::Released, Party::Remote, None)],
+        sends: [
+            &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
+            &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
+        ],
+        records: &[
+            (Function::Controlling, End::Cancelled, Some(487)),
+            (Function::Participating, End::Cancelled, Some(487)),
+        ],
+    },
+    Scene {
+        name: "server-unconfirmed",
+        title: "Answered early (Unconfirmed), then given up: Ben's own answer comes too late, and is left",
+        between: Between::Server(Rules {
+            early_answer: true,
+            ben: AnswerMode::Automatic,
+            may_override: false,
+        }),
+        play: |stage| Box::pin(server_unconfirmed(stage)),
+        ends: [(End::Left, Party::Local, None), (End::Released, Party::Remote, None)],
+        sends: [&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        records: &[
+            (Function::Controlling, End::Released, Some(200)),
+            (Function::Participating, End::Cancelled, Some(487)),
+        ],
+    },
+    Scene {
+        name: "server-refused",
+        title: "Refused: one 480 from hop to hop, and nothing to cancel",
+        between: Between::Server(MANUAL),
+        play: |stage| Box::pin(server_refused(stage)),
+        ends: [(End::Rejected, Party::Remote, Some(480)), (End::Rejected, Party::Local, Some(480))],
+        sends: [&["INVITE", "ACK", "INVITE", "ACK"], &["180 (INVITE)", "480 (INVITE)"]],
+        records: &[
+            (Function::Participating, End::Rejected, Some(480)),
+            (Function::Controlling, End::Rejected, Some(480)),
+        ],
+    },
+    Scene {
+        name: "server-override",
+        title: "Manual answer override: Ben would be asked, and is not, because Anna may; then she leaves",
+        between: Between::Server(Rules { early_answer: false, ben: AnswerMode::Manual, may_override: true }),
+        play: |stage| Box::pin(server_override(stage)),
+        ends: [(End::Left, Party::Local, None), (End::Released, Party::Remote, None)],
+        sends: [&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        records: &[
+            (Function::Controlling, End::Released, Some(200)),
+            (Function::Participating, End::Released, Some(200)),
         ],
     },
 ];
@@ -120,6 +206,62 @@ async fn just_accepted(stage: &mut Stage) -> Result<(), Stuck> {
     stage.until_sent(BEN, "200 (CANCEL)").await?;
     stage.let_go().await?;
     stage.until_both_ended().await
+}
+
+/// Ben is asked, and the server waits for him.
+const MANUAL: Rules = Rules { early_answer: false, ben: AnswerMode::Manual, may_override: false };
+
+async fn server_ringing(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    ringing(stage).await?;
+    stage.until_closed(2).await
+}
+
+async fn server_crossing(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    let anna = stage.invite().await?;
+    let ben = stage.until_invited().await?;
+    stage.until_told(ANNA, "180", is_progress).await?;
+    stage.hold(BEN, "200 (INVITE)");
+    stage.press(BEN, "accepts", |client, now| client.accept(now, ben)).await?;
+    stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
+    stage.until_sent(BEN, "200 (CANCEL)").await?;
+    stage.let_go().await?;
+    stage.until_both_ended().await?;
+    stage.until_closed(2).await
+}
+
+async fn server_unconfirmed(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    stage.hold(BEN, "200 (INVITE)");
+    let anna = stage.invite().await?;
+    stage.until_told(ANNA, "in session", is_established).await?;
+    stage.until_held().await?;
+    stage.press(ANNA, "gives up", |client, now| client.leave(now, anna)).await?;
+    stage.until_told(ANNA, "ended", |event| matches!(event, Event::Ended { .. })).await?;
+    stage.let_go().await?;
+    stage.until_both_ended().await?;
+    stage.until_closed(2).await
+}
+
+async fn server_refused(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    stage.invite().await?;
+    let ben = stage.until_invited().await?;
+    stage.until_told(ANNA, "180", is_progress).await?;
+    stage.press(BEN, "refuses", |client, now| client.refuse(now, ben)).await?;
+    stage.until_both_ended().await?;
+    stage.until_closed(2).await
+}
+
+async fn server_override(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    let anna = stage.invite_asking(AnswerRequest::Override).await?;
+    stage.until_told(ANNA, "in session", is_established).await?;
+    stage.until_told(BEN, "in session", is_established).await?;
+    stage.press(ANNA, "leaves", |client, now| client.leave(now, anna)).await?;
+    stage.until_both_ended().await?;
+    stage.until_closed(2).await
 }
 
 fn is_progress(event: &Event) -> bool {

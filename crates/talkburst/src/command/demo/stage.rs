@@ -1,6 +1,6 @@
-//! Two clients, a socket each, and a way to hold datagrams back.
+//! Those who take part, their sockets, and a way to hold messages back.
 //!
-//! Crossings are made by holding a datagram until the other one has arrived, never by waiting for a while.
+//! Crossings are made by holding a message until the other one has arrived, never by waiting for a while.
 
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,15 +9,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, io};
 
 use bytes::Bytes;
-use poc::sdp::Capabilities;
-use poc::{Client, Config, Event, Input, Outcome};
+use poc::server::Record;
+use poc::{AnswerRequest, Client, Command, Event, Input, Outcome};
 use sim::ladder::{Fate, Trace, label};
-use sip::transport::{Listener, Path, Target, Transmit, Transport};
-use sip::{Duration, Instant, Message, Misuse, Owner, SessionId};
+use sip::transport::{Path, Target, Transmit, Transport};
+use sip::{Duration, Instant, Message, Misuse, SessionId};
 use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
 
 use super::super::Failure;
+use super::cast::{self, Between, DOMAIN};
+use super::element::{Element, Machine};
 
 /// The inviter.
 pub(super) const ANNA: usize = 0;
@@ -27,25 +28,22 @@ pub(super) const BEN: usize = 1;
 /// Longer than any step of a scene takes; only a mistake lets it pass.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One of the two.
-struct Side {
-    name: &'static str,
-    client: Client,
-    socket: UdpSocket,
-    address: SocketAddr,
-}
-
-/// Both, and what went on between them.
+/// Everybody, and what went on between them.
 pub(super) struct Stage {
-    sides: [Side; 2],
+    /// Anna, Ben, and whoever stands between them.
+    elements: Vec<Element>,
+    /// The column of each element in the ladder.
+    columns: Vec<usize>,
     begun: std::time::Instant,
     /// Which message of whom is held back.
     hold: Option<(usize, &'static str)>,
     held: Vec<Transmit>,
     events: Vec<(usize, Event)>,
+    /// What the PoC Server has closed.
+    pub(super) records: Vec<Record>,
     /// The story.
     pub(super) trace: Trace,
-    /// What the clients sent, held back or not.
+    /// What was sent, held back or not.
     pub(super) said: Vec<Transmit>,
     /// What left a socket, with the time since the Unix epoch.
     pub(super) sent: Vec<(Duration, Transmit)>,
@@ -85,18 +83,30 @@ impl From<io::Error> for Stuck {
 }
 
 impl Stage {
-    /// Two clients on loopback, on ports that are free.
-    pub(super) async fn open(ipv6: bool) -> Result<Self, Failure> {
+    /// Two clients on loopback, on ports that are free, and who stands between them.
+    pub(super) async fn open(ipv6: bool, between: Between) -> Result<Self, Failure> {
         let ip = if ipv6 { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
-        let sides = [side("anna", 1, ip).await?, side("ben", 2, ip).await?];
-        let parties = sides.iter().map(|side| (side.name.to_owned(), side.address)).collect();
+        let (elements, from_left) = match between {
+            Between::Nobody => (cast::wire(ip).await?, vec![ANNA, BEN]),
+            Between::Server(rules) => {
+                let elements = cast::house(ip, rules).await?;
+                let between = BEN + 1..elements.len();
+                (elements, [ANNA].into_iter().chain(between).chain([BEN]).collect())
+            }
+        };
+        let columns = (0..elements.len())
+            .map(|place| from_left.iter().position(|each| *each == place).unwrap_or(place))
+            .collect();
+        let parties = from_left.iter().map(|place| elements[*place].party()).collect();
         Ok(Self {
-            sides,
+            elements,
+            columns,
             begun: std::time::Instant::now(),
             hold: None,
             held: Vec::new(),
             events: Vec::new(),
-            trace: Trace::new(parties),
+            records: Vec::new(),
+            trace: Trace::between(parties),
             said: Vec::new(),
             sent: Vec::new(),
         })
@@ -116,19 +126,58 @@ impl Stage {
 
     /// The address of `side`.
     pub(super) fn address(&self, side: usize) -> SocketAddr {
-        self.sides[side].address
+        self.elements[side].address
+    }
+
+    // Before the story.
+
+    /// Both clients register and publish their settings. That is no part of the story: only the capture has it.
+    pub(super) async fn register(&mut self) -> Result<(), Stuck> {
+        for side in [ANNA, BEN] {
+            self.command(side, Command::Register).await?;
+            self.until_told(side, "settings published", |event| matches!(event, Event::SettingsPublished))
+                .await?;
+        }
+        self.trace.clear();
+        self.said.clear();
+        self.events.clear();
+        Ok(())
     }
 
     // What users do.
 
     /// Anna invites Ben.
     pub(super) async fn invite(&mut self) -> Result<SessionId, Stuck> {
-        let (now, remote) = (self.now(), self.sides[BEN].address);
-        self.trace.note(now, ANNA, "anna invites ben".to_owned());
-        let target = Target { transport: Transport::Udp, remote };
-        let session = self.sides[ANNA].client.start_session(now, target, "sip:ben@poc.example")?;
-        self.settle(ANNA).await?;
-        Ok(session)
+        self.invite_asking(AnswerRequest::Usual).await
+    }
+
+    /// Anna invites Ben, whose client is to answer so.
+    pub(super) async fn invite_asking(&mut self, answer: AnswerRequest) -> Result<SessionId, Stuck> {
+        let what = match answer {
+            AnswerRequest::Override => "anna invites ben, overriding",
+            AnswerRequest::Usual | AnswerRequest::Manual | AnswerRequest::Automatic => "anna invites ben",
+        };
+        self.trace.note(self.now(), self.columns[ANNA], what.to_owned());
+        // Whoever is registered asks its server for the way.
+        let is_direct = self.elements.len() == 2;
+        let target = Target { transport: Transport::Udp, remote: self.elements[BEN].address };
+        let command = Command::StartSession {
+            targets: is_direct.then_some(target).into_iter().collect(),
+            routes: Vec::new(),
+            invited: Bytes::from(format!("sip:ben@{DOMAIN}")),
+            answer,
+        };
+        self.command(ANNA, command).await?.ok_or(Stuck::Refused(Misuse::NoSession))
+    }
+
+    async fn command(&mut self, side: usize, command: Command) -> Result<Option<SessionId>, Stuck> {
+        let now = self.now();
+        let done = match &mut self.elements[side].machine {
+            Machine::Client(client) => client.handle_input(now, Input::Command(command))?,
+            Machine::Core(_) | Machine::Server(_) => None,
+        };
+        self.settle().await?;
+        Ok(done)
     }
 
     /// Somebody presses a key.
@@ -139,9 +188,13 @@ impl Stage {
         key: impl FnOnce(&mut Client, Instant) -> Result<(), Misuse>,
     ) -> Result<(), Stuck> {
         let now = self.now();
-        self.trace.note(now, side, format!("{} {what}", self.sides[side].name));
-        key(&mut self.sides[side].client, now)?;
-        self.settle(side).await
+        let element = &mut self.elements[side];
+        self.trace.note(now, self.columns[side], format!("{} {what}", element.name));
+        match &mut element.machine {
+            Machine::Client(client) => key(client, now)?,
+            Machine::Core(_) | Machine::Server(_) => {}
+        }
+        self.settle().await
     }
 
     // What the network does.
@@ -181,7 +234,7 @@ impl Stage {
         what: &str,
         fits: impl Fn(&Event) -> bool,
     ) -> Result<(), Stuck> {
-        let name = self.sides[side].name;
+        let name = self.elements[side].name;
         self.until(&format!("{name} to be told: {what}"), |stage| {
             stage.events.iter().any(|(place, event)| *place == side && fits(event)).then_some(())
         })
@@ -190,7 +243,7 @@ impl Stage {
 
     /// Waits until a message with this label has left `side` for good.
     pub(super) async fn until_sent(&mut self, side: usize, wanted: &str) -> Result<(), Stuck> {
-        let (name, from) = (self.sides[side].name, self.address(side));
+        let (name, from) = (self.elements[side].name, self.address(side));
         self.until(&format!("{name} to send {wanted}"), |stage| {
             let left =
                 |(_, each): &(Duration, Transmit)| each.path.local == from && label_of(&each.bytes) == wanted;
@@ -212,6 +265,12 @@ impl Stage {
         .await
     }
 
+    /// Waits until the PoC Server has closed so many records: nobody rings or is connected any more.
+    pub(super) async fn until_closed(&mut self, records: usize) -> Result<(), Stuck> {
+        self.until("the server to close its records", |stage| (stage.records.len() >= records).then_some(()))
+            .await
+    }
+
     async fn until<T>(&mut self, what: &str, found: impl Fn(&Self) -> Option<T>) -> Result<T, Stuck> {
         let give_up_at = self.now() + PATIENCE;
         loop {
@@ -227,53 +286,90 @@ impl Stage {
 
     /// Lets one datagram or one deadline happen.
     async fn step(&mut self, at_most_until: Instant) -> Result<(), Stuck> {
-        let timeouts = self.sides.iter().filter_map(|side| side.client.poll_timeout());
+        let timeouts = self.elements.iter().filter_map(|element| element.machine.poll_timeout());
         let wake_at = timeouts.chain([at_most_until]).min().unwrap_or(at_most_until);
         let patience = wake_at.saturating_since(self.now());
         let mut buffer = vec![0; 65_536];
-        match tokio::time::timeout(patience, receive(&self.sides, &mut buffer)).await {
+        match tokio::time::timeout(patience, receive(&self.elements, &mut buffer)).await {
             Ok(received) => {
-                let (side, length, remote) = received?;
+                let (place, length, remote) = received?;
                 let bytes = Bytes::copy_from_slice(&buffer[..length]);
-                let path = Path { remote, ..way(&self.sides[side]) };
-                let now = self.now();
-                self.sides[side].client.handle_input(now, Input::Datagram { path, bytes })?;
-                self.settle(side).await
+                let local = self.elements[place].address;
+                let path = Path { transport: Transport::Udp, local, remote, connection: None };
+                self.deliver(place, path, bytes);
             }
             Err(_) => {
-                for side in [ANNA, BEN] {
-                    let now = self.now();
-                    self.sides[side].client.handle_timeout(now);
-                    self.settle(side).await?;
+                let now = self.now();
+                for element in &mut self.elements {
+                    element.machine.handle_timeout(now);
                 }
-                Ok(())
             }
         }
+        self.settle().await
     }
 
-    /// Drains a client: what it sends leaves or is held back, what it tells is kept.
-    async fn settle(&mut self, side: usize) -> Result<(), Stuck> {
-        while let Some(transmit) = self.sides[side].client.poll_transmit() {
+    fn deliver(&mut self, place: usize, path: Path, bytes: Bytes) {
+        let now = self.now();
+        self.elements[place].machine.handle_message(now, path, bytes);
+    }
+
+    /// Drains everybody: what is sent leaves or is held back, what is told is kept. A hop inside is one call.
+    async fn settle(&mut self) -> Result<(), Stuck> {
+        while let Some((place, transmit)) = self.poll_transmit() {
             self.said.push(transmit.clone());
-            if self.hold.is_some_and(|(who, what)| who == side && label_of(&transmit.bytes) == what) {
+            if self.hold.is_some_and(|(who, what)| who == place && label_of(&transmit.bytes) == what) {
                 self.trace.message_with(self.now(), &transmit, Fate::Held);
                 self.held.push(transmit);
             } else {
                 self.trace.message_with(self.now(), &transmit, Fate::Arrives(Duration::ZERO));
                 self.send(transmit).await?;
             }
+            self.listen();
         }
-        while let Some(event) = self.sides[side].client.poll_event() {
-            self.trace.event(self.now(), side, &event);
-            self.events.push((side, event));
-        }
+        self.listen();
         Ok(())
     }
 
+    fn poll_transmit(&mut self) -> Option<(usize, Transmit)> {
+        let mut all = self.elements.iter_mut().enumerate();
+        all.find_map(|(place, element)| Some((place, element.machine.poll_transmit()?)))
+    }
+
+    /// Hears what the machines tell.
+    fn listen(&mut self) {
+        let now = self.now();
+        for (place, element) in self.elements.iter_mut().enumerate() {
+            match &mut element.machine {
+                Machine::Client(client) => {
+                    while let Some(event) = client.poll_event() {
+                        self.trace.event(now, self.columns[place], &event);
+                        self.events.push((place, event));
+                    }
+                }
+                Machine::Server(server) => {
+                    while let Some(event) = server.poll_event() {
+                        if let poc::server::Event::Closed(record) = event {
+                            self.records.push(*record);
+                        }
+                    }
+                }
+                Machine::Core(core) => while core.poll_event().is_some() {},
+            }
+        }
+    }
+
     async fn send(&mut self, transmit: Transmit) -> Result<(), Stuck> {
-        let from = self.sides.iter().find(|side| side.address == transmit.path.local);
-        if let Some(side) = from {
-            side.socket.send_to(&transmit.bytes, transmit.path.remote).await?;
+        if transmit.path.transport == Transport::Inside {
+            let place = self.elements.iter().position(|element| element.address == transmit.path.remote);
+            if let Some(place) = place {
+                let Transmit { path, bytes } = transmit;
+                self.deliver(place, Path { local: path.remote, remote: path.local, ..path }, bytes);
+            }
+            return Ok(());
+        }
+        let from = self.elements.iter().find(|element| element.address == transmit.path.local);
+        if let Some(socket) = from.and_then(|element| element.socket.as_ref()) {
+            socket.send_to(&transmit.bytes, transmit.path.remote).await?;
         }
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.sent.push((at, transmit));
@@ -281,12 +377,13 @@ impl Stage {
     }
 }
 
-/// The first datagram that arrives at either side.
-async fn receive(sides: &[Side; 2], buffer: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
+/// The first datagram that arrives at anybody.
+async fn receive(elements: &[Element], buffer: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
     poll_fn(|context| {
-        for (place, side) in sides.iter().enumerate() {
+        for (place, element) in elements.iter().enumerate() {
+            let Some(socket) = &element.socket else { continue };
             let mut space = ReadBuf::new(buffer);
-            if let Poll::Ready(received) = side.socket.poll_recv_from(context, &mut space) {
+            if let Poll::Ready(received) = socket.poll_recv_from(context, &mut space) {
                 return Poll::Ready(received.map(|remote| (place, space.filled().len(), remote)));
             }
         }
@@ -295,27 +392,6 @@ async fn receive(sides: &[Side; 2], buffer: &mut [u8]) -> io::Result<(usize, usi
     .await
 }
 
-fn way(side: &Side) -> Path {
-    Path { transport: Transport::Udp, local: side.address, remote: side.address, connection: None }
-}
-
 fn label_of(bytes: &Bytes) -> String {
     Message::parse(bytes.clone()).map(|message| label(&message)).unwrap_or_default()
-}
-
-async fn side(name: &'static str, node: u16, ip: IpAddr) -> Result<Side, Failure> {
-    let failed = |error| Failure::Socket(ip.to_string(), error);
-    let socket = UdpSocket::bind(SocketAddr::new(ip, 0)).await.map_err(failed)?;
-    let address = socket.local_addr().map_err(failed)?;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| Failure::Network(io::Error::other(error)))?;
-    let listener = Listener { transport: Transport::Udp, bind: address, advertised: address };
-    let mut sip = sip::Config::new(vec![listener], seed);
-    sip.owner = Owner { node, shard: 0 };
-    let config = Config::new(
-        sip,
-        Bytes::from(format!("<sip:{name}@poc.example>")),
-        Capabilities::amr(ip, 45_200, 25_463),
-    );
-    Ok(Side { name, client: Client::new(config), socket, address })
 }

@@ -1,0 +1,124 @@
+//! Who is on the stage: two clients, and between them nobody, or a SIP/IP core with a PoC Server behind it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use poc::sdp::Capabilities;
+use poc::server::{OverrideBy, User};
+use poc::{AnswerMode, Client, Config, Registration, Server};
+use sip::transport::{Listener, Target, Transport};
+use sip::{Credentials, Owner};
+use sipcore::{Core, Ha1};
+
+use super::super::Failure;
+use super::element::{Element, Machine, seed, socket};
+use crate::serve::{SERVER, server_address};
+
+/// The domain of both users.
+pub(super) const DOMAIN: &str = "poc.example";
+
+/// Everybody's password: nobody but the demo can reach its ports.
+const PASSWORD: &[u8] = b"open sesame";
+
+/// What stands between the two.
+#[derive(Clone, Copy)]
+pub(super) enum Between {
+    /// A wire.
+    Nobody,
+    /// A core and a PoC Server.
+    Server(Rules),
+}
+
+/// What is settled before a scene by way of the server.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    /// Whether the server may answer before Ben has.
+    pub(super) early_answer: bool,
+    /// Who answers at Ben's.
+    pub(super) ben: AnswerMode,
+    /// Whether Anna may override that.
+    pub(super) may_override: bool,
+}
+
+/// The two clients, each with a socket.
+pub(super) async fn wire(ip: IpAddr) -> Result<Vec<Element>, Failure> {
+    Ok(vec![client("anna", 1, ip, |_| {}).await?, client("ben", 2, ip, |_| {}).await?])
+}
+
+/// The same, with a core and a PoC Server at which they will register.
+pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Failure> {
+    let (socket, address) = socket(ip).await?;
+    let at_server = server_address(address);
+    let listener = |transport, address| Listener { transport, bind: address, advertised: address };
+
+    let listeners = vec![listener(Transport::Udp, address), listener(Transport::Inside, address)];
+    let mut config = sipcore::Config::new(Bytes::from_static(DOMAIN.as_bytes()), listeners, seed()?);
+    config.server = Some(Target { transport: Transport::Inside, remote: at_server });
+    let mut core = Core::new(config);
+
+    let mut sip = sip::Config::new(vec![listener(Transport::Inside, at_server)], seed()?);
+    sip.owner = Owner { node: 0, shard: SERVER };
+    let towards_core = Target { transport: Transport::Inside, remote: address };
+    let factory = Bytes::from(format!("sip:poc-factory@{DOMAIN}"));
+    let media = Capabilities::amr(ip, 45_200, 25_463);
+    let mut config = poc::server::Config::new(sip, towards_core, factory, media);
+    config.early_answer = rules.early_answer;
+    let mut server = Server::new(config);
+
+    for name in ["anna", "ben"] {
+        let ha1 = Ha1::of(name.as_bytes(), DOMAIN.as_bytes(), PASSWORD);
+        let user = sipcore::User { name: Bytes::from(name), ha1 };
+        core.handle_input(sip::Instant::START, sipcore::Input::Command(sipcore::Command::PutUser(user)));
+        let mut user = User::new(Bytes::from(format!("sip:{name}@{DOMAIN}")));
+        if name == "ben" && rules.may_override {
+            user.override_by = OverrideBy::These(vec![Bytes::from(format!("sip:anna@{DOMAIN}"))]);
+        }
+        let put = poc::server::Command::PutUser(Box::new(user));
+        server.handle_input(sip::Instant::START, poc::server::Input::Command(put));
+    }
+
+    let registrar = Target { transport: Transport::Udp, remote: address };
+    let register = |config: &mut Config, name: &str| {
+        config.registration = Some(Registration::new(vec![registrar], DOMAIN));
+        let username = Bytes::copy_from_slice(name.as_bytes());
+        config.sip.credentials =
+            vec![Credentials { realm: None, username, secret: Bytes::from_static(PASSWORD) }];
+        config.trusts_answer_mode = true;
+    };
+    let anna = client("anna", 1, ip, |config| register(config, "anna")).await?;
+    let ben = client("ben", 2, ip, |config| {
+        register(config, "ben");
+        config.settings.answer_mode = rules.ben;
+    })
+    .await?;
+    let core =
+        Element { name: "core", machine: Machine::Core(Box::new(core)), address, socket: Some(socket) };
+    let server = Element {
+        name: "server",
+        machine: Machine::Server(Box::new(server)),
+        address: at_server,
+        socket: None,
+    };
+    Ok(vec![anna, ben, core, server])
+}
+
+async fn client(
+    name: &'static str,
+    node: u16,
+    ip: IpAddr,
+    change: impl FnOnce(&mut Config),
+) -> Result<Element, Failure> {
+    let (socket, address) = socket(ip).await?;
+    let listener = Listener { transport: Transport::Udp, bind: address, advertised: address };
+    let mut sip = sip::Config::new(vec![listener], seed()?);
+    sip.owner = Owner { node, shard: 0 };
+    let user = Bytes::from(format!("<sip:{name}@{DOMAIN}>"));
+    let mut config = Config::new(sip, user, Capabilities::amr(ip, 45_200, 25_463));
+    change(&mut config);
+    Ok(Element {
+        name,
+        machine: Machine::Client(Box::new(Client::new(config))),
+        address,
+        socket: Some(socket),
+    })
+}
