@@ -1,27 +1,51 @@
-//! Tells many stories: `cargo run --release -p sim --example stories -- FROM COUNT`.
+//! Tells many stories: `cargo run --release -p sim --example stories -- FROM COUNT [system]`.
 //!
-//! Prints progress, and the ladder of the first story that breaks an invariant.
+//! Of two clients, or of a whole system. Prints progress, and the ladder of the first story that breaks an invariant.
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
+use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-use sim::story;
+use sim::{story, system};
 
 fn main() -> ExitCode {
-    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
-    let [from, count] = numbers[..] else {
-        println!("usage: stories FROM COUNT");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let numbers: Vec<u64> = arguments.iter().filter_map(|number| number.parse().ok()).collect();
+    let of_system = match arguments.get(2).map(String::as_str) {
+        None => false,
+        Some("system") => true,
+        Some(_) => return usage(),
     };
+    let [from, count] = numbers[..] else { return usage() };
+    let mut met: BTreeMap<String, u64> = BTreeMap::new();
     for seed in from..from + count {
-        if catch_unwind(|| story::two_clients(seed)).is_err() {
-            println!("{}", story::ladder_of_failure(seed));
+        let ladder = if of_system {
+            match catch_unwind(|| system::story::tell(seed).system.watch.met) {
+                Ok(told) => {
+                    told.into_iter().for_each(|(what, times)| *met.entry(what).or_default() += times);
+                    None
+                }
+                Err(_) => Some(system::story::ladder_of_failure(seed)),
+            }
+        } else {
+            catch_unwind(|| story::two_clients(seed)).err().map(|_| story::ladder_of_failure(seed))
+        };
+        if let Some(ladder) = ladder {
+            println!("{ladder}");
             return ExitCode::FAILURE;
         }
         if (seed + 1 - from).is_multiple_of(10_000) {
             println!("{} of {count} stories", seed + 1 - from);
         }
     }
+    for (what, times) in met {
+        println!("{times:>9} {what}");
+    }
     ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    println!("usage: stories FROM COUNT [system]");
+    ExitCode::from(2)
 }

@@ -10,7 +10,9 @@ pub mod ladder;
 pub mod monitor;
 pub mod network;
 pub mod story;
+pub mod system;
 pub mod world;
 
 pub use network::{Deed, Faults, Network, Which};
+pub use system::System;
 pub use world::World;

@@ -95,6 +95,11 @@ impl Network {
         self.script.push((which, deed));
     }
 
+    /// From now on the network is as good or bad as this.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
     /// How many datagrams were sent.
     pub fn sent(&self) -> u64 {
         self.sent

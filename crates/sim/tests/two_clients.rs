@@ -12,20 +12,7 @@ fn tell(part: u64) {
     for seed in part * STORIES..(part + 1) * STORIES {
         let told = catch_unwind(|| story::two_clients(seed).world.monitor.checked);
         let Ok(checked) = told else { panic!("{}", story::ladder_of_failure(seed)) };
-        let counts = [
-            checked.ended,
-            checked.cancels,
-            checked.crossings,
-            checked.terminated,
-            checked.waited,
-            checked.agreed,
-            checked.repeated,
-            checked.unacknowledged,
-            checked.attempts,
-            checked.changes,
-            checked.acknowledged,
-            checked.refreshed,
-        ];
+        let counts = checked.named().map(|(_, count)| count);
         for (total, count) in totals.iter_mut().zip(counts) {
             *total += count;
         }

@@ -1,0 +1,335 @@
+//! The invariants at every element of a system, and between them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use poc::Event;
+use poc::answer_state::AnswerState;
+use poc::server::{Function, Record};
+use sip::transport::Transmit;
+use sip::usage::{End, Party};
+use sip::{Duration, Instant, SessionId};
+
+use super::functions::Functions;
+use super::relay::Relay;
+use super::side::{Seen, Side};
+use super::{Checked, branch_of, read, written};
+
+/// Reads what happens at every element and knows what must hold.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    parts: Vec<Part>,
+    /// The set-up limit of the clients, if they have one.
+    pub set_up_limit: Option<Duration>,
+    /// What no message of the story takes longer than, if none is lost and everybody lives: then nobody rings or is in a
+    /// session for longer after its end than the wire needs.
+    pub longest_hop: Option<Duration>,
+    /// Nobody died or started anew: what every client did is known.
+    everybody_lives: bool,
+    /// What was counted, so that a test can see that something was checked.
+    pub checked: Checked,
+    /// What chance met, by name.
+    pub met: BTreeMap<String, u64>,
+}
+
+/// The kind of an element.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A PoC Client.
+    Client,
+    /// A SIP/IP core.
+    Core,
+    /// A PoC Server.
+    Server,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Client { side: Side, is_gone: bool },
+    Core(Relay),
+    Server(Functions),
+}
+
+/// Hops from one client to another: to the core, its server, back, to the other core, its server, back, and to the client.
+pub const HOPS: u32 = 7;
+
+/// A 100 leaves after this, if nothing else does (RFC 3261 §17.2.1); with a tick of the timer wheel.
+const TRYING: Duration = Duration::from_millis(210);
+
+impl Watch {
+    /// Of elements of these kinds.
+    pub fn new(kinds: impl Iterator<Item = Kind>) -> Self {
+        let part = |kind| match kind {
+            Kind::Client => Part::Client { side: Side::default(), is_gone: false },
+            Kind::Core => Part::Core(Relay::default()),
+            Kind::Server => Part::Server(Functions::new()),
+        };
+        Self {
+            parts: kinds.map(part).collect(),
+            set_up_limit: None,
+            longest_hop: None,
+            everybody_lives: true,
+            checked: Checked::default(),
+            met: BTreeMap::new(),
+        }
+    }
+
+    /// The user of `place` ended a session, in whatever state it was.
+    pub fn hung_up(&mut self, now: Instant, place: usize, session: SessionId) {
+        if let Part::Client { side, .. } = &mut self.parts[place] {
+            side.hung_up(now, session);
+        }
+    }
+
+    /// The client of `place` began a session.
+    pub fn began(&mut self, place: usize, session: SessionId) {
+        if let Part::Client { side, .. } = &mut self.parts[place] {
+            side.began(session);
+        }
+    }
+
+    /// The client of `place` is no more.
+    pub fn died(&mut self, place: usize) {
+        if let Part::Client { is_gone, .. } = &mut self.parts[place] {
+            *is_gone = true;
+        }
+        (self.longest_hop, self.everybody_lives) = (None, false);
+    }
+
+    /// The client of `place` is another, which knows nothing of what the last one did.
+    pub fn restarted(&mut self, place: usize) {
+        self.parts[place] = Part::Client { side: Side::default(), is_gone: false };
+        (self.longest_hop, self.everybody_lives) = (None, false);
+    }
+
+    /// `place` sent this.
+    pub fn sent(&mut self, now: Instant, place: usize, transmit: &Transmit) {
+        let message = written(transmit);
+        let checked = &mut self.checked;
+        match &mut self.parts[place] {
+            Part::Client { side, .. } => side.sent(now, &message, transmit, checked),
+            Part::Core(relay) => relay.sent(now, &message, transmit.path, checked),
+            Part::Server(functions) => functions.sent(now, &message, transmit.path, checked),
+        }
+    }
+
+    /// This arrived at `place`.
+    pub fn received(&mut self, now: Instant, place: usize, datagram: &Transmit) {
+        let message = read(datagram);
+        match &mut self.parts[place] {
+            Part::Client { side, .. } => side.received(now, &message, datagram),
+            Part::Core(relay) => relay.received(now, &message, datagram),
+            Part::Server(functions) => functions.received(now, &message, datagram),
+        }
+    }
+
+    /// `place` told its user this.
+    pub fn told(&mut self, now: Instant, place: usize, event: &Event) {
+        if let Part::Client { side, .. } = &mut self.parts[place] {
+            side.told(now, event, &mut self.checked);
+        }
+    }
+
+    /// The server of `place` closed this.
+    pub fn closed(&mut self, place: usize, record: &Record) {
+        if let Part::Server(functions) = &mut self.parts[place] {
+            functions.closed(record);
+        }
+    }
+
+    /// `place` has nothing more to send or to tell in this instant. `slots`: how many of a user's are taken, if it is a server.
+    pub fn settled(&mut self, place: usize, slots: impl Fn(&[u8]) -> Option<usize>) {
+        match &mut self.parts[place] {
+            Part::Client { side, .. } => side.settled(),
+            Part::Core(relay) => relay.settled(),
+            Part::Server(functions) => functions.settled(slots),
+        }
+    }
+
+    /// Everything is over: what must be true then.
+    pub fn finish(&mut self) {
+        for part in &self.parts {
+            match part {
+                Part::Client { is_gone: true, .. } => {}
+                Part::Client { side, .. } => side.finish(self.set_up_limit, &mut self.checked),
+                Part::Core(relay) => relay.finish(&mut self.checked),
+                Part::Server(functions) => functions.finish(&mut self.checked),
+            }
+        }
+        self.assert_truth();
+        self.count();
+    }
+
+    /// I13 from end to end: what an inviter was told, and what those were told who rang because of it.
+    fn assert_truth(&mut self) {
+        let whereabouts = self.whereabouts();
+        let mut agreed = 0;
+        for part in &self.parts {
+            let Part::Client { side, is_gone: false } = part else { continue };
+            for inviter in side.sessions.values() {
+                let Some(invited) = side.agent.last_attempt(&inviter.call_id) else { continue };
+                let mut leaves = Vec::new();
+                self.leaves(&whereabouts, &branch_of(&invited.invite), &mut leaves);
+                self.assert_invitation(inviter, &leaves);
+                agreed += leaves.len() as u64;
+            }
+        }
+        self.checked.agreed += agreed;
+    }
+
+    fn assert_invitation(&self, inviter: &Seen, leaves: &[Leaf<'_>]) {
+        let Some(outcome) = &inviter.outcome else { return };
+        let accepted = |leaf: &Leaf<'_>| leaf.decided.is_none_or(|status| status < 300);
+        if inviter.answer_state == Some(AnswerState::Confirmed) && self.everybody_lives {
+            assert!(leaves.iter().any(accepted), "I13: it was confirmed, and nobody had accepted");
+        }
+        for leaf in leaves {
+            let Some(end) = leaf.seen.and_then(|seen| seen.outcome.as_ref()) else { continue };
+            if end.is_completed_elsewhere() && self.everybody_lives {
+                let others = leaves.iter().filter(|other| other.branch != leaf.branch);
+                let somebody = others.filter(|other| accepted(other)).count() > 0;
+                assert!(somebody, "I13: answered elsewhere, and nowhere was it answered");
+            }
+        }
+        let Some(hop) = self.longest_hop else { return };
+        // Nobody rings and nobody is connected when it is over, but for what the way takes: there and back.
+        let longest = (hop + TRYING) * (2 * HOPS);
+        let here = outcome.timing.ended;
+        let ends = || leaves.iter().filter_map(|leaf| leaf.seen?.outcome.as_ref());
+        for end in ends() {
+            let there = end.timing.ended;
+            assert!(there.saturating_since(here) <= longest, "{there:?}: it was over at {here:?}");
+        }
+        let sessions = || ends().filter(|end| matches!(end.end, End::Left | End::Released));
+        let is_counted = sessions().count() == leaves.len();
+        if let Some(last) = sessions().map(|end| end.timing.ended).max().filter(|_| is_counted) {
+            assert!(here.saturating_since(last) <= longest, "{here:?}: it was over at {last:?}");
+        }
+    }
+
+    /// Which element an INVITE came to, by branch.
+    fn whereabouts(&self) -> BTreeMap<Bytes, usize> {
+        let mut places = BTreeMap::new();
+        for (place, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Client { side, .. } => {
+                    places.extend(side.agent.received.keys().map(|branch| (branch.clone(), place)));
+                }
+                Part::Core(relay) => {
+                    places.extend(relay.incoming.keys().map(|branch| (branch.clone(), place)));
+                }
+                Part::Server(functions) => {
+                    places.extend(functions.agent.received.keys().map(|branch| (branch.clone(), place)));
+                }
+            }
+        }
+        places
+    }
+
+    /// The clients that an INVITE came to in the end.
+    fn leaves<'a>(&'a self, places: &BTreeMap<Bytes, usize>, branch: &Bytes, found: &mut Vec<Leaf<'a>>) {
+        let Some(place) = places.get(branch) else { return };
+        match &self.parts[*place] {
+            Part::Client { side, is_gone } => {
+                let decided = side.agent.received[branch].decided.as_ref();
+                let mut sessions = side.sessions.values();
+                found.push(Leaf {
+                    branch: branch.clone(),
+                    decided: decided.map(|decided| decided.status),
+                    seen: sessions.find(|seen| seen.branch.as_ref() == Some(branch)).filter(|_| !is_gone),
+                });
+            }
+            Part::Core(relay) => {
+                for branch in &relay.incoming[branch].branches {
+                    self.leaves(places, branch, found);
+                }
+            }
+            Part::Server(functions) => {
+                let arrivals = functions.arrivals.iter().filter(|arrival| arrival.branch == *branch);
+                for call_id in arrivals.flat_map(|arrival| &arrival.legs) {
+                    let attempts = functions.agent.invited.iter().filter(|(_, each)| each.is_of(call_id));
+                    for (branch, _) in attempts.filter(|(_, each)| !each.is_change) {
+                        self.leaves(places, branch, found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts what chance met.
+    fn count(&mut self) {
+        let mut met = std::mem::take(&mut self.met);
+        let mut note = |what: String| *met.entry(what).or_default() += 1;
+        for part in &self.parts {
+            match part {
+                Part::Client { side, .. } => {
+                    for seen in side.sessions.values() {
+                        let Some(outcome) = &seen.outcome else { continue };
+                        let is_ours = side.agent.last_attempt(&seen.call_id).is_some();
+                        let role = if is_ours { "inviter" } else { "invited" };
+                        note(format!("{role}: {outcome}"));
+                        let unconfirmed = seen.answer_state == Some(AnswerState::Unconfirmed);
+                        if unconfirmed && outcome.by == Party::Local {
+                            note("inviter: unconfirmed, and left".to_owned());
+                        }
+                    }
+                    for invited in side.agent.invited.values() {
+                        if invited.answers.values().any(|answer| answer.unwanted) {
+                            note("crossing at a client".to_owned());
+                        }
+                        let is_unwanted = side.agent.unwanted.contains(&invited.call_id);
+                        if is_unwanted && invited.cancel.is_none() && invited.finals.is_empty() {
+                            note("cancelled before any 1xx".to_owned());
+                        }
+                    }
+                    for received in side.agent.received.values() {
+                        if received.cancel.is_some() {
+                            note("cancelled while ringing".to_owned());
+                        }
+                    }
+                }
+                Part::Core(relay) => {
+                    for outgoing in relay.outgoing.values() {
+                        let crosses = outgoing.invited.finals.iter().any(|status| *status < 300);
+                        if crosses && outgoing.invited.cancel.is_some() {
+                            note("crossing at a core".to_owned());
+                        }
+                    }
+                    for incoming in relay.incoming.values().filter(|incoming| incoming.branches.len() > 1) {
+                        note(
+                            if incoming.received.is_accepted { "fork, accepted" } else { "fork" }.to_owned(),
+                        );
+                    }
+                }
+                Part::Server(functions) => {
+                    for arrival in &functions.arrivals {
+                        for call_id in &arrival.legs {
+                            let last = functions.agent.last_attempt(call_id);
+                            let mut answers = last.into_iter().flat_map(|invited| invited.answers.values());
+                            if answers.any(|answer| answer.unwanted) {
+                                note(format!("crossing at {:?}", arrival.function));
+                            }
+                        }
+                    }
+                    for record in functions.records() {
+                        let function = match record.function {
+                            Function::Controlling => "controlling",
+                            Function::Participating => "participating",
+                        };
+                        note(format!("record: {function}, {:?} by {:?}", record.end, record.by));
+                    }
+                }
+            }
+        }
+        self.met = met;
+    }
+}
+
+/// A client that an INVITE came to.
+struct Leaf<'a> {
+    branch: Bytes,
+    /// The final response that it sent.
+    decided: Option<u16>,
+    /// What it knows of the session; `None` if it is no more, or knows another branch of it.
+    seen: Option<&'a Seen>,
+}

@@ -1,0 +1,121 @@
+//! An element of a system: whichever machine it is, it has the same five verbs.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use poc::Client;
+use poc::server::{Record, Server};
+use sip::Instant;
+use sip::transport::{Path, Transmit};
+use sipcore::Core;
+
+use crate::monitor::system::Kind;
+
+/// An element and its place in the network.
+#[derive(Clone, Debug)]
+pub struct Element {
+    /// Its name in ladders.
+    pub name: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// The machine that ships.
+    pub machine: Machine,
+}
+
+/// The machines that there are.
+#[derive(Clone, Debug)]
+pub enum Machine {
+    /// A PoC Client.
+    Client(Box<Client>),
+    /// A SIP/IP core.
+    Core(Box<Core>),
+    /// A PoC Server.
+    Server(Box<Server>),
+    /// Nobody, any more: what is sent here is lost.
+    Gone,
+}
+
+/// What an element tells those who run it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// Its user.
+    User(poc::Event),
+    /// Its operator.
+    Closed(Box<Record>),
+}
+
+impl Machine {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Client(_) | Self::Gone => Kind::Client,
+            Self::Core(_) => Kind::Core,
+            Self::Server(_) => Kind::Server,
+        }
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, path: Path, bytes: Bytes) {
+        match self {
+            Self::Client(client) => {
+                let handled = client.handle_input(now, poc::Input::Datagram { path, bytes });
+                assert_eq!(handled, Ok(None), "no peer is a misuse");
+            }
+            Self::Core(core) => core.handle_input(now, sipcore::Input::Datagram { path, bytes }),
+            Self::Server(server) => server.handle_input(now, poc::server::Input::Datagram { path, bytes }),
+            Self::Gone => {}
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Client(client) => client.handle_timeout(now),
+            Self::Core(core) => core.handle_timeout(now),
+            Self::Server(server) => server.handle_timeout(now),
+            Self::Gone => {}
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        match self {
+            Self::Client(client) => client.poll_transmit(),
+            Self::Core(core) => core.poll_transmit(),
+            Self::Server(server) => server.poll_transmit(),
+            Self::Gone => None,
+        }
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Told> {
+        match self {
+            Self::Client(client) => client.poll_event().map(Told::User),
+            Self::Core(core) => loop {
+                match core.poll_event()? {
+                    sipcore::Event::BindingsChanged { .. } => {}
+                    sipcore::Event::Disconnect { .. } => panic!("there are no streams here"),
+                }
+            },
+            Self::Server(server) => match server.poll_event()? {
+                poc::server::Event::Closed(record) => Some(Told::Closed(record)),
+                poc::server::Event::Disconnect { .. } => panic!("there are no streams here"),
+            },
+            Self::Gone => None,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Client(client) => client.poll_timeout(),
+            Self::Core(core) => core.poll_timeout(),
+            Self::Server(server) => server.poll_timeout(),
+            Self::Gone => None,
+        }
+    }
+
+    /// Whether nothing remains of any session. Registrations may stand.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Client(client) => client.is_empty(),
+            Self::Core(core) => core.is_empty(),
+            Self::Server(server) => server.is_empty(),
+            Self::Gone => true,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The whole system: two networks, each with a SIP/IP core and a PoC Server behind it, and the clients of both.
+//!
+//! ```text
+//! clients of home1 ── core 1 ─────────── core 2 ── clients of home2
+//!                       │                  │
+//!                    server 1           server 2
+//! ```
+//!
+//! Every line is the simulated network, the one between a core and its server too.
+
+mod build;
+mod element;
+pub mod story;
+
+use bytes::Bytes;
+use poc::server::{Command as Order, Record, User};
+use poc::{AnswerRequest, Command, Event, Input};
+use sip::transport::{Path, Transmit, Transport};
+use sip::{Instant, SessionId};
+
+pub use self::build::{Setup, Terminal};
+pub use self::element::{Element, Machine};
+
+use self::element::Told;
+use crate::ladder::{Fate, Trace};
+use crate::monitor::system::Watch;
+use crate::network::Network;
+
+/// What a user does at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// Invites the user of another place, who is to answer so.
+    Start {
+        /// Whose user is invited.
+        invited: usize,
+        /// How.
+        answer: AnswerRequest,
+    },
+    /// Presses the key that ends whatever there is: cancels, refuses or leaves.
+    HangUp(SessionId),
+    /// Accepts.
+    Accept(SessionId),
+    /// Offers other media in a session.
+    Modify(SessionId),
+    /// Gives that up again.
+    Withdraw(SessionId),
+    /// Registers.
+    Register,
+    /// Is registered no more.
+    Deregister,
+}
+
+/// Everything, at one moment.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// The moment.
+    pub now: Instant,
+    /// The elements: clients of the first network, its core and server, server and core of the second, clients of that.
+    pub elements: Vec<Element>,
+    /// What is on the way.
+    pub network: Network,
+    /// What must hold.
+    pub watch: Watch,
+    /// What the clients told their users and nobody has read yet.
+    pub events: Vec<(usize, Event)>,
+    /// What the servers closed.
+    pub records: Vec<(usize, Record)>,
+    setup: Setup,
+    /// What happened, in order.
+    story: Vec<(Instant, Happened)>,
+}
+
+/// A line of the story, to be drawn if somebody wants to see it.
+#[derive(Clone, Debug)]
+enum Happened {
+    Message(Transmit, Fate),
+    Note(usize, String),
+    Told(usize, Event),
+}
+
+impl System {
+    /// How it was built.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The places of the clients.
+    pub fn clients(&self) -> impl Iterator<Item = usize> {
+        let is_client = |element: &Element| matches!(element.machine, Machine::Client(_));
+        (0..self.elements.len()).filter(move |place| is_client(&self.elements[*place]))
+    }
+
+    /// The place of the element of this name.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn place(&self, name: &str) -> usize {
+        self.elements.iter().position(|element| element.name == name).expect("an element of that name")
+    }
+
+    /// Lets the user of `place` act. What the state does not allow changes nothing. Returns the session that began or was
+    /// changed.
+    pub fn act(&mut self, place: usize, act: Act) -> Option<SessionId> {
+        let now = self.now;
+        let Machine::Client(client) = &mut self.elements[place].machine else { return None };
+        let (done, what) = match act {
+            Act::Start { invited, answer } => {
+                let uri = self.setup.address_of(invited);
+                let what = format!("invites {}", String::from_utf8_lossy(&uri));
+                let command =
+                    Command::StartSession { targets: Vec::new(), routes: Vec::new(), invited: uri, answer };
+                (client.handle_input(now, Input::Command(command)), what)
+            }
+            Act::HangUp(session) => (client.hang_up(now, session).map(|()| Some(session)), "hangs up".into()),
+            Act::Accept(session) => (client.accept(now, session).map(|()| Some(session)), "accepts".into()),
+            Act::Modify(session) => {
+                (client.modify(now, session).map(|()| Some(session)), "offers other media".into())
+            }
+            Act::Withdraw(session) => {
+                (client.cancel(now, session).map(|()| Some(session)), "gives up the change".into())
+            }
+            Act::Register => {
+                (client.handle_input(now, Input::Command(Command::Register)), "registers".into())
+            }
+            Act::Deregister => {
+                (client.handle_input(now, Input::Command(Command::Deregister)), "deregisters".into())
+            }
+        };
+        if let Ok(session) = done {
+            self.note(place, what);
+            match act {
+                Act::Start { .. } => session.into_iter().for_each(|session| self.watch.began(place, session)),
+                Act::HangUp(session) => self.watch.hung_up(now, place, session),
+                Act::Accept(_) | Act::Modify(_) | Act::Withdraw(_) | Act::Register | Act::Deregister => {}
+            }
+        }
+        self.settle(place);
+        done.ok().flatten()
+    }
+
+    /// The client of `place` stops for ever.
+    pub fn die(&mut self, place: usize) {
+        self.note(place, "dies".to_owned());
+        self.elements[place].machine = Machine::Gone;
+        self.watch.died(place);
+    }
+
+    /// The client of `place` stops, and another one with the same settings takes its place, which knows nothing and
+    /// registers.
+    pub fn restart(&mut self, place: usize, seed: [u8; 32]) {
+        self.note(place, "restarts".to_owned());
+        self.elements[place].machine = Machine::Client(Box::new(self.setup.client(place, seed)));
+        self.watch.restarted(place);
+        self.act(place, Act::Register);
+    }
+
+    /// The operator of the network of `home`, 0 or 1, changes what is known of a user.
+    pub fn put_user(&mut self, home: usize, user: User) {
+        self.order(home, Order::PutUser(Box::new(user)));
+    }
+
+    /// The operator removes the user of `place` from the PoC Server of its network: what the user has ends.
+    pub fn remove_user(&mut self, place: usize) {
+        let address = self.setup.address_of(place);
+        let home = self.setup.home_of(place);
+        self.note(place, "is served no more".to_owned());
+        self.order(home, Order::RemoveUser { address });
+    }
+
+    fn order(&mut self, home: usize, order: Order) {
+        let place = self.place(build::SERVERS[home]);
+        let now = self.now;
+        if let Machine::Server(server) = &mut self.elements[place].machine {
+            server.handle_input(now, poc::server::Input::Command(order));
+        }
+        self.settle(place);
+    }
+
+    /// The next moment at which something happens by itself.
+    pub fn next_moment(&self) -> Option<Instant> {
+        let timeouts = self.elements.iter().filter_map(|element| element.machine.poll_timeout());
+        timeouts.chain(self.network.next_arrival()).min()
+    }
+
+    /// Moves time to `moment`, which is not before now, and lets everything happen that is due then.
+    pub fn advance(&mut self, moment: Instant) {
+        assert!(moment >= self.now, "time never runs back");
+        self.now = moment;
+        while let Some(datagram) = self.network.arrived(moment) {
+            self.deliver(&datagram);
+        }
+        for place in 0..self.elements.len() {
+            if self.elements[place].machine.poll_timeout().is_some_and(|at| at <= moment) {
+                self.elements[place].machine.handle_timeout(moment);
+                self.settle(place);
+                let next = self.elements[place].machine.poll_timeout();
+                assert!(next.is_none_or(|next| next > moment), "the next timeout is later than the last");
+            }
+        }
+    }
+
+    /// Runs until nothing happens by itself any more, or until `end`.
+    pub fn run_until(&mut self, end: Instant) {
+        while let Some(moment) = self.next_moment().filter(|moment| *moment <= end) {
+            self.advance(moment.max(self.now));
+        }
+        self.now = self.now.max(end);
+    }
+
+    /// Whether nothing remains of any session at a core or a server, and no client has one. Registrations may stand.
+    pub fn is_quiet(&self) -> bool {
+        let is_quiet = |machine: &Machine| match machine {
+            Machine::Client(_) => true,
+            Machine::Core(_) | Machine::Server(_) | Machine::Gone => machine.is_empty(),
+        };
+        self.elements.iter().all(|element| is_quiet(&element.machine))
+            && self.network.next_arrival().is_none()
+    }
+
+    /// Whether nothing remains anywhere.
+    pub fn is_empty(&self) -> bool {
+        let mut machines = self.elements.iter().map(|element| &element.machine);
+        machines.all(|machine| machine.is_empty() && machine.poll_timeout().is_none())
+            && self.network.next_arrival().is_none()
+    }
+
+    /// Everybody registers and publishes; time goes on until everybody has.
+    ///
+    /// # Panics
+    /// If somebody cannot.
+    pub fn register_everybody(&mut self) {
+        let clients: Vec<_> = self.clients().collect();
+        for place in &clients {
+            self.act(*place, Act::Register);
+        }
+        let is_published = |(_, event): &&(usize, Event)| *event == Event::SettingsPublished;
+        while self.events.iter().filter(is_published).count() < clients.len() {
+            let moment = self.next_moment().expect("everybody can register");
+            self.advance(moment);
+        }
+        self.events.clear();
+    }
+
+    /// Lets go what the script holds back.
+    pub fn let_go(&mut self) {
+        for datagram in self.network.let_go(self.now) {
+            self.story.push((self.now, Happened::Message(datagram, Fate::LetGo)));
+        }
+    }
+
+    /// A line of the ladder about `place`.
+    fn note(&mut self, place: usize, what: String) {
+        let name = &self.elements[place].name;
+        let text = format!("{name} {what}");
+        self.story.push((self.now, Happened::Note(place, text)));
+    }
+
+    /// The story as a ladder of all elements that have a part in it.
+    pub fn trace(&self) -> Trace {
+        self.trace_since(Instant::START)
+    }
+
+    /// The story from a moment on.
+    pub fn trace_since(&self, since: Instant) -> Trace {
+        let lines = || self.story.iter().filter(|(at, _)| *at >= since);
+        let takes_part = |place: &usize| {
+            let address = self.elements[*place].address;
+            lines().any(|(_, what)| match what {
+                Happened::Message(Transmit { path, .. }, _) => [path.local, path.remote].contains(&address),
+                Happened::Note(whom, _) | Happened::Told(whom, _) => whom == place,
+            })
+        };
+        let places: Vec<_> = (0..self.elements.len()).filter(takes_part).collect();
+        let column = |place: &usize| places.iter().position(|each| each == place).unwrap_or(0);
+        let party = |place: &usize| (self.elements[*place].name.clone(), self.elements[*place].address);
+        let mut trace = Trace::new(places.iter().map(party).collect());
+        for (at, what) in lines() {
+            match what {
+                Happened::Message(transmit, fate) => trace.message_with(*at, transmit, *fate),
+                Happened::Note(place, text) => trace.note(*at, column(place), text.clone()),
+                Happened::Told(place, event) => trace.event(*at, column(place), event),
+            }
+        }
+        trace
+    }
+
+    fn deliver(&mut self, datagram: &Transmit) {
+        let Path { local, remote, .. } = datagram.path;
+        let Some(place) = self.elements.iter().position(|element| element.address == remote) else { return };
+        if matches!(self.elements[place].machine, Machine::Gone) {
+            return;
+        }
+        let path = Path { transport: Transport::Udp, local: remote, remote: local, connection: None };
+        self.watch.received(self.now, place, datagram);
+        self.elements[place].machine.handle_datagram(self.now, path, datagram.bytes.clone());
+        self.settle(place);
+    }
+
+    /// Drains an element: what it sends goes into the network, what it tells is kept.
+    fn settle(&mut self, place: usize) {
+        let now = self.now;
+        while let Some(transmit) = self.elements[place].machine.poll_transmit() {
+            self.watch.sent(now, place, &transmit);
+            let fate = self.network.send(now, &transmit);
+            self.story.push((now, Happened::Message(transmit, fate)));
+        }
+        while let Some(told) = self.elements[place].machine.poll_event() {
+            match told {
+                Told::User(event) => {
+                    self.watch.told(now, place, &event);
+                    self.story.push((now, Happened::Told(place, event.clone())));
+                    self.events.push((place, event));
+                }
+                Told::Closed(record) => {
+                    self.watch.closed(place, &record);
+                    self.records.push((place, *record));
+                }
+            }
+        }
+        let machine = &self.elements[place].machine;
+        self.watch.settled(place, |user: &[u8]| match machine {
+            Machine::Server(server) => server.sessions_of(user),
+            Machine::Client(_) | Machine::Core(_) | Machine::Gone => None,
+        });
+    }
+
+    /// The address of the user of a place.
+    pub fn address_of(&self, place: usize) -> Bytes {
+        self.setup.address_of(place)
+    }
+}

@@ -1,0 +1,88 @@
+//! 10,000 stories of two networks with their servers: see `sim::system::story`.
+
+use std::collections::BTreeMap;
+use std::panic::catch_unwind;
+
+use sim::system::story;
+
+/// Stories of each part; the parts run side by side.
+const STORIES: u64 = 2_500;
+
+/// What chance must have met in each part, so that the invariants were put to the test.
+const MET: [&str; 28] = [
+    "cancelled before any 1xx",
+    "cancelled while ringing",
+    "crossing at a client",
+    "crossing at a core",
+    "crossing at Controlling",
+    "crossing at Participating",
+    "fork",
+    "fork, accepted",
+    "invited: answered elsewhere",
+    "invited: ended",
+    "invited: missed invitation",
+    "invited: refused",
+    "inviter: busy",
+    "inviter: cancelled",
+    "inviter: ended",
+    "inviter: no answer from the network",
+    "inviter: not accepted",
+    "inviter: unconfirmed, and left",
+    "record: controlling, Cancelled by Inviter",
+    "record: controlling, Rejected by Invited",
+    "record: controlling, Rejected by Server",
+    "record: controlling, Released by Invited",
+    "record: controlling, Released by Inviter",
+    "record: participating, Cancelled by Inviter",
+    "record: participating, Expired by Inviter",
+    "record: participating, Rejected by Server",
+    "record: participating, Released by Invited",
+    "record: participating, Released by Inviter",
+];
+
+/// What is rare: once is enough.
+const RARELY_MET: [&str; 4] = [
+    "record: controlling, NotAcknowledged by Inviter",
+    "record: controlling, Released by Server",
+    "record: participating, Cancelled by Invited",
+    "record: participating, Released by Server",
+];
+
+fn tell(part: u64) {
+    let mut met: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in part * STORIES..(part + 1) * STORIES {
+        let told = catch_unwind(|| story::tell(seed).system.watch);
+        let Ok(watch) = told else { panic!("{}", story::ladder_of_failure(seed)) };
+        let counted = watch.checked.named().map(|(what, times)| (format!("checked: {what}"), times));
+        for (what, times) in watch.met.into_iter().chain(counted) {
+            *met.entry(what).or_default() += times;
+        }
+    }
+    let times = |what: &&&str| met.get(**what).copied().unwrap_or(0);
+    let missing: Vec<_> = MET.iter().filter(|what| times(what) < 10).collect();
+    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+    let mut checked = met.iter().filter(|(what, _)| what.starts_with("checked"));
+    assert!(checked.all(|(_, times)| *times > STORIES / 100), "{met:#?}");
+    let missing: Vec<_> = RARELY_MET.iter().filter(|what| times(what) == 0).collect();
+    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+}
+
+#[test]
+fn nobody_is_left_ringing_or_connected_by_servers_in_the_first_2500_stories() {
+    tell(0);
+}
+
+#[test]
+fn nobody_is_left_ringing_or_connected_by_servers_in_the_second_2500_stories() {
+    tell(1);
+}
+
+#[test]
+fn nobody_is_left_ringing_or_connected_by_servers_in_the_third_2500_stories() {
+    tell(2);
+}
+
+#[test]
+fn nobody_is_left_ringing_or_connected_by_servers_in_the_fourth_2500_stories() {
+    tell(3);
+}
