@@ -4,8 +4,10 @@
 //! exactly one end of each session, and nothing remains.
 
 mod founding;
+mod homes;
 mod invitations;
 mod losses;
 mod moments;
 mod outcomes;
+mod servers;
 mod stage;
