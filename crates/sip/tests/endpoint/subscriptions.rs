@@ -261,7 +261,7 @@ fn a_challenged_subscribe_leaves_again_also_in_the_dialog() {
     wire.command(Command::Unsubscribe { subscription: ID }).unwrap();
     let last = wire.one();
     assert_eq!((text(&last, Name::CSeq), text(&last, Name::Expires)), ("5 SUBSCRIBE", "0"));
-    wire.receive(&response(&again, 401, "", &asked("n3")));
+    wire.receive(&response(&again, 401, "", &asked("n3").replace("nonce", "stale=true, nonce")));
     wire.quiet();
     wire.receive(&notify(&first, "p1", 2, "terminated").text());
     wire.sent();
