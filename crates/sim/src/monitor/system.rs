@@ -6,11 +6,13 @@ use bytes::Bytes;
 use poc::Event;
 use poc::answer_state::AnswerState;
 use poc::server::{Function, Record};
+use sip::message::Name;
 use sip::transport::Transmit;
 use sip::usage::{End, Party};
-use sip::{Duration, Instant, SessionId};
+use sip::{Duration, Instant, Message, SessionId};
 
 use super::functions::Functions;
+use super::invited::Invited;
 use super::relay::Relay;
 use super::side::{Seen, Side};
 use super::{Checked, branch_of, read, written};
@@ -26,6 +28,8 @@ pub struct Watch {
     pub longest_hop: Option<Duration>,
     /// Nobody died or started anew: what every client did is known.
     everybody_lives: bool,
+    /// The operator has ended something.
+    was_removed: bool,
     /// What was counted, so that a test can see that something was checked.
     pub checked: Checked,
     /// What chance met, by name.
@@ -53,6 +57,9 @@ enum Part {
 /// Hops from one client to another: to the core, its server, back, to the other core, its server, back, and to the client.
 pub const HOPS: u32 = 7;
 
+/// Before any limit of a server or a client.
+const SOON: Duration = Duration::from_secs(8);
+
 /// A 100 leaves after this, if nothing else does (RFC 3261 §17.2.1); with a tick of the timer wheel.
 const TRYING: Duration = Duration::from_millis(210);
 
@@ -69,6 +76,7 @@ impl Watch {
             set_up_limit: None,
             longest_hop: None,
             everybody_lives: true,
+            was_removed: false,
             checked: Checked::default(),
             met: BTreeMap::new(),
         }
@@ -100,6 +108,11 @@ impl Watch {
     pub fn restarted(&mut self, place: usize) {
         self.parts[place] = Part::Client { side: Side::default(), is_gone: false };
         (self.longest_hop, self.everybody_lives) = (None, false);
+    }
+
+    /// A user is served no more.
+    pub fn removed(&mut self) {
+        self.was_removed = true;
     }
 
     /// `place` sent this.
@@ -170,14 +183,14 @@ impl Watch {
                 let Some(invited) = side.agent.last_attempt(&inviter.call_id) else { continue };
                 let mut leaves = Vec::new();
                 self.leaves(&whereabouts, &branch_of(&invited.invite), &mut leaves);
-                self.assert_invitation(inviter, &leaves);
+                self.assert_invitation(inviter, invited, &leaves);
                 agreed += leaves.len() as u64;
             }
         }
         self.checked.agreed += agreed;
     }
 
-    fn assert_invitation(&self, inviter: &Seen, leaves: &[Leaf<'_>]) {
+    fn assert_invitation(&self, inviter: &Seen, invited: &Invited, leaves: &[Leaf<'_>]) {
         let Some(outcome) = &inviter.outcome else { return };
         let accepted = |leaf: &Leaf<'_>| leaf.decided.is_none_or(|status| status < 300);
         if inviter.answer_state == Some(AnswerState::Confirmed) && self.everybody_lives {
@@ -204,6 +217,22 @@ impl Watch {
         let is_counted = sessions().count() == leaves.len();
         if let Some(last) = sessions().map(|end| end.timing.ended).max().filter(|_| is_counted) {
             assert!(here.saturating_since(last) <= longest, "{here:?}: it was over at {last:?}");
+        }
+        // C88: who rings until the inviter gives up hears why, unless a limit of some hop was earlier.
+        let is_soon = here.saturating_since(outcome.timing.begun) < SOON;
+        let reason = invited.cancel.as_ref().and_then(|(_, cancel)| {
+            let cancel = Message::parse(cancel.clone()).ok()?;
+            cancel.value(Name::Reason).map(|reason| cancel.share(reason))
+        });
+        if let Some(reason) = reason.filter(|_| is_soon && !self.was_removed) {
+            for end in ends().filter(|end| end.end == End::Cancelled) {
+                let is_other = end.reason.as_ref().is_some_and(|other| other.starts_with(b"SIP"));
+                assert!(
+                    is_other || end.reason.as_ref() == Some(&reason),
+                    "C88: {:?}, not {reason:?}",
+                    end.reason
+                );
+            }
         }
     }
 

@@ -164,6 +164,7 @@ impl System {
         let address = self.setup.address_of(place);
         let home = self.setup.home_of(place);
         self.note(place, "is served no more".to_owned());
+        self.watch.removed();
         self.order(home, Order::RemoveUser { address });
     }
 
