@@ -221,7 +221,10 @@ impl Server {
                     self.participating[place].record.status = ended.status;
                 }
                 if let Some(downstream) = downstream {
-                    let headers = leg::reason(ended.reason.as_ref());
+                    let headers = match ended.end == End::Expired {
+                        true => leg::no_answer(), // digest 14.9: Expires is how long the Controlling Function waits
+                        false => leg::reason(ended.reason.as_ref()),
+                    };
                     self.withdraw(downstream, state == State::Established, headers);
                 }
             }

@@ -99,6 +99,21 @@ fn row_3_pending_and_proceeding_the_cancel_is_passed_on_with_its_reason() {
 }
 
 #[test]
+fn an_invite_that_runs_out_is_487_and_the_client_hears_that_nobody_answered() {
+    let mut stage = Stage::new();
+    let call = Call::terminating(ANNA, BEN).with("Expires: 10\r\n");
+    stage.invite(&call);
+    let ben = stage.leg("ben");
+    stage.answer(&ben, 180);
+    stage.seen(&ben);
+    stage.pass(ms(10_100));
+    assert!(stage.told(&call).contains(&"487 INVITE".to_owned()));
+    let seen = stage.seen_whole(&ben);
+    assert_eq!(text(&seen[0], Name::Reason), "SIP;cause=408;text=\"No answer\"", "digest 14.9");
+    assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
 fn row_4_a_2xx_behind_the_cancel_is_acknowledged_and_left() {
     let (mut stage, call) = ben_is_invited();
     let ben = stage.leg("ben");
