@@ -68,6 +68,15 @@ fn tell(part: u64) {
 }
 
 #[test]
+fn a_seed_tells_the_same_story_twice() {
+    for seed in 0..50 {
+        let [one, other] = [(); 2].map(|()| story::tell(seed).system);
+        assert_eq!(one.trace().render(), other.trace().render(), "seed {seed}");
+        assert_eq!(one.records, other.records, "seed {seed}");
+    }
+}
+
+#[test]
 fn nobody_is_left_ringing_or_connected_by_servers_in_the_first_2500_stories() {
     tell(0);
 }

@@ -25,6 +25,8 @@ pub(super) struct Functions {
     current: Option<usize>,
     /// The records that were closed.
     records: Vec<Record>,
+    /// It may say 200 to an inviter before anybody has accepted.
+    answers_early: bool,
 }
 
 /// An INVITE for a new session.
@@ -41,8 +43,8 @@ pub(super) struct Arrival {
 }
 
 impl Functions {
-    pub(super) fn new() -> Self {
-        Self { agent: Agent { has_both_ends: true, ..Agent::default() }, ..Self::default() }
+    pub(super) fn new(answers_early: bool) -> Self {
+        Self { agent: Agent { has_both_ends: true, ..Agent::default() }, answers_early, ..Self::default() }
     }
 
     /// It sent this.
@@ -92,6 +94,7 @@ impl Functions {
                 let is_told = !is_deserted || waits_for_ack;
                 assert!(is_told, "I14: everybody invited is gone, and the inviter is not told");
             }
+            self.assert_accepted(arrival, received);
             let range = taken.entry(&arrival.served).or_insert(0..=0);
             let is_alive = !is_over && !is_deserted;
             let (least, most) = (
@@ -134,6 +137,18 @@ impl Functions {
         &self.records
     }
 
+    /// Digest 7.5: nobody is told that somebody has accepted before somebody has, unless early answers are switched on.
+    fn assert_accepted(&self, arrival: &Arrival, received: &Received) {
+        let is_accepted = received.decided.as_ref().is_some_and(|decided| decided.status < 300);
+        let may_be_early = self.answers_early && arrival.function == Function::Controlling;
+        if is_accepted && !may_be_early {
+            let has_answers =
+                |call_id| self.agent.last_attempt(call_id).is_some_and(|invited| !invited.answers.is_empty());
+            let legs = arrival.legs.iter();
+            assert!(legs.map(|leg| &leg[..]).any(has_answers), "digest 7.5: 200, and nobody has accepted");
+        }
+    }
+
     /// Digest 14.6 step 3: nothing of a session goes on once its inviter is gone or was refused.
     fn assert_released(&self, arrival: &Arrival) {
         for call_id in &arrival.legs {
@@ -173,6 +188,12 @@ impl Functions {
         let is_cancelled = received.cancel.is_some();
         let says_cancelled = (record.end, record.by) == (End::Cancelled, By::Inviter);
         assert_eq!(says_cancelled, is_cancelled, "I13: whether it was cancelled: {record:?}");
+        // Digest 14.5: 487 is for who gave up, or whose INVITE had run out.
+        let has_expired = (record.end, record.by) == (End::Expired, By::Inviter);
+        assert!(
+            status != Some(487) || is_cancelled || has_expired,
+            "I13: 487 that nobody asked for: {record:?}"
+        );
         if let Some(cancel) = &received.cancel {
             assert_eq!(record.reason.as_deref(), cancel.value(Name::Reason), "I13: the Reason of the CANCEL");
         }

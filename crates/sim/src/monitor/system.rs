@@ -64,12 +64,12 @@ const SOON: Duration = Duration::from_secs(8);
 const TRYING: Duration = Duration::from_millis(210);
 
 impl Watch {
-    /// Of elements of these kinds.
-    pub fn new(kinds: impl Iterator<Item = Kind>) -> Self {
+    /// Of elements of these kinds, whose servers may answer before anybody has, or not.
+    pub fn new(kinds: impl Iterator<Item = Kind>, answers_early: bool) -> Self {
         let part = |kind| match kind {
             Kind::Client => Part::Client { side: Side::default(), is_gone: false },
             Kind::Core => Part::Core(Relay::default()),
-            Kind::Server => Part::Server(Functions::new()),
+            Kind::Server => Part::Server(Functions::new(answers_early)),
         };
         Self {
             parts: kinds.map(part).collect(),

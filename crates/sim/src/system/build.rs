@@ -208,7 +208,7 @@ impl System {
         elements.push(server(1, &mut chance));
         elements.push(core(1, &mut chance));
         elements.extend((border + 4..setup.terminals.len() + 4).map(|place| client(place, &mut chance)));
-        let mut watch = Watch::new(elements.iter().map(|element| element.machine.kind()));
+        let mut watch = Watch::new(elements.iter().map(|element| element.machine.kind()), setup.early_answer);
         watch.set_up_limit = setup.own_limit;
         let mut system = Self {
             now: sip::Instant::START,
