@@ -284,16 +284,12 @@ impl Server {
             return;
         }
         let Participating { mut record, served, answered, ended, .. } = self.participating.remove(place);
-        record.invitations = ended
-            .into_iter()
-            .map(|(at, ended)| Invitation {
-                invited: served.clone(),
-                answered,
-                ended: at,
-                end: ended.end,
-                status: ended.status,
-            })
-            .collect();
+        // Without a leg the invitation ended as the INVITE did.
+        let (at, end, status) = match ended {
+            Some((at, ended)) => (at, ended.end, ended.status),
+            None => (record.ended, record.end, record.status),
+        };
+        record.invitations = vec![Invitation { invited: served, answered, ended: at, end, status }];
         self.close(record);
     }
 }

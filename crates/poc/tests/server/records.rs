@@ -71,6 +71,7 @@ fn what_is_refused_by_a_check_has_a_record_too() {
             (Function::Participating, End::Rejected, Side::Server, Some(404)),
         ]
     );
+    assert_eq!(stage.records[1].invitations[0].invited, "sip:nobody@home1.example");
     assert_eq!(stage.counters().refused, 2);
 }
 

@@ -199,7 +199,8 @@ impl fmt::Display for Closed {
         };
         let invited: Vec<_> = self.invitations.iter().map(|each| safe(&each.invited)).collect();
         let inviter = if self.inviter.is_empty() { "somebody".to_owned() } else { safe(&self.inviter) };
-        write!(f, "{what} of {inviter} with {}: ", invited.join(", "))?;
+        let with = if invited.is_empty() { "" } else { " with " };
+        write!(f, "{what} of {inviter}{with}{}: ", invited.join(", "))?;
         let style = if matches!(self.end, End::Cancelled | End::Left | End::Released) { GOOD } else { BAD };
         let (end, by) = (name(&self.end), name(&self.by));
         write!(f, "{style}{end}{style:#} by {by}")?;
