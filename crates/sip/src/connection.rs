@@ -6,9 +6,14 @@ use std::net::SocketAddr;
 use crate::hash::{Keyed, Table};
 use crate::transport::{ConnectionId, Frame, Framer, Path, Transport};
 
+/// Bits of the number of a connection below those of its shard.
+pub const NUMBER_BITS: u32 = 24;
+
 /// The connections that carry, or are asked to carry, our messages.
 #[derive(Clone, Debug, Default)]
 pub struct Connections {
+    /// The upper bits of the numbers: what one shard has opened is known to all by its number.
+    shard: u8,
     last: u32,
     /// Connections that we opened, by transport and peer, for reuse.
     opened: Table<ConnectionId>,
@@ -24,14 +29,19 @@ struct Connection {
 }
 
 impl Connections {
+    /// Those of a shard.
+    pub fn of(shard: u8) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
     /// The connection to `remote` that we opened, or a new number that asks the driver to open one.
     pub fn to(&mut self, keyed: &Keyed, transport: Transport, remote: SocketAddr) -> ConnectionId {
         let key = keyed.key(&[b"connection", transport.as_str().as_bytes(), remote.to_string().as_bytes()]);
         if let Some(id) = self.opened.get(&key) {
             return *id;
         }
-        self.last += 1;
-        let id = ConnectionId::Opened(self.last);
+        self.last = (self.last + 1) % (1 << NUMBER_BITS);
+        let id = ConnectionId::Opened(u32::from(self.shard) << NUMBER_BITS | self.last);
         self.opened.insert(key, id);
         self.entry(id).opened_as = Some(key);
         id
@@ -79,5 +89,23 @@ impl Connections {
             requests: BTreeSet::new(),
             opened_as: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_numbers_what_it_opens_in_its_own_range() {
+        let keyed = Keyed::new([1; 16]);
+        let remote = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let mut connections = Connections::of(3);
+        let one = connections.to(&keyed, Transport::Tcp, remote(1));
+        assert_eq!(one, ConnectionId::Opened(0x0300_0001));
+        assert_eq!(connections.to(&keyed, Transport::Tcp, remote(1)), one);
+        connections.last = (1 << NUMBER_BITS) - 2;
+        assert_eq!(connections.to(&keyed, Transport::Tcp, remote(2)), ConnectionId::Opened(0x03ff_ffff));
+        assert_eq!(connections.to(&keyed, Transport::Tcp, remote(3)), ConnectionId::Opened(0x0300_0000));
     }
 }

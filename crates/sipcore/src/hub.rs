@@ -89,7 +89,7 @@ impl Core {
             by_key: Table::default(),
             contexts: Slab::new(),
             directory: Directory::new(keyed),
-            connections: Connections::default(),
+            connections: Connections::of(config.owner.shard),
             buckets: Buckets::new(config.refusals),
             counters: Counters::default(),
             scratch: Vec::new(),

@@ -35,8 +35,8 @@ use self::told::{Told, Voice};
 use self::worker::{Dropped, HANDED_MAX, Heard, Neighbour, Order, Worker};
 use crate::clock::Clock;
 use crate::command::Failure;
-use crate::control;
-use crate::store::{Folder, Store, StoreError};
+use crate::control::{self, Desk};
+use crate::store::StoreError;
 
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
@@ -93,10 +93,11 @@ impl Service {
     /// Takes the data folder, opens the sockets, and begins to serve.
     pub(crate) async fn start(settings: Settings) -> Result<(Self, Started), Failure> {
         let clock = Clock::start();
-        // 1. The folder first: whoever has it has the users.
-        let folder = Folder::take(&settings.folder)?;
-        let folder = folder.ok_or_else(|| StoreError::InUse(settings.folder.clone()))?;
-        let mut store = Store::open(folder).await?;
+        // 1. The folder first: whoever has it has the users. A command that has it is waited for.
+        let mut store = match Desk::open(&settings.folder).await? {
+            Desk::Ours(store) => *store,
+            Desk::Server(_) => return Err(StoreError::InUse(settings.folder).into()),
+        };
         let domain = store.serve_domain(settings.domain.as_deref()).await?;
         let accounts = store.accounts().await?;
 

@@ -1,12 +1,13 @@
 //! One thread: a shard with its sockets and connections. The only thing that it waits for is the network.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use sip::connection::NUMBER_BITS;
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
 use sip::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -34,11 +35,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a peer that has connected may say nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(32);
-
-/// Bits of a connection's number that count. The ones above are the shard.
-const NUMBER_BITS: u32 = 24;
-
-const NUMBERS: u32 = (1 << NUMBER_BITS) - 1;
 
 /// What one shard hands to another.
 pub(crate) enum Handed {
@@ -111,11 +107,11 @@ struct Run {
     tcp: TcpListener,
     accept_after: Option<Instant>,
     connections: BTreeMap<ConnectionId, Open>,
-    /// Connections that we opened, by the number that the other shards know them by.
-    opened: BTreeMap<u32, ConnectionId>,
+    /// How many of them we opened.
+    opened: usize,
     numbered: u32,
-    /// When the connections that were accepted are closed if nothing whole has come; the first one first.
-    silent: VecDeque<(Instant, ConnectionId)>,
+    /// When the connections on which nothing whole has come are closed.
+    silent: BTreeSet<(Instant, ConnectionId)>,
     reports: Receiver<Reported>,
     reporter: Sender<Reported>,
     buffer: Vec<u8>,
@@ -125,9 +121,8 @@ struct Run {
 struct Open {
     connection: Connection,
     framer: Framer,
-    /// The number by which the other shards know it.
-    number: u32,
-    has_spoken: bool,
+    /// When it is closed if nothing whole has come by then.
+    silent_until: Option<Instant>,
 }
 
 impl Worker {
@@ -141,9 +136,9 @@ impl Worker {
             tcp,
             accept_after: None,
             connections: BTreeMap::new(),
-            opened: BTreeMap::new(),
+            opened: 0,
             numbered: 0,
-            silent: VecDeque::new(),
+            silent: BTreeSet::new(),
             reports,
             reporter,
             buffer: vec![0; 65_536],
@@ -156,7 +151,7 @@ impl Run {
     async fn until_stopped(mut self) -> io::Result<()> {
         loop {
             let clock = self.worker.clock;
-            let silent = self.silent.front().map(|(at, _)| *at);
+            let silent = self.silent.first().map(|(at, _)| *at);
             let due = self.worker.shard.poll_timeout().into_iter().chain(silent).min();
             tokio::select! {
                 readable = self.udp.readable() => {
@@ -225,14 +220,15 @@ impl Run {
     }
 
     fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
-        if self.connections.len() - self.opened.len() >= ACCEPTED_MAX {
+        if self.connections.len() - self.opened >= ACCEPTED_MAX {
             return;
         }
-        let number = self.draw_number();
-        let id = self.public(number);
+        let id = self.draw_number();
         let connection = Connection::accept(id, stream, remote, self.reporter.clone());
-        self.silent.push_back((self.worker.clock.now() + SILENCE_MAX, id));
-        self.connections.insert(id, Open { connection, framer: Framer::new(id), number, has_spoken: false });
+        let silent_until = self.worker.clock.now() + SILENCE_MAX;
+        self.silent.insert((silent_until, id));
+        let framer = Framer::new(id);
+        self.connections.insert(id, Open { connection, framer, silent_until: Some(silent_until) });
     }
 
     fn handle_report(&mut self, id: ConnectionId, report: Report) {
@@ -258,7 +254,9 @@ impl Run {
             let Some(frame) = open.framer.next_frame() else { return };
             match frame {
                 Frame::Message(bytes) => {
-                    open.has_spoken = true;
+                    if let Some(at) = open.silent_until.take() {
+                        self.silent.remove(&(at, id));
+                    }
                     let remote = open.connection.remote;
                     let path =
                         Path { transport: Transport::Tcp, local: self.bind, remote, connection: Some(id) };
@@ -279,10 +277,8 @@ impl Run {
     /// Closes connections on which nothing whole has come in time: they take the place of others.
     fn close_silent(&mut self) {
         let now = self.worker.clock.now();
-        while let Some((_, id)) = self.silent.pop_front_if(|(at, _)| *at <= now) {
-            if self.connections.get(&id).is_some_and(|open| !open.has_spoken) {
-                self.lose(id);
-            }
+        while let Some((_, id)) = self.silent.first().copied().filter(|(at, _)| *at <= now) {
+            self.lose(id);
         }
     }
 
@@ -294,7 +290,7 @@ impl Run {
             while let Some(outgoing) = self.worker.shard.poll_transmit() {
                 match outgoing {
                     Outgoing::Network(transmit) => self.send(transmit).await,
-                    Outgoing::Shard { to, hop } => self.hand_over(to, hop),
+                    Outgoing::Shard { to, hop } => self.pass(to, Handed::Hop(hop)),
                 }
             }
             let Some(event) = self.worker.shard.poll_event() else { return };
@@ -309,47 +305,29 @@ impl Run {
         match transmit.path.connection {
             // A datagram that cannot leave is one that is lost: it is sent again, or its timer ends it.
             None => drop(self.udp.send_to(&transmit.bytes, transmit.path.remote).await),
-            Some(ConnectionId::Accepted(number))
-                if number >> NUMBER_BITS != u32::from(self.worker.number) =>
-            {
-                self.pass(number >> NUMBER_BITS, Handed::Transmit(transmit));
+            Some(id) if shard_of(id) != self.worker.number => {
+                self.pass(shard_of(id), Handed::Transmit(transmit));
             }
-            Some(_) => self.send_on_connection(transmit),
+            Some(id) => {
+                if self.connections.contains_key(&id) || self.open(id, transmit.path) {
+                    self.send_on_connection(transmit);
+                }
+            }
         }
     }
 
-    fn hand_over(&mut self, to: u8, mut hop: Hop) {
-        // What we opened has a number that only our core knows.
-        let known = hop.path.connection.and_then(|id| self.connections.get(&id));
-        if let Some(open) = known {
-            hop.path.connection = Some(self.public(open.number));
-        }
-        self.pass(u32::from(to), Handed::Hop(hop));
-    }
-
-    fn pass(&mut self, to: u32, handed: Handed) {
-        let neighbour = usize::try_from(to).ok().and_then(|to| self.worker.neighbours.get(to));
+    fn pass(&mut self, to: u8, handed: Handed) {
+        let neighbour = self.worker.neighbours.get(usize::from(to));
         if neighbour.is_none_or(|neighbour| neighbour.handed.try_send(handed).is_err()) {
             self.worker.dropped.handed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn send_on_connection(&mut self, Transmit { path, bytes }: Transmit) {
-        let id = match path.connection {
-            Some(ConnectionId::Accepted(number)) => {
-                self.opened.get(&(number & NUMBERS)).copied().or(path.connection)
-            }
-            Some(ConnectionId::Opened(_)) | None => path.connection,
-        };
-        let Some(id) = id else { return };
-        if !self.connections.contains_key(&id) && !self.open(id, path) {
-            return;
-        }
-        let open = self.connections.get(&id).filter(|open| open.connection.remote == path.remote);
-        let sent = open.map(|open| open.connection.send(bytes));
-        match sent {
-            Some(Ok(())) => {}
-            Some(Err(Congested)) => self.lose(id),
+        let open = path.connection.and_then(|id| Some((id, self.connections.get(&id)?)));
+        match open.map(|(id, open)| (id, open.connection.send(bytes))) {
+            Some((_, Ok(()))) => {}
+            Some((id, Err(Congested))) => self.lose(id),
             None => drop(self.worker.dropped.unsent.fetch_add(1, Ordering::Relaxed)),
         }
     }
@@ -360,52 +338,54 @@ impl Run {
             self.worker.dropped.unsent.fetch_add(1, Ordering::Relaxed);
             return false;
         };
-        if self.opened.len() >= OPENED_MAX {
+        if self.opened >= OPENED_MAX {
             self.hand_in(Input::ConnectionRefused { connection: id });
             return false;
         }
-        let number = self.draw_number();
         let connection = Connection::open(id, path.local, path.remote, self.reporter.clone());
-        self.opened.insert(number, id);
-        self.connections.insert(id, Open { connection, framer: Framer::new(id), number, has_spoken: true });
+        self.opened += 1;
+        self.connections.insert(id, Open { connection, framer: Framer::new(id), silent_until: None });
         true
     }
 
     /// Closes a connection, and tells all shards.
     fn lose(&mut self, id: ConnectionId) {
         let Some(open) = self.forget(id) else { return };
-        let public = self.public(open.number);
         open.connection.abort();
         self.hand_in(Input::ConnectionLost { connection: id });
         for (number, neighbour) in self.worker.neighbours.iter().enumerate() {
             if number != usize::from(self.worker.number) {
                 // A shard that has stopped misses nothing.
-                drop(neighbour.orders.send(Order::Lost(public)));
+                drop(neighbour.orders.send(Order::Lost(id)));
             }
         }
     }
 
     fn forget(&mut self, id: ConnectionId) -> Option<Open> {
         let open = self.connections.remove(&id)?;
-        self.opened.remove(&open.number);
+        if let Some(at) = open.silent_until {
+            self.silent.remove(&(at, id));
+        }
+        self.opened -= usize::from(matches!(id, ConnectionId::Opened(_)));
         Some(open)
     }
 
-    /// A connection as all shards know it.
-    fn public(&self, number: u32) -> ConnectionId {
-        ConnectionId::Accepted(u32::from(self.worker.number) << NUMBER_BITS | number)
-    }
-
-    /// A number that no connection of this shard has.
-    fn draw_number(&mut self) -> u32 {
+    /// A name that no accepted connection has, with the shard in front, as the core has it in those that it asks for.
+    fn draw_number(&mut self) -> ConnectionId {
         loop {
-            self.numbered = self.numbered.wrapping_add(1) & NUMBERS;
-            let number = self.numbered;
-            if !self.opened.contains_key(&number) && !self.connections.contains_key(&self.public(number)) {
-                return number;
+            self.numbered = (self.numbered + 1) % (1 << NUMBER_BITS);
+            let id = ConnectionId::Accepted(u32::from(self.worker.number) << NUMBER_BITS | self.numbered);
+            if !self.connections.contains_key(&id) {
+                return id;
             }
         }
     }
+}
+
+/// The shard that has a connection.
+fn shard_of(id: ConnectionId) -> u8 {
+    let (ConnectionId::Opened(number) | ConnectionId::Accepted(number)) = id;
+    (number >> NUMBER_BITS) as u8
 }
 
 async fn accept(
