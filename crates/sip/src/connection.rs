@@ -20,6 +20,12 @@ pub struct Connections {
     by_id: BTreeMap<ConnectionId, Connection>,
 }
 
+/// The shard that has a connection.
+pub const fn shard_of(id: ConnectionId) -> u8 {
+    let (ConnectionId::Opened(number) | ConnectionId::Accepted(number)) = id;
+    (number >> NUMBER_BITS) as u8
+}
+
 #[derive(Clone, Debug)]
 struct Connection {
     framer: Framer,
@@ -50,6 +56,11 @@ impl Connections {
     /// Whether `id` has not been lost.
     pub fn has(&self, id: ConnectionId) -> bool {
         self.by_id.contains_key(&id)
+    }
+
+    /// Whether `id` is known to be lost. Of what another shard has, that one knows.
+    pub fn is_gone(&self, id: ConnectionId) -> bool {
+        shard_of(id) == self.shard && !self.has(id)
     }
 
     /// Takes what arrived on `path` and returns the frames that it completes.
@@ -107,5 +118,12 @@ mod tests {
         connections.last = (1 << NUMBER_BITS) - 2;
         assert_eq!(connections.to(&keyed, Transport::Tcp, remote(2)), ConnectionId::Opened(0x03ff_ffff));
         assert_eq!(connections.to(&keyed, Transport::Tcp, remote(3)), ConnectionId::Opened(0x0300_0000));
+    }
+
+    #[test]
+    fn of_a_connection_that_another_shard_has_nobody_else_knows_that_it_is_gone() {
+        let connections = Connections::of(3);
+        assert!(connections.is_gone(ConnectionId::Accepted(0x0300_0001)));
+        assert!(!connections.is_gone(ConnectionId::Accepted(0x0200_0001)));
     }
 }

@@ -46,7 +46,7 @@ impl Core {
         // 7. is decided first, for what is written depends on it.
         let path = match destination.way {
             // Nothing would ever arrive there.
-            Way::Along(Path { connection: Some(gone), .. }) if !self.connections.has(gone) => return None,
+            Way::Along(Path { connection: Some(gone), .. }) if self.connections.is_gone(gone) => return None,
             Way::Along(path) => path,
             Way::To(target) => self.path_to(target)?,
             Way::Nowhere => return None,

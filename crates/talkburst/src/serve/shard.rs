@@ -46,6 +46,8 @@ pub(crate) enum Input {
     Message { path: Path, bytes: Bytes },
     /// A message was handed over.
     Hop(Hop),
+    /// A peer has connected: what comes over this may all be for other shards.
+    Accepted { path: Path },
     /// A connection could not be opened.
     ConnectionRefused { connection: ConnectionId },
     /// A connection was closed.
@@ -113,6 +115,10 @@ impl Shard {
                 self.hand(now, to, Hop { to: Element::Core, path, bytes });
             }
             Input::Hop(hop) => self.take(now, hop),
+            // Nothing yet, and the core knows that the connection stands.
+            Input::Accepted { path } => {
+                self.core.handle_input(now, sipcore::Input::Stream { path, bytes: Bytes::new() });
+            }
             // What leaves the PoC Server goes by way of the core.
             Input::ConnectionRefused { connection } => {
                 self.core.handle_input(now, sipcore::Input::ConnectionRefused { connection });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use sip::connection::NUMBER_BITS;
+use sip::connection::{NUMBER_BITS, shard_of};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
 use sip::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -229,6 +229,7 @@ impl Run {
         self.silent.insert((silent_until, id));
         let framer = Framer::new(id);
         self.connections.insert(id, Open { connection, framer, silent_until: Some(silent_until) });
+        self.hand_in(Input::Accepted { path: self.path_of(id, remote) });
     }
 
     fn handle_report(&mut self, id: ConnectionId, report: Report) {
@@ -248,6 +249,10 @@ impl Run {
         }
     }
 
+    fn path_of(&self, id: ConnectionId, remote: SocketAddr) -> Path {
+        Path { transport: Transport::Tcp, local: self.bind, remote, connection: Some(id) }
+    }
+
     /// Takes the whole messages of a connection.
     fn read(&mut self, id: ConnectionId) {
         while let Some(open) = self.connections.get_mut(&id) {
@@ -258,8 +263,7 @@ impl Run {
                         self.silent.remove(&(at, id));
                     }
                     let remote = open.connection.remote;
-                    let path =
-                        Path { transport: Transport::Tcp, local: self.bind, remote, connection: Some(id) };
+                    let path = self.path_of(id, remote);
                     self.hand_in(Input::Message { path, bytes });
                 }
                 // RFC 5626 §3.5.1.
@@ -380,12 +384,6 @@ impl Run {
             }
         }
     }
-}
-
-/// The shard that has a connection.
-fn shard_of(id: ConnectionId) -> u8 {
-    let (ConnectionId::Opened(number) | ConnectionId::Accepted(number)) = id;
-    (number >> NUMBER_BITS) as u8
 }
 
 async fn accept(
