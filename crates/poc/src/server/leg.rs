@@ -64,12 +64,12 @@ pub(super) fn no_answer() -> Headers {
 /// The lines of `names` that `request` has.
 pub(super) fn passed_on(request: &Message, names: &[Name]) -> Headers {
     let lines = request.headers().filter(|header| names.contains(&header.name));
-    lines.map(|header| (header.name, request.share(header.value))).collect()
+    lines.map(|header| (header.name, request.unfolded(header.value))).collect()
 }
 
 /// The body of `message`, as it came.
 pub(super) fn body_of(message: &Message) -> Option<Body> {
-    let content_type = message.value(Name::ContentType).map(|kind| message.share(kind));
+    let content_type = message.value(Name::ContentType).map(|kind| message.unfolded(kind));
     let bytes = message.share(message.body());
     content_type.filter(|_| !bytes.is_empty()).map(|content_type| Body { content_type, bytes })
 }
@@ -84,9 +84,9 @@ pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
     let Some(address) = inviter.address.as_ref().filter(|_| !inviter.is_anonymous) else {
         return Bytes::from_static(ANONYMOUS);
     };
-    let display = request.from().map(|from| from.display).unwrap_or_default();
+    let display = request.from().map(|from| request.unfolded(from.display)).unwrap_or_default();
     let space: &[u8] = if display.is_empty() { b"" } else { b" " };
-    Bytes::from([display, space, b"<", address, b">"].concat())
+    Bytes::from([&display[..], space, b"<", address, b">"].concat())
 }
 
 /// What tells the next PoC Server or client about the inviter (RFC 3325 §9.1).
@@ -115,15 +115,27 @@ impl Server {
         if is_connected {
             return self.leave(leg, headers);
         }
-        match self.command(sip::Command::Cancel { session: leg, headers: headers.clone() }) {
+        match self.command_saying(&headers, |headers| sip::Command::Cancel { session: leg, headers }) {
             Err(Misuse::TooLate) => self.leave(leg, headers),
             done => unless_over(leg, done),
         }
     }
 
     pub(super) fn leave(&mut self, leg: SessionId, headers: Headers) {
-        let done = self.command(sip::Command::Leave { session: leg, headers });
+        let done = self.command_saying(&headers, |headers| sip::Command::Leave { session: leg, headers });
         unless_over(leg, done);
+    }
+
+    /// Nobody stays because of what a peer gave as its Reason: without it, if it cannot be said again.
+    fn command_saying(
+        &mut self,
+        headers: &Headers,
+        command: impl Fn(Headers) -> sip::Command,
+    ) -> Result<Option<SessionId>, Misuse> {
+        match self.command(command(headers.clone())) {
+            Err(Misuse::HeaderLine | Misuse::TooLong) => self.command(command(Vec::new())),
+            done => done,
+        }
     }
 
     pub(super) fn refuse(&mut self, leg: SessionId, refusal: Refusal) {
@@ -146,6 +158,14 @@ impl Server {
     pub(super) fn accept(&mut self, leg: SessionId, headers: Headers, body: Option<Body>) {
         let done = self.command(sip::Command::Accept { session: leg, headers, body });
         unless_over(leg, done);
+    }
+
+    /// Accepts with what another leg said. False if that cannot be said again: nothing has been said then.
+    pub(super) fn pass_on_answer(&mut self, leg: SessionId, headers: Headers, body: Option<Body>) -> bool {
+        let done = self.command(sip::Command::Accept { session: leg, headers, body });
+        let is_writable = !matches!(done, Err(Misuse::HeaderLine | Misuse::TooLong));
+        unless_over(leg, done);
+        is_writable
     }
 
     pub(super) fn identify(&mut self, leg: SessionId, contact: sip::Contact) {

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::message::{Method, Name, Uri};
-use sip::transport::{ConnectionId, Path, Target, Transmit, Transport};
+use sip::transport::{ConnectionId, Frame, Framer, Path, Target, Transmit, Transport};
 use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
 use slab::Slab;
 
@@ -169,6 +169,8 @@ pub struct Counters {
 pub struct Server {
     config: Config,
     endpoint: Endpoint,
+    /// What of each stream is not a whole message yet.
+    framers: BTreeMap<ConnectionId, Framer>,
     directory: Directory,
     controlling: Slab<Controlling>,
     participating: Slab<Participating>,
@@ -205,6 +207,7 @@ impl Server {
         Self {
             config,
             endpoint,
+            framers: BTreeMap::new(),
             directory: Directory::default(),
             controlling: Slab::new(),
             participating: Slab::new(),
@@ -227,18 +230,19 @@ impl Server {
                 return tracing::debug!(remote = %path.remote, "dropped: not from the core");
             }
             Input::Datagram { path, bytes } => sip::Input::Datagram { path, bytes },
-            Input::Stream { path, bytes } => sip::Input::Stream { path, bytes },
+            Input::Stream { path, bytes } => return self.handle_stream(path, &bytes),
             Input::ConnectionRefused { connection } => sip::Input::ConnectionRefused { connection },
-            Input::ConnectionLost { connection } => sip::Input::ConnectionLost { connection },
+            Input::ConnectionLost { connection } => {
+                self.framers.remove(&connection);
+                sip::Input::ConnectionLost { connection }
+            }
             Input::Timeout => sip::Input::Timeout,
             Input::Command(command) => {
                 self.handle_command(command);
                 return self.drain();
             }
         };
-        let done = self.endpoint.handle_input(now, below);
-        debug_assert!(done.is_ok(), "only commands are refused");
-        self.drain();
+        self.hand_down(below);
     }
 
     /// Does what is due. An extra call does nothing.
@@ -288,6 +292,32 @@ impl Server {
     /// The core, and nobody else: what it has not looked at does not concern the server.
     fn trusts(&self, path: &Path) -> bool {
         path.transport == Transport::Inside || self.config.trusted.contains(&path.remote.ip())
+    }
+
+    /// Octets of a stream, message by message: what one leads to is done before the next is looked at, as with datagrams.
+    fn handle_stream(&mut self, path: Path, bytes: &[u8]) {
+        let Some(connection) = path.connection else { return };
+        self.framers.entry(connection).or_insert_with(|| Framer::new(connection)).push(bytes);
+        while let Some(frame) = self.framers.get_mut(&connection).and_then(Framer::next_frame) {
+            match frame {
+                Frame::Message(bytes) => self.hand_down(sip::Input::Stream { path, bytes }),
+                Frame::Ping => {
+                    let bytes = Bytes::from_static(b"\r\n\r\n");
+                    self.hand_down(sip::Input::Stream { path, bytes });
+                }
+                Frame::Pong => {}
+                Frame::Fault(fault) => {
+                    tracing::warn!(?fault, "stream cannot be read any more");
+                    self.events.push_back(Event::Disconnect { connection });
+                }
+            }
+        }
+    }
+
+    fn hand_down(&mut self, below: sip::Input) {
+        let done = self.endpoint.handle_input(self.now, below);
+        debug_assert!(done.is_ok(), "only commands are refused");
+        self.drain();
     }
 
     fn handle_command(&mut self, command: Command) {

@@ -43,7 +43,9 @@ impl Server {
     /// The other side has accepted.
     pub(super) fn modified(&mut self, session: SessionId, response: &Message) {
         let Some(asker) = self.asker_of(session) else { return };
-        self.accept(asker, Vec::new(), leg::body_of(response));
+        if !self.pass_on_answer(asker, Vec::new(), leg::body_of(response)) {
+            self.refuse(asker, Refusal::status(488));
+        }
     }
 
     /// A modification came to nothing: one that was passed on, or the one that asked for it.

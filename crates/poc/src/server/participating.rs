@@ -130,7 +130,7 @@ impl Server {
             from: leg::from_of(inviter, request),
             to: Bytes::from([b"<", &served[..], b">"].concat()),
             // The first is the way here; behind it stands how the core knows that the checks are done.
-            routes: request.items(Name::Route).skip(1).map(|route| request.share(route)).collect(),
+            routes: request.items(Name::Route).skip(1).map(|route| request.unfolded(route)).collect(),
             headers,
             body: leg::body_of(request),
             expires: Some(self.config.ring_limit),
@@ -176,13 +176,27 @@ impl Server {
                 return debug_assert!(false, "a leg that was withdrawn is never established");
             }
         }
-        participating.state = State::Established;
         participating.answered = Some(now);
-        (participating.record.answered, participating.record.status) = (Some(now), Some(200));
         // RFC 4964 §5: said only by who has said Unconfirmed.
         let headers =
             if participating.is_unconfirmed { answer_state(AnswerState::Confirmed) } else { Vec::new() };
-        self.accept(upstream, headers, leg::body_of(response));
+        if !self.pass_on_answer(upstream, headers, leg::body_of(response)) {
+            return self.give_up_answer(place, upstream);
+        }
+        let participating = &mut self.participating[place];
+        participating.state = State::Established;
+        (participating.record.answered, participating.record.status) = (Some(now), Some(200));
+    }
+
+    /// The client has accepted with what cannot be passed on.
+    fn give_up_answer(&mut self, place: usize, upstream: SessionId) {
+        let ended = Ended { end: End::Rejected, by: Party::Remote, status: Some(488), reason: None };
+        self.note_end(place, Side::Invited, &ended);
+        self.participating[place].record.status = ended.status;
+        if let Some(downstream) = self.participating[place].downstream {
+            self.leave(downstream, leg::reason(Some(&leg::reason_of_status(488))));
+        }
+        self.refuse(upstream, Refusal::status(488));
     }
 
     /// The end of the user's leg.

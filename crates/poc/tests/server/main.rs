@@ -7,3 +7,4 @@ mod participating;
 mod races;
 mod records;
 mod stage;
+mod untidy;

@@ -1,8 +1,9 @@
 //! What crosses what: digest 14.6 step 5, and the entries of group B, D and E that concern a server.
 
 use sip::message::Name;
+use sip::usage::End;
 
-use crate::stage::{Call, Stage, T1_64, text};
+use crate::stage::{Call, SDP, Stage, T1_64, answer, text};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
@@ -330,4 +331,53 @@ fn t25_a_cancel_while_a_reliable_1xx_is_outstanding_is_487_at_once() {
     stage.within(&call, &ringing, "PRACK", 8, &rack, "");
     assert_eq!(stage.told(&call), ["200 PRACK"]);
     stage.ends_with(1);
+}
+
+// What comes in one piece of a stream is one input; its messages still count in their order.
+
+#[test]
+fn a_cancel_and_the_2xx_that_it_crosses_may_come_in_one_piece() {
+    for call in [Call::originating(ANNA, BEN), Call::terminating(ANNA, BEN)] {
+        let mut stage = Stage::new();
+        stage.receive_together(&[call.invite()]);
+        let ben = stage.leg("ben");
+        stage.answer(&ben, 180);
+        stage.told(&call);
+        stage.seen(&ben);
+        stage.receive_together(&[call.cancel(), answer(&ben, 200, "", SDP)]);
+        assert_eq!(stage.told(&call), ["200 CANCEL", "487 INVITE"]);
+        assert_eq!(stage.seen(&ben), ["CANCEL", "ACK", "BYE"]);
+        stage.ends_with(1);
+        let record = &stage.records[0];
+        assert_eq!((record.end, record.status, record.answered), (End::Cancelled, Some(487), None));
+        assert_eq!(record.invitations.len(), 1);
+    }
+}
+
+#[test]
+fn a_2xx_and_the_cancel_behind_it_may_come_in_one_piece() {
+    for call in [Call::originating(ANNA, BEN), Call::terminating(ANNA, BEN)] {
+        let mut stage = Stage::new();
+        stage.receive_together(&[call.invite()]);
+        let ben = stage.leg("ben");
+        stage.answer(&ben, 180);
+        stage.told(&call);
+        stage.seen(&ben);
+        stage.receive_together(&[answer(&ben, 200, "", SDP), call.cancel()]);
+        assert_eq!(stage.told(&call), ["200 INVITE", "200 CANCEL"]);
+        assert_eq!(stage.seen(&ben), ["ACK"]);
+        stage.ends_with(1);
+        assert_eq!(stage.records[0].status, Some(200));
+    }
+}
+
+/// I13: the check comes first, so the record and the wire say the same.
+#[test]
+fn an_invite_that_a_check_refuses_and_its_cancel_may_come_in_one_piece() {
+    let mut stage = Stage::new();
+    let call = Call::terminating(ANNA, "sip:nobody@home1.example");
+    stage.receive_together(&[call.invite(), call.cancel()]);
+    assert_eq!(stage.told(&call), ["404 INVITE", "200 CANCEL"]);
+    stage.ends_with(1);
+    assert_eq!((stage.records[0].end, stage.records[0].status), (End::Rejected, Some(404)));
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use poc::sdp::Capabilities;
 use poc::server::{Command, Config, Counters, Event, Input, Record, Server, User};
 use sip::message::Name;
-use sip::transport::{Listener, Path, Target, Transport};
+use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{Duration, Instant, Message};
 
 pub(crate) const T1_64: Duration = Duration::from_secs(32);
@@ -128,6 +128,16 @@ impl Call {
     pub(crate) fn again(&self) -> Self {
         let again = |text: &str| format!("{text}x");
         Self { branch: again(&self.branch), call_id: again(&self.call_id), ..self.clone() }
+    }
+
+    /// The INVITE.
+    pub(crate) fn invite(&self) -> String {
+        self.request("INVITE", self.number, &self.branch, "", &self.lines, &self.body)
+    }
+
+    /// Its CANCEL.
+    pub(crate) fn cancel(&self) -> String {
+        self.request("CANCEL", self.number, &self.branch, "", "", "")
     }
 
     fn request(
@@ -254,10 +264,17 @@ impl Stage {
         self.input(Input::Datagram { path: path(remote), bytes });
     }
 
+    /// Several messages from the core, in one piece of a stream.
+    pub(crate) fn receive_together(&mut self, texts: &[String]) {
+        let connection = Some(ConnectionId::Accepted(1));
+        let path = Path { transport: Transport::Tcp, connection, ..path(CORE) };
+        self.input(Input::Stream { path, bytes: Bytes::from(texts.concat()) });
+    }
+
     // Those who call.
 
     pub(crate) fn invite(&mut self, call: &Call) {
-        self.receive(&call.request("INVITE", call.number, &call.branch, "", &call.lines, &call.body));
+        self.receive(&call.invite());
     }
 
     pub(crate) fn cancel(&mut self, call: &Call) {
@@ -366,6 +383,11 @@ impl Stage {
         self.receive(&answer(request, status, lines, body));
     }
 
+    /// 200 with a body of this type.
+    pub(crate) fn answer_typed(&mut self, request: &Message, kind: &str, body: &str) {
+        self.receive(&answer(request, 200, "", body).replace("application/sdp", kind));
+    }
+
     /// The called side answers each request that it has not answered, of those with that word.
     pub(crate) fn answer_all(&mut self, leg: &Message, wanted: &str, status: u16) {
         for request in self.take(&call_id(leg)).iter().filter(|message| word(message) == wanted) {
@@ -465,7 +487,7 @@ impl Stage {
 }
 
 /// A response as the called side writes it.
-fn answer(request: &Message, status: u16, lines: &str, body: &str) -> String {
+pub(crate) fn answer(request: &Message, status: u16, lines: &str, body: &str) -> String {
     let mut out = format!("SIP/2.0 {status} x\r\n");
     for name in [Name::Via, Name::RecordRoute] {
         for value in request.items(name) {

@@ -180,7 +180,7 @@ impl Endpoint {
         };
         self.answer_as(key, &received, request, tag, 200, &Vec::new());
         if let Some(Owner::Invite(id)) = owner {
-            self.terminate(id, transaction, reason_of(request));
+            self.terminate(id, transaction, request.cause());
         }
         Ok(())
     }
@@ -331,7 +331,7 @@ impl Endpoint {
             Some(_) | None => false,
         };
         self.answer(key, path, request, 200, &Vec::new())?;
-        let reason = reason_of(request);
+        let reason = request.cause();
         let Some(session) = self.session(id) else { return Ok(()) };
         let invitation = session.alerting().filter(|incoming| incoming.dialog.is_some());
         if let Some(incoming) = invitation {

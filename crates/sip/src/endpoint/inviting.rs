@@ -505,7 +505,7 @@ impl Endpoint {
     ) {
         let Some(Outcome { end, by, status }) = outcome else { return };
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
-        let (reason, is_refresh) = (response.and_then(reason_of), outgoing.is_refresh);
+        let (reason, is_refresh) = (response.and_then(Message::cause), outgoing.is_refresh);
         match outgoing.usage.scope() {
             Scope::Session => self.end(id, end, by, status, reason),
             Scope::Modification if is_refresh => {

@@ -447,12 +447,6 @@ impl Endpoint {
     }
 }
 
-/// The values of Reason in `message`, as one value (RFC 3326 §2: one per protocol).
-fn reason_of(message: &Message) -> Option<Bytes> {
-    let values: Vec<_> = message.values(Name::Reason).collect();
-    (!values.is_empty()).then(|| Bytes::from(values.join(&b", "[..])))
-}
-
 /// The type of a body, without parameters.
 fn body_type(message: &Message) -> Option<&[u8]> {
     message

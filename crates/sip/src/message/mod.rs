@@ -324,6 +324,17 @@ impl Message {
     pub fn share(&self, text: &[u8]) -> Bytes {
         self.bytes.slice_ref(text)
     }
+
+    /// The same on one line: a fold is a blank (RFC 3261 §7.3.1).
+    pub fn unfolded(&self, text: &[u8]) -> Bytes {
+        if has_line_end(text) { unfold(text) } else { self.share(text) }
+    }
+
+    /// The values of Reason as one, on one line (RFC 3326 §2: one for each protocol).
+    pub fn cause(&self) -> Option<Bytes> {
+        let values: Vec<_> = self.values(Name::Reason).collect();
+        (!values.is_empty()).then(|| unfold(&values.join(&b", "[..])))
+    }
 }
 
 impl PartialEq for Message {
@@ -480,6 +491,19 @@ fn extend_last(lines: &mut SmallVec<[Line; 24]>, bytes: &[u8], begin: usize, fou
         last.value = Span { start, end: extended.end };
     }
     None
+}
+
+/// A value without its folds, each of which is a blank (§7.3.1).
+fn unfold(text: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        out.extend_from_slice(scan::trim_end(&rest[..end]));
+        out.push(b' ');
+        rest = scan::trim_start(&rest[end..]);
+    }
+    out.extend_from_slice(rest);
+    Bytes::from(out)
 }
 
 /// Whether a CR or an LF stands in `text`.

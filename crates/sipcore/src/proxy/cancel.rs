@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sip::Headers;
 use sip::hash::Key;
-use sip::message::{Essentials, Fault, Message, Method, Name};
+use sip::message::{Essentials, Fault, Method};
 use sip::reply::Received;
 use sip::transaction::key::{self, Flow};
 use sip::transport::Path;
@@ -32,7 +32,7 @@ impl Core {
         let received = Received::new(&mut self.scratch, request, path)?;
         self.answer_as(key, &received, request, tag, 200, &Headers::new());
         if let (Owner::Upstream(context), true) = (owner, is_undecided) {
-            self.withdraw(context, reason_of(request).as_ref());
+            self.withdraw(context, request.cause().as_ref());
         }
         Ok(())
     }
@@ -70,10 +70,4 @@ impl Core {
         };
         Ok(found.filter(|transaction| !is_absorbing(transaction)))
     }
-}
-
-/// The values of Reason, as one value: RFC 3326 §2 has one for each protocol.
-fn reason_of(message: &Message) -> Option<Bytes> {
-    let values: Vec<_> = message.values(Name::Reason).collect();
-    (!values.is_empty()).then(|| Bytes::from(values.join(&b", "[..])))
 }
