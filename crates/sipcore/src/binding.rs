@@ -8,6 +8,7 @@ use sip::transport::Path;
 use sip::{Duration, Headers, Instant};
 
 use crate::face::Expires;
+use crate::identity::Origin;
 use crate::uri::is_same;
 
 /// One way to reach a user.
@@ -127,7 +128,7 @@ impl Bindings {
         &self,
         now: Instant,
         register: &Essentials<'_>,
-        source: &Path,
+        from: Sender<'_>,
         limits: &Limits,
     ) -> Result<Self, Refusal> {
         let mut bindings = self.clone();
@@ -162,8 +163,8 @@ impl Bindings {
             let binding = span.map(|span| Binding {
                 uri: Bytes::copy_from_slice(contact.uri),
                 parameters: kept(&contact),
-                path: register.items(Name::Path).map(Bytes::copy_from_slice).collect(),
-                flow: flow_to(&uri, register, source),
+                path: path_of(register, from).map(Bytes::copy_from_slice).collect(),
+                flow: flow_to(&uri, register, from),
                 call_id: Bytes::copy_from_slice(call_id),
                 cseq,
                 expires_at: now + span,
@@ -212,10 +213,28 @@ fn kept(contact: &NameAddr<'_>) -> Bytes {
     Bytes::from(parameters)
 }
 
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) origin: Origin,
+}
+
+/// The way that proxies have written. A client must not send the requests of others to places of its choice, the PoC Server
+/// among them (RFC 3327 §7).
+pub(crate) fn path_of<'a>(
+    register: &'a Essentials<'_>,
+    from: Sender<'_>,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let is_trusted = from.origin == Origin::Trusted;
+    register.items(Name::Path).filter(move |_| is_trusted)
+}
+
 /// The flow to a contact, if it can only be reached there: its requests came over a connection, or from another address than
-/// the one that it names (RFC 5626 §5.3 for what that is good for). Behind another proxy it is that proxy's flow.
-pub(crate) fn flow_to(uri: &Uri<'_>, request: &Essentials<'_>, source: &Path) -> Option<Path> {
-    if request.items(Name::Via).nth(1).is_some() {
+/// the one that it names (RFC 5626 §5.3 for what that is good for). Behind a proxy that is trusted it is that proxy's flow.
+pub(crate) fn flow_to(uri: &Uri<'_>, request: &Essentials<'_>, from: Sender<'_>) -> Option<Path> {
+    let Sender { path: source, origin } = from;
+    if origin == Origin::Trusted && request.items(Name::Via).nth(1).is_some() {
         return None;
     }
     let is_there = uri.socket_address().is_some_and(|named| named.ip() == source.remote.ip());

@@ -7,7 +7,7 @@ use sip::message::{Essentials, Fault, Name, NameAddr, Uri};
 use sip::transport::Path;
 
 use crate::authentication::Verdict;
-use crate::binding::{Limits, Refusal};
+use crate::binding::{Limits, Refusal, Sender, path_of};
 use crate::hub::Core;
 use crate::uri::user_of;
 
@@ -45,23 +45,24 @@ impl Core {
         // 6., 7.
         let limits = Limits { bindings_max: self.config.bindings_max, expires: self.config.expires };
         let bindings = &self.directory.account(place).bindings;
-        match bindings.updated(self.now, request, &path, &limits) {
+        let from = Sender { path: &path, origin: self.origin(&path) };
+        match bindings.updated(self.now, request, from, &limits) {
             Ok(bindings) => self.set_bindings(place, bindings),
             Err(Refusal { status, headers }) => return self.answer(key, path, request, status, &headers),
         }
         // 8.
-        let headers = self.registered(place, &path, request);
+        let headers = self.registered(place, from, request);
         self.answer(key, path, request, 200, &headers)
     }
 
     /// The header fields of a 200. There is no Date: the core knows no time of day.
-    fn registered(&self, place: usize, path: &Path, request: &Essentials<'_>) -> Headers {
+    fn registered(&self, place: usize, from: Sender<'_>, request: &Essentials<'_>) -> Headers {
         let bindings = &self.directory.account(place).bindings;
         let mut headers: Headers =
             bindings.contacts(self.now).map(|contact| (Name::Contact, contact)).collect();
         // RFC 3327 §5.3: whoever registers sees which way it is reached.
-        headers.extend(request.values(Name::Path).map(|value| (Name::Path, Bytes::copy_from_slice(value))));
-        headers.push((Name::ServiceRoute, self.own_route(path, "orig", "")));
+        headers.extend(path_of(request, from).map(|value| (Name::Path, Bytes::copy_from_slice(value))));
+        headers.push((Name::ServiceRoute, self.own_route(from.path, "orig", "")));
         let address = Bytes::from([b"<", &self.address_of(place)[..], b">"].concat());
         headers.push((Name::PAssociatedUri, address));
         headers

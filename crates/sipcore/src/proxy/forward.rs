@@ -8,7 +8,7 @@ use sip::transport::{Path, Target, Transport};
 
 use super::target::{Destination, Way};
 use super::{Passing, token};
-use crate::binding::flow_to;
+use crate::binding::{Sender, flow_to};
 use crate::hub::Core;
 use crate::identity::{Asserted, Origin, wants_privacy};
 use crate::registrar::uri_of;
@@ -181,7 +181,9 @@ impl Core {
         let contact = contact.and_then(|contact| Uri::parse(contact.uri).ok());
         let back = match passing.origin {
             Origin::Trusted => None,
-            Origin::Client => contact.and_then(|uri| flow_to(&uri, &essentials, &passing.source)),
+            Origin::Client => contact.and_then(|uri| {
+                flow_to(&uri, &essentials, Sender { path: &passing.source, origin: passing.origin })
+            }),
         };
         let user = |flow: Option<Path>| {
             token::write(&self.shared, &self.config.listeners, essentials.call_id(), flow.as_ref())

@@ -84,9 +84,10 @@ impl Core {
                 targets_among(request, &self.directory.account(place).bindings, |uri| self.target_of(uri))
             });
         }
-        // Other domains are those of the table, and addresses are for those that know better.
+        // Other domains are those of the table. An address is nobody's domain, whoever asks: the PoC Server invites whomever
+        // a client names.
         let is_name = uri.socket_address().is_none();
-        match self.target_of(&uri).filter(|_| is_name || origin == Origin::Trusted) {
+        match self.target_of(&uri).filter(|_| is_name) {
             Some(target) => to(target),
             None => Targets::None(404),
         }

@@ -304,13 +304,34 @@ fn the_path_of_a_binding_becomes_a_route() {
         ("<sip:192.0.2.50>", "sip:192.0.2.50", "<sip:ben@198.51.100.2:5060>"),
     ] {
         let mut wire = Wire::new();
-        let lines = format!("Contact: <sip:ben@{BEN}>\r\nSupported: path\r\nPath: {path}\r\n");
-        let answer = wire.register_on(udp(BEN), "ben", BEN, &lines);
+        let via = format!("Via: SIP/2.0/UDP {BEN};branch=z9hG4bKben");
+        let lines = format!("{via}\r\nContact: <sip:ben@{BEN}>\r\nSupported: path\r\nPath: {path}\r\n");
+        let answer = wire.register_on(udp(PEER), "ben", PEER, &lines);
         assert_eq!(text(&answer, Name::Path), path);
         wire.send(&Request::invite());
         let forwarded = wire.one();
         assert_eq!((uri(&forwarded.message), text(&forwarded.message, Name::Route)), (request_uri, routes));
         assert_eq!(forwarded.to(), "192.0.2.50:5060");
+        wire.finish();
+    }
+}
+
+/// RFC 3327 §7: whoever registers does not say where the requests of others go, by a Path or behind a proxy that it claims.
+#[test]
+fn a_client_sends_nobody_elsewhere_by_its_registration() {
+    let via = "Via: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKclaimed\r\n";
+    for (contact, lines) in [
+        (BEN, "Path: <sip:orig@192.0.2.3:5060;lr>\r\n"),
+        (BEN, "Path: <sip:203.0.113.5;lr>\r\n"),
+        ("203.0.113.5:5060", via),
+    ] {
+        let mut wire = Wire::with_server();
+        let lines = format!("Contact: <sip:ben@{contact}>\r\n{lines}");
+        let answer = wire.register_on(udp(BEN), "ben", BEN, &lines);
+        assert_eq!(answer.value(Name::Path), None);
+        wire.send(&Request::invite());
+        let forwarded = wire.one();
+        assert_eq!((forwarded.to(), forwarded.message.value(Name::Route)), (BEN.into(), None), "{lines}");
         wire.finish();
     }
 }

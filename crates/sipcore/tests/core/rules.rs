@@ -184,6 +184,10 @@ fn nobody_is_relayed_to_a_place_of_their_choice() {
         wire.send_proven(&invite, "anna");
         assert_eq!(wire.words(), ["404 INVITE"]);
     }
+    // Nor by the PoC Server, which invites whomever a client names.
+    let named = Request { uri: "sip:x@203.0.113.5".into(), branch: "named".into(), ..from_server("") };
+    wire.receive(inside(), &named.text());
+    assert_eq!(wire.words(), ["404 INVITE"]);
     let routed = Request::new("INVITE", "anna", ANNA, "ben").with("Route: <sip:203.0.113.5;lr>\r\n");
     wire.send_proven(&routed, "anna");
     assert_eq!(wire.words(), ["403 INVITE"]);
