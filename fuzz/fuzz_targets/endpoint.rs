@@ -1,5 +1,5 @@
-//! Datagrams, streams, commands and time for an endpoint that is inviting somebody, takes MESSAGE and has a conference to
-//! subscribe to: each datagram gets a bounded answer, and once its user has given up everything nothing remains.
+//! Datagrams, streams, commands and time for an endpoint that is inviting somebody, takes MESSAGE and REFER, and has a
+//! conference to subscribe to: each datagram gets a bounded answer, and once its user has given up everything nothing remains.
 //!
 //! The input is a list of steps with 0xff between them. The first octet of a step says what it is; anything below 0x80
 //! begins a datagram. In what a peer sends, the octets 1 to 4 stand for what a peer knows of the last message that it
@@ -16,7 +16,7 @@ use sip::message::{Body, Method};
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{
     Command, Config, Contact, Credentials, Duration, Endpoint, Event, Input, Instant, Invite, Message,
-    ReceivedId, Reliability, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
+    ReceivedId, Refer, Reliability, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
 };
 
 /// Messages that one datagram may cause.
@@ -68,6 +68,22 @@ fn subscription(expires: Duration) -> Command {
     }))
 }
 
+/// The same by a REFER, with its progress or without.
+fn referral(wants_progress: bool) -> Command {
+    Command::Refer(Box::new(Refer {
+        id: SubscriptionId(1),
+        targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
+        uri: Bytes::from_static(b"sip:ben@poc.example"),
+        from: Bytes::from_static(b"<sip:anna@poc.example>"),
+        to: Bytes::from_static(b"<sip:ben@poc.example>"),
+        routes: Vec::new(),
+        refer_to: Bytes::from_static(b"<sip:cara@poc.example>"),
+        headers: Vec::new(),
+        contact: None,
+        wants_progress,
+    }))
+}
+
 fn terminated() -> SubscriptionState {
     SubscriptionState::Terminated { reason: Bytes::from_static(b"noresource"), retry_after: None }
 }
@@ -89,7 +105,7 @@ impl Fuzz {
         if settings & 8 != 0 {
             config.reliability = Reliability::WhenSupported;
         }
-        config.methods = vec![Method::Message];
+        config.methods = vec![Method::Message, Method::Refer];
         config.events = vec![Bytes::from_static(b"conference")];
         let mut fuzz = Self {
             endpoint: Endpoint::new(config),
@@ -187,6 +203,8 @@ impl Fuzz {
                 let contact = Contact { uri_parameters: self.as_sent(rest), parameters: self.as_sent(rest) };
                 Input::Command(Command::Identify { session: self.sessions[0], contact })
             }
+            0xa8 => Input::Command(referral(true)),
+            0xa9 => Input::Command(referral(false)),
             _ => Input::Datagram { path, bytes: self.as_sent(step) },
         };
         let is_datagram = matches!(input, Input::Datagram { .. });
@@ -214,7 +232,9 @@ impl Fuzz {
             match event {
                 Event::Invited { session, .. } => self.sessions.push(session),
                 Event::Requested { request, .. } => self.received.push(request),
-                Event::Subscribed { subscriber, .. } => self.subscribers.push(subscriber),
+                Event::Subscribed { subscriber, .. } | Event::Referred { subscriber, .. } => {
+                    self.subscribers.push(subscriber)
+                }
                 _ => {}
             }
         }

@@ -19,7 +19,7 @@ pub mod wheel;
 pub use auth::Credentials;
 pub use endpoint::{
     ALLOWED, Canonical, Command, Config, Contact, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION,
-    Misuse, ReceivedId, Record, Reliability, Request, RequestId, SessionId, Subscribe, SubscriberId,
+    Misuse, ReceivedId, Record, Refer, Reliability, Request, RequestId, SessionId, Subscribe, SubscriberId,
     SubscriptionId, SubscriptionState,
 };
 pub use identifier::{Identifier, Identifiers, Owner};

@@ -302,6 +302,7 @@ impl Client {
             | sip::Event::Notified { .. }
             | sip::Event::SubscriptionEnded { .. }
             | sip::Event::Subscribed { .. }
+            | sip::Event::Referred { .. }
             | sip::Event::Resubscribed { .. }
             | sip::Event::SubscriberEnded { .. } => {}
             sip::Event::ProgressAcknowledged { session, request } => {

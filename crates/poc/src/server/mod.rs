@@ -378,6 +378,7 @@ impl Server {
             | sip::Event::Notified { .. }
             | sip::Event::SubscriptionEnded { .. }
             | sip::Event::Subscribed { .. }
+            | sip::Event::Referred { .. }
             | sip::Event::Resubscribed { .. }
             | sip::Event::SubscriberEnded { .. } => {}
         }

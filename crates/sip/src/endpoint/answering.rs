@@ -19,8 +19,8 @@ pub(super) struct Requested {
 /// The value of Allow for an endpoint whose user answers more.
 pub(super) fn allowed(config: &Config) -> Bytes {
     let of_events = [Method::Subscribe, Method::Notify];
-    let of_events = of_events.iter().filter(|_| !config.events.is_empty());
-
+    let has_events = !config.events.is_empty() || config.methods.contains(&Method::Refer);
+    let of_events = of_events.iter().filter(|_| has_events);
     let known = |value: &[u8], method: &Method| {
         value.split(|byte| *byte == b',').any(|each| each.trim_ascii() == method.as_str().as_bytes())
     };

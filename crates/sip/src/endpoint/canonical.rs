@@ -102,7 +102,8 @@ impl Endpoint {
         for each in subscribers {
             let asked = each.asked.as_ref().map(|(transaction, head)| (place(*transaction), head));
             let _ = writeln!(text, "{:#?} {:#?} {:#?} {asked:?}", each.id, each.usage, each.waiting);
-            let _ = writeln!(text, "{:?} {:?} {:#?}", each.local_tag, each.event, each.path);
+            let _ =
+                writeln!(text, "{:?} {:?} {:?} {:#?}", each.origin, each.local_tag, each.event, each.path);
             let _ = writeln!(text, "{:?} {:#?} {:#?}", each.span, each.dialog, each.next);
         }
         let _ = writeln!(text, "{:#?} {:#?} {:#?} {beside:#?}", self.requests, self.outbox, self.events);

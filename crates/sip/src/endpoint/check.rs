@@ -104,7 +104,10 @@ pub(super) fn check_headers(headers: &Headers) -> Result<(), Misuse> {
 pub(super) fn check_subscription_headers(headers: &Headers) -> Result<(), Misuse> {
     check_headers(headers)?;
     let is_own = |(name, _): &(Name, Bytes)| {
-        matches!(name, Name::Event | Name::Expires | Name::SubscriptionState | Name::AllowEvents)
+        matches!(
+            name,
+            Name::Event | Name::Expires | Name::SubscriptionState | Name::AllowEvents | Name::ReferSub
+        )
     };
     if headers.iter().any(is_own) { Err(Misuse::HeaderLine) } else { Ok(()) }
 }
@@ -115,6 +118,21 @@ pub(super) fn check_event(event: &[u8]) -> Result<(), Misuse> {
         && scan::split(event, b',').count() == 1
         && Valued::parse(event).is_some_and(|event| scan::is_token(event.value));
     if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+/// Likewise in a REFER, whose Refer-To is one address (RFC 3515 §2.4.1).
+pub(super) fn check_refer(refer_to: &[u8], headers: &Headers) -> Result<(), Misuse> {
+    check_subscription_headers(headers)?;
+    if headers.iter().any(|(name, _)| *name == Name::ReferTo) {
+        return Err(Misuse::HeaderLine);
+    }
+    if has_line_end(refer_to)
+        || NameAddr::parse(refer_to).is_err()
+        || scan::split(refer_to, b',').count() != 1
+    {
+        return Err(Misuse::Address);
+    }
+    Ok(())
 }
 
 /// RFC 3261 §9.1: a CANCEL requires nothing.

@@ -112,7 +112,8 @@ pub enum Event {
     SubscriptionEnded {
         /// Which.
         subscription: SubscriptionId,
-        /// How. `Left`: the user ended it, or what was fetched has come; `Released`: the peer ended it.
+        /// How. `Left`: the user ended it, or what was fetched has come; `Released`: the peer ended it, or accepted a REFER
+        /// without making one.
         end: End,
         /// Who caused it.
         by: Party,
@@ -129,6 +130,17 @@ pub enum Event {
         /// Under which name.
         subscriber: SubscriberId,
         /// The SUBSCRIBE.
+        request: Message,
+    },
+    /// A peer wants a request to be sent: answer with [`Command::Admit`](super::Command::Admit) or
+    /// [`Command::Reject`](super::Command::Reject). Each NOTIFY has a body of type `message/sipfrag`, the last one the state
+    /// terminated with the reason `noresource` (RFC 3515 §2.4.5, §2.4.7).
+    Referred {
+        /// Under which name.
+        subscriber: SubscriberId,
+        /// Whether it becomes a subscription once it is accepted. If not, nothing is said of it any more (RFC 4488).
+        wants_progress: bool,
+        /// The REFER; its Refer-To is one address.
         request: Message,
     },
     /// A peer has refreshed its subscription, or ended it with an Expires of zero: it waits for a NOTIFY (RFC 6665

@@ -34,11 +34,11 @@ pub struct Config {
     /// Option tags that a peer may require, beside those of the endpoint itself: 100rel and timer.
     pub supported: Vec<Bytes>,
     /// The methods outside of any dialog that the user answers, each request told by
-    /// [`Event::Requested`](super::Event::Requested): MESSAGE, PUBLISH and their like. What makes, changes or ends a session is
-    /// ignored here.
+    /// [`Event::Requested`](super::Event::Requested): MESSAGE, PUBLISH and their like; a REFER by
+    /// [`Event::Referred`](super::Event::Referred). What makes, changes or ends a session is ignored here.
     pub methods: Vec<Method>,
     /// The event packages that a peer may subscribe to, each SUBSCRIBE told by [`Event::Subscribed`](super::Event::Subscribed).
-    /// With one there, SUBSCRIBE and NOTIFY stand in Allow.
+    /// With one there, or with REFER in `methods`, SUBSCRIBE and NOTIFY stand in Allow.
     pub events: Vec<Bytes>,
     /// Subscriptions of peers that may stand or be asked for at once. Beyond it a new one is answered 503.
     pub subscribers_max: usize,
@@ -247,24 +247,27 @@ pub enum Command {
     },
     /// Subscribe to something (RFC 6665). The subscription is refreshed until it ends.
     Subscribe(Box<Subscribe>),
+    /// Ask a peer to send a request itself (RFC 3515), outside of any dialog. What becomes of it is told like the state of a
+    /// subscription.
+    Refer(Box<Refer>),
     /// End a subscription of ours.
     Unsubscribe {
         /// Which.
         subscription: SubscriptionId,
     },
-    /// Accept a SUBSCRIBE. A NOTIFY must follow at once (RFC 6665 §4.2.1.2). One that is left undecided for 32*T1 is
-    /// answered 500.
+    /// Accept a SUBSCRIBE or a REFER. A NOTIFY must follow at once (RFC 6665 §4.2.1.2), unless it is a REFER that wants no
+    /// progress: nothing is left of that. One that is left undecided for 32*T1 is answered 500.
     Admit {
         /// Which.
         subscriber: SubscriberId,
-        /// The longest span that is granted, now and when it is refreshed.
+        /// The longest span that is granted, now and when it is refreshed. For a REFER: longer than what it asks for takes.
         expires: Duration,
         /// Further header fields.
         headers: Headers,
         /// What our Contact in the dialog says; `None` for the same as in others.
         contact: Option<Contact>,
     },
-    /// Refuse a SUBSCRIBE.
+    /// Refuse a SUBSCRIBE or a REFER.
     Reject {
         /// Which.
         subscriber: SubscriberId,
@@ -364,6 +367,36 @@ pub struct Subscribe {
     pub body: Option<Body>,
     /// What our Contact in the dialog says; `None` for the same as in others.
     pub contact: Option<Contact>,
+}
+
+/// A wish that a peer sends a request.
+///
+/// A 2xx, or a NOTIFY before it, makes a subscription to the event `refer`, which is refreshed until it ends. A 2xx with
+/// `Refer-Sub: false` makes none: then [`Event::SubscriptionEnded`](super::Event::SubscriptionEnded) is `Released` with the
+/// status of that 2xx.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refer {
+    /// The name of the subscription.
+    pub id: SubscriptionId,
+    /// The next hops, in the order in which they are tried (RFC 3263 §4.3).
+    pub targets: Vec<Target>,
+    /// The Request-URI: a peer, and not the session with it (RFC 7647 §4).
+    pub uri: Bytes,
+    /// The address that stands in From, without tag.
+    pub from: Bytes,
+    /// The address that stands in To.
+    pub to: Bytes,
+    /// Route values.
+    pub routes: Vec<Bytes>,
+    /// The value of Refer-To: one address.
+    pub refer_to: Bytes,
+    /// Further header lines of the REFER: Referred-By, Target-Dialog, for instance.
+    pub headers: Headers,
+    /// What our Contact in the dialog says; `None` for the same as in others.
+    pub contact: Option<Contact>,
+    /// Whether the peer is to tell what becomes of it. If not it is asked for no subscription, which it may make all the same
+    /// (RFC 4488 §4); only for a Request-URI whose requests are not forked (§5).
+    pub wants_progress: bool,
 }
 
 /// A subscription of ours, as its user calls it: free again once it has ended.

@@ -15,6 +15,7 @@ mod inviting;
 mod leaving;
 mod modifying;
 mod notifying;
+mod referring;
 mod refreshing;
 mod reliable;
 mod request;
@@ -38,8 +39,8 @@ pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
 pub use check::Misuse;
 pub use event::Event;
 pub use face::{
-    Command, Config, Contact, Headers, Input, Invite, JOURNAL_VERSION, ReceivedId, Record, Reliability,
-    Request, RequestId, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
+    Command, Config, Contact, Headers, Input, Invite, JOURNAL_VERSION, ReceivedId, Record, Refer,
+    Reliability, Request, RequestId, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
 };
 
 use self::answering::Requested;
@@ -238,6 +239,7 @@ impl Endpoint {
                 self.respond_to(request, status, &headers, body.as_ref())?;
             }
             Command::Subscribe(subscribe) => self.subscribe(*subscribe)?,
+            Command::Refer(refer) => self.refer(*refer)?,
             Command::Unsubscribe { subscription } => self.unsubscribe(subscription)?,
             Command::Admit { subscriber, expires, headers, contact } => {
                 self.admit(subscriber, expires, &headers, contact)?;

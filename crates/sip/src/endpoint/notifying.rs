@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::asking::Waiting;
 use super::check::{check_body, check_contact, check_headers, check_subscription_headers};
 use super::face::{Contact, SubscriberId, SubscriptionState};
-use super::subscription::{EXPIRES, Notification, Place, Subscribed, expires_of, written};
+use super::referring::{REFER, trying};
+use super::subscription::{EXPIRES, Notification, Origin, Place, Subscribed, expires_of, written};
 use super::*;
 use crate::message::Valued;
 use crate::reply::Received;
@@ -15,9 +16,15 @@ use crate::usage::subscription::notifier::{Action, Notifier, Step};
 impl Endpoint {
     /// Allow-Events, if there is anything to subscribe to (§4.4.4).
     pub(super) fn allow_events(&self) -> Headers {
-        let packages = &self.config.events;
+        let packages: Vec<_> = self.packages().collect();
         let value = || Bytes::from(packages.join(&b", "[..]));
         if packages.is_empty() { Vec::new() } else { vec![(Name::AllowEvents, value())] }
+    }
+
+    /// The event packages that a peer may have a subscription to.
+    pub(super) fn packages(&self) -> impl Iterator<Item = &[u8]> {
+        let refer = self.is_for_user(Method::Refer).then_some(REFER);
+        self.config.events.iter().map(|each| &each[..]).chain(refer)
     }
 
     /// A SUBSCRIBE outside of any dialog.
@@ -28,19 +35,42 @@ impl Endpoint {
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
         let event = request.value(Name::Event).and_then(|event| Some((event, Valued::parse(event)?.value)));
-        let known = |package: &[u8]| self.config.events.iter().any(|each| each == package);
-        let Some((event, _)) = event.filter(|(_, package)| known(package)) else {
+        let known = |package: &[u8]| self.packages().any(|each| each == package);
+        let Some((event, package)) = event.filter(|(_, package)| known(package)) else {
             let headers = self.allow_events();
             return self.answer(key, path, request, 489, &headers); // §4.2.1.1
         };
+        if package == REFER {
+            return self.answer(key, path, request, 403, &Vec::new()); // RFC 3515 §2.4.4: only REFER makes one
+        }
+        let span = expires_of(request).unwrap_or(EXPIRES);
+        let opened = self.open_subscriber(key, path, request, Origin::Subscribe, event, span)?;
+        if let Some(subscriber) = opened {
+            self.events.push_back(Event::Subscribed { subscriber, request: request.message().clone() });
+        }
+        Ok(())
+    }
+
+    /// Lets a request that makes a subscription wait for its user. `None`: there is no room, or it came twice, and that was
+    /// said.
+    pub(super) fn open_subscriber(
+        &mut self,
+        key: Key,
+        path: Path,
+        request: &Essentials<'_>,
+        origin: Origin,
+        event: &[u8],
+        span: Duration,
+    ) -> Result<Option<SubscriberId>, Fault> {
         let merged = key::merged(&self.keyed, request)?;
         if self.by_key.contains_key(&merged) {
-            return self.answer(key, path, request, 482, &Vec::new()); // RFC 3261 §8.2.2.2
+            self.answer(key, path, request, 482, &Vec::new())?; // RFC 3261 §8.2.2.2
+            return Ok(None);
         }
         if self.subscribers.len() >= self.config.subscribers_max {
             let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
             self.reply_once(path, request, 503, &headers);
-            return Ok(());
+            return Ok(None);
         }
         let tag = self.identifiers.draw();
         let dialog = Dialog::of_server(request, tag.as_bytes())?;
@@ -55,11 +85,12 @@ impl Endpoint {
         entry.insert(Subscribed {
             id,
             usage,
+            origin,
             waiting: Waiting::default(),
             local_tag: tag,
             path,
             event: Bytes::copy_from_slice(event),
-            span: expires_of(request).unwrap_or(EXPIRES),
+            span,
             dialog: Box::new(dialog),
             key: dialog_key,
             asked: Some((transaction, head)),
@@ -67,11 +98,10 @@ impl Endpoint {
             timer: None,
         });
         self.reschedule_subscriber(id);
-        self.events.push_back(Event::Subscribed { subscriber: id, request: request.message().clone() });
-        Ok(())
+        Ok(Some(id))
     }
 
-    /// The user accepts a SUBSCRIBE.
+    /// The user accepts a SUBSCRIBE or a REFER.
     pub(super) fn admit(
         &mut self,
         id: SubscriberId,
@@ -88,16 +118,25 @@ impl Endpoint {
         subscriber.span = subscriber.span.min(expires);
         subscriber.usage.admit(now, subscriber.span);
         subscriber.waiting.contact = contact;
-        let (span, key) = (subscriber.span, subscriber.key);
-        let mut lines = vec![(Name::Expires, written(span))];
+        let (span, key, origin) = (subscriber.span, subscriber.key, subscriber.origin);
+        let mut lines = match origin {
+            Origin::Subscribe => vec![(Name::Expires, written(span))],
+            Origin::Refer => Vec::new(),
+            Origin::Unobserved => vec![(Name::ReferSub, Bytes::from_static(b"false"))], // RFC 4488 §4
+        };
         lines.extend(headers.iter().cloned());
-        self.dialogs.insert(key, Place::Subscriber(id));
-        self.respond_to_subscribe(id, &asked, 200, &lines); // §8.3.1: never 202
-        self.reschedule_subscriber(id);
+        self.respond_to_subscribe(id, &asked, 200, &lines); // §8.3.1, RFC 7647 §5: never 202
+        match origin {
+            Origin::Subscribe | Origin::Refer => {
+                self.dialogs.insert(key, Place::Subscriber(id));
+                self.reschedule_subscriber(id);
+            }
+            Origin::Unobserved => self.remove_subscriber(id),
+        }
         Ok(())
     }
 
-    /// The user refuses a SUBSCRIBE.
+    /// The user refuses a SUBSCRIBE or a REFER.
     pub(super) fn reject(&mut self, id: SubscriberId, status: u16, headers: &Headers) -> Result<(), Misuse> {
         check_headers(headers)?;
         let subscriber = self.subscriber(id).ok_or(Misuse::NoSession)?;
@@ -221,7 +260,11 @@ impl Endpoint {
     /// §4.2.1.4: nobody has refreshed it, or its user had nothing to add.
     fn say_timeout(&mut self, id: SubscriberId) {
         if let Some(subscriber) = self.subscriber(id) {
-            let notification = Notification { state: timeout(), headers: Vec::new(), body: None };
+            let body = match subscriber.origin {
+                Origin::Subscribe | Origin::Unobserved => None,
+                Origin::Refer => Some(trying()),
+            };
+            let notification = Notification { state: timeout(), headers: Vec::new(), body };
             subscriber.next = Some(Box::new(notification));
         }
     }

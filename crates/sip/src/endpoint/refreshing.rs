@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::referring::NO_SUBSCRIPTION;
 use super::*;
 use crate::usage::session_timer::{Action, Agreement, FLOOR, Refresher, SessionTimer, Terms};
 
@@ -19,7 +20,9 @@ impl Endpoint {
     /// The option tags that a peer may require.
     pub(super) fn option_tags(&self) -> impl Iterator<Item = &[u8]> {
         let reliable = (self.config.reliability != Reliability::Never).then_some(&b"100rel"[..]);
-        self.config.supported.iter().map(|tag| &tag[..]).chain(reliable).chain([&b"timer"[..]])
+        let unobserved = self.is_for_user(Method::Refer).then_some(NO_SUBSCRIPTION);
+        let own = reliable.into_iter().chain([&b"timer"[..]]).chain(unobserved);
+        self.config.supported.iter().map(|tag| &tag[..]).chain(own)
     }
 
     /// The methods that are answered.

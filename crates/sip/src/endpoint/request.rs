@@ -77,12 +77,15 @@ impl Endpoint {
         method: Method,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        if method == Method::Subscribe && !self.config.events.is_empty() {
+        if method == Method::Subscribe && self.packages().next().is_some() {
             return self.handle_subscribe(key, path, request);
         }
         // §15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.1: these are nothing without a dialog.
         if matches!(method, Method::Bye | Method::Prack | Method::Update | Method::Info) {
             return self.answer(key, path, request, 481, &Vec::new());
+        }
+        if method == Method::Refer && self.is_for_user(method) {
+            return self.handle_refer(key, path, request);
         }
         if self.is_for_user(method) {
             return self.handle_requested(key, path, request);
@@ -168,7 +171,7 @@ impl Endpoint {
             Method::Update => self.handle_update(key, path, id, request),
             Method::Info => self.handle_info(key, path, id, request),
             // RFC 6665 §4.5.2: dialogs are not shared.
-            Method::Subscribe if !self.config.events.is_empty() => {
+            Method::Subscribe if self.packages().next().is_some() => {
                 self.answer(key, path, request, 403, &Vec::new())
             }
             Method::Ack

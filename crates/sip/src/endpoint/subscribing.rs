@@ -8,6 +8,7 @@ use super::check::{
     check_uri,
 };
 use super::face::{Request, RequestId, Subscribe, SubscriptionId};
+use super::referring::{identified, is_unobserved};
 use super::subscription::{Place, Subscription, expires_of, written};
 use super::*;
 use crate::message::Valued;
@@ -27,14 +28,6 @@ impl Endpoint {
         check_address(&to)?;
         check_routes(&routes)?;
         check_body(body.as_ref())?;
-        contact.as_ref().map_or(Ok(()), check_contact)?;
-        if self.subscriptions.contains_key(&id) {
-            return Err(Misuse::Busy);
-        }
-        let mut targets = VecDeque::from(targets);
-        let path = self.path_to(targets.pop_front().ok_or(Misuse::NoTarget)?)?;
-        let (tag, call_id, branch) =
-            (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
         let lines = [(Name::Event, event.clone()), (Name::Expires, written(expires))];
         let request = Request {
             id: RequestId(0),
@@ -42,7 +35,7 @@ impl Endpoint {
             uri,
             from,
             to,
-            targets: Vec::new(),
+            targets,
             routes,
             headers: lines.into_iter().chain(headers.iter().cloned()).collect(),
             body,
@@ -50,18 +43,38 @@ impl Endpoint {
             cseq: None,
             contact: None,
         };
+        self.begin_subscription(id, request, Beginning { asked: expires, event, headers, contact })
+    }
+
+    /// Sends the request that makes a subscription.
+    pub(super) fn begin_subscription(
+        &mut self,
+        id: SubscriptionId,
+        mut request: Request,
+        beginning: Beginning,
+    ) -> Result<(), Misuse> {
+        let Beginning { asked, event, headers, contact } = beginning;
+        contact.as_ref().map_or(Ok(()), check_contact)?;
+        if self.subscriptions.contains_key(&id) {
+            return Err(Misuse::Busy);
+        }
+        let mut targets = VecDeque::from(std::mem::take(&mut request.targets));
+        let path = self.path_to(targets.pop_front().ok_or(Misuse::NoTarget)?)?;
+        let (tag, call_id, branch) =
+            (self.identifiers.draw(), self.identifiers.draw(), self.identifiers.draw());
         let (message, path, fallback) = self.fit(path, |endpoint, path| {
             let own = endpoint.contact(path, &tag, contact.as_ref());
             endpoint.compose_request(&request, path, [&tag, &branch], call_id.as_bytes(), Some(&own))
         })?;
         let key = half_key(&self.keyed, call_id.as_bytes(), tag.as_bytes());
         let first = Some(message.clone());
-        let transaction = self.start_request(message, &branch, b"SUBSCRIBE", path, Owner::Subscribing(id));
+        let method = request.method.as_str().as_bytes();
+        let transaction = self.start_request(message, &branch, method, path, Owner::Subscribing(id));
         self.dialogs.insert(key, Place::Subscription(id));
         self.subscriptions.insert(
             id,
             Subscription {
-                usage: Subscriber::new(self.now, expires, self.timers.t1_64()),
+                usage: Subscriber::new(self.now, asked, self.timers.t1_64()),
                 waiting: Waiting { authentication: Authentication::default(), targets, fallback, contact },
                 local_tag: tag,
                 path,
@@ -108,7 +121,7 @@ impl Endpoint {
         subscription.is_some_and(|each| each.transaction == transaction && each.usage.may_try_again())
     }
 
-    /// The final response to a SUBSCRIBE, or why there is none.
+    /// The final response to a SUBSCRIBE or a REFER, or why there is none.
     pub(super) fn subscription_answered(
         &mut self,
         id: SubscriptionId,
@@ -122,6 +135,10 @@ impl Endpoint {
             return;
         }
         let action = match (response.and_then(Message::status), response) {
+            (Some(status @ 200..=299), Some(response)) if response.is_cseq_method(Method::Refer) => {
+                // RFC 3515 §2.4.4: the span is told by the NOTIFY.
+                if is_unobserved(response) { subscription.usage.release(status) } else { Action::Nothing }
+            }
             (Some(200..=299), Some(response)) => {
                 subscription.usage.handle_success(now, expires_of(response));
                 Action::Nothing
@@ -161,6 +178,10 @@ impl Endpoint {
         let number = request.cseq()?.number;
         let standing = Standing::of(request).ok_or(Fault::Header(Name::SubscriptionState))?;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
+        let identified = subscription.first.as_ref().and_then(identified);
+        if let Some(identified) = identified.filter(|identified| is_same_event(identified, event)) {
+            subscription.event = identified;
+        }
         if !is_same_event(&subscription.event, event) {
             return self.answer(key, path, request, 481, &Vec::new()); // §4.1.3
         }
@@ -273,6 +294,16 @@ impl Endpoint {
         let deadline = subscription.usage.deadline();
         tables::rearm(&mut self.wheel, &mut subscription.timer, Due::Subscription(id), deadline);
     }
+}
+
+/// What a subscription of ours is besides the request that makes it.
+pub(super) struct Beginning {
+    /// How long it is to stand.
+    pub(super) asked: Duration,
+    pub(super) event: Bytes,
+    /// Further lines of each SUBSCRIBE.
+    pub(super) headers: Headers,
+    pub(super) contact: Option<Contact>,
 }
 
 /// Where a subscription stands whose dialog has no remote tag yet.

@@ -29,18 +29,18 @@ pub(super) struct Subscription {
     pub(super) waiting: Waiting,
     /// Our tag, and the user of our Contact.
     pub(super) local_tag: Identifier,
-    /// The way that the first SUBSCRIBE went.
+    /// The way that the first SUBSCRIBE, or the REFER, went.
     pub(super) path: Path,
     /// The value of Event.
     pub(super) event: Bytes,
     /// What the user adds to each SUBSCRIBE.
     pub(super) headers: Headers,
-    /// The first SUBSCRIBE, until a NOTIFY has made the dialog.
+    /// The first SUBSCRIBE, or the REFER, until a NOTIFY has made the dialog.
     pub(super) first: Option<Message>,
     pub(super) dialog: Option<Box<Dialog>>,
     /// Where in the dialog table it stands.
     pub(super) key: Key,
-    /// The last SUBSCRIBE: what is said to an earlier one does not count any more.
+    /// The last SUBSCRIBE, or the REFER: what is said to an earlier one does not count any more.
     pub(super) transaction: usize,
     pub(super) timer: Option<(TimerId, Instant)>,
 }
@@ -50,11 +50,12 @@ pub(super) struct Subscription {
 pub(super) struct Subscribed {
     pub(super) id: SubscriberId,
     pub(super) usage: Notifier,
+    pub(super) origin: Origin,
     /// What another attempt of a NOTIFY is made of.
     pub(super) waiting: Waiting,
     /// Our tag, and the user of our Contact.
     pub(super) local_tag: Identifier,
-    /// The way back to where the first SUBSCRIBE came from.
+    /// The way back to where the first SUBSCRIBE, or the REFER, came from.
     pub(super) path: Path,
     /// The value of Event.
     pub(super) event: Bytes,
@@ -63,11 +64,20 @@ pub(super) struct Subscribed {
     pub(super) dialog: Box<Dialog>,
     /// Where in the dialog table it stands.
     pub(super) key: Key,
-    /// The first SUBSCRIBE, until it is answered.
+    /// The first SUBSCRIBE, or the REFER, until it is answered.
     pub(super) asked: Option<(usize, ReplyHead)>,
     /// What is to be said next.
     pub(super) next: Option<Box<Notification>>,
     pub(super) timer: Option<(TimerId, Instant)>,
+}
+
+/// What a subscription of a peer comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    Subscribe,
+    Refer,
+    /// A REFER that makes no subscription (RFC 4488 §4).
+    Unobserved,
 }
 
 /// What a NOTIFY says.

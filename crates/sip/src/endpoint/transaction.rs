@@ -59,7 +59,7 @@ pub(super) enum Owner {
     Refreshing(SessionId),
     /// The user of a request outside of any dialog.
     Request(RequestId),
-    /// A SUBSCRIBE of a subscription of ours.
+    /// A SUBSCRIBE of a subscription of ours, or the REFER that makes it.
     Subscribing(SubscriptionId),
     /// A NOTIFY to a subscriber.
     Notifying(SubscriberId),

@@ -19,6 +19,7 @@ mod notifications;
 mod orders;
 mod races;
 mod received;
+mod referring;
 mod reliable;
 mod requests;
 mod robustness;

@@ -569,6 +569,7 @@ fn session_of(event: &Event) -> Option<SessionId> {
         | Event::Notified { .. }
         | Event::SubscriptionEnded { .. }
         | Event::Subscribed { .. }
+        | Event::Referred { .. }
         | Event::Resubscribed { .. }
         | Event::SubscriberEnded { .. } => None,
     }

@@ -12,7 +12,8 @@
 //!
 //! +S: SUBSCRIBE leaves, +0: SUBSCRIBE with Expires 0. Timer N is 64*T1. (span): the subscription stands for the span that is
 //! named, and is refreshed before it ends; `Expiring`: too little is left for that. An Expires of 0 from the beginning fetches:
-//! the first NOTIFY is the last.
+//! the first NOTIFY is the last. A REFER begins a subscription like a SUBSCRIBE (RFC 3515 §2.4.4); with a 2xx to it that makes
+//! none it is gone, whatever the state.
 
 use super::{Outcome, Standing, is_fatal};
 use crate::time::{Duration, Instant};
@@ -109,7 +110,21 @@ impl Subscriber {
         }
     }
 
-    /// A 300-699 to a SUBSCRIBE.
+    /// A 2xx to a REFER that says that there is no subscription (RFC 4488 §4).
+    pub fn release(&mut self, status: u16) -> Action {
+        match self.state {
+            State::Subscribing { .. }
+            | State::Subscribed { .. }
+            | State::Refreshing { .. }
+            | State::Expiring { .. } => self.end(Outcome::remote(End::Released, Some(status))),
+            State::UnsubscribeWaiting { .. } | State::Unsubscribing { .. } => {
+                self.end(Outcome::local(End::Left, Some(status)))
+            }
+            State::Over => Action::Nothing,
+        }
+    }
+
+    /// A 300-699 to a SUBSCRIBE or a REFER.
     pub fn handle_failure(&mut self, now: Instant, status: u16) -> Action {
         match self.state {
             State::Subscribing { .. } => self.end(Outcome::remote(End::Rejected, Some(status))),

@@ -106,6 +106,7 @@ mod subscribing {
                     subscriber::Action::Nothing
                 });
             }
+            try_event("200 without one", now, &|subscriber| subscriber.release(200));
             for status in [481, 503] {
                 try_event(&status.to_string(), now, &|subscriber| subscriber.handle_failure(now, status));
             }
