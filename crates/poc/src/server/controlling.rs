@@ -250,8 +250,9 @@ impl Server {
         let address = controlling.record.inviter.clone();
         self.directory.occupy(&address);
         let from = leg::from_of(inviter, request);
-        let passed = [Name::ResourcePriority, Name::AnswerMode, Name::PrivAnswerMode, Name::ReferredBy];
-        let mut headers = leg::passed_on(request, &passed);
+        let mut headers =
+            leg::passed_on(request, &[Name::ResourcePriority, Name::AnswerMode, Name::PrivAnswerMode]);
+        headers.extend(leg::referrer_of(inviter, request));
         headers.push(leg::accept_contact());
         headers.extend(leg::identity_of(inviter));
         for address in invited {

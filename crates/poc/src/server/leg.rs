@@ -99,6 +99,11 @@ pub(super) fn identity_of(inviter: &Inviter) -> Headers {
     asserted.into_iter().chain(privacy).collect()
 }
 
+/// Who referred the inviter, which may be itself: nobody learns that of an anonymous one.
+pub(super) fn referrer_of(inviter: &Inviter, request: &Message) -> Headers {
+    if inviter.is_anonymous { Headers::new() } else { passed_on(request, &[Name::ReferredBy]) }
+}
+
 /// What is the same in every INVITE of the server.
 pub(super) fn accept_contact() -> (Name, Bytes) {
     (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit"))

@@ -26,6 +26,10 @@ impl Server {
     }
 
     fn pass_on_offer(&mut self, place: usize, session: SessionId, request: &Message) {
+        if request.body().is_empty() {
+            // The offer would stand in the 200, and the answer in an ACK, which is not passed on.
+            return self.refuse(session, Refusal::saying(488, "no offer"));
+        }
         let Some(participating) = self.participating.get_mut(place) else { return };
         let beside = participating.beside(session).filter(|_| participating.modifying.is_none());
         let Some(beside) = beside else { return self.refuse(session, Refusal::status(491)) };

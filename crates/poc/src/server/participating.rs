@@ -120,7 +120,8 @@ impl Server {
         let served = self.participating[place].served.clone();
         self.directory.occupy(&served);
         self.participating[place].holds_slot = true;
-        let mut headers = leg::passed_on(request, &[Name::ResourcePriority, Name::ReferredBy]);
+        let mut headers = leg::passed_on(request, &[Name::ResourcePriority]);
+        headers.extend(leg::referrer_of(inviter, request));
         headers.push(leg::accept_contact());
         headers.extend(leg::identity_of(inviter));
         headers.extend(answer_mode(mode, inviter.wish.overrides));

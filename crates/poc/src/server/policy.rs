@@ -3,7 +3,7 @@
 //! Pure questions to the directory: a check never waits, so nothing can be cancelled in the middle of one.
 
 use bytes::Bytes;
-use sip::message::{Name, Valued};
+use sip::message::{Name, Uri, Valued};
 use sip::{Instant, Message};
 
 use super::Config;
@@ -57,7 +57,11 @@ impl Inviter {
         let asserted = request.addresses(Name::PAssertedIdentity).filter_map(Result::ok);
         let address = asserted.filter_map(|each| address::canonical(each.uri)).next();
         let is_hidden = |token: &[u8]| request.lists(Name::Privacy, token);
-        let is_anonymous = [&b"id"[..], b"user", b"header"].into_iter().any(is_hidden);
+        // RFC 3323 §4.1.1.3: who calls itself so wants no name, whatever Privacy says.
+        let calls_itself_nobody = request.from().is_ok_and(|from| {
+            Uri::parse(from.uri).is_ok_and(|uri| uri.host.eq_ignore_ascii_case(b"anonymous.invalid"))
+        });
+        let is_anonymous = calls_itself_nobody || [&b"id"[..], b"user", b"header"].into_iter().any(is_hidden);
         Self { address, is_anonymous, wish: Wish::of(request) }
     }
 }
@@ -133,6 +137,10 @@ pub(super) fn may_be_invited(
     let is_auto_wanted = wish.overrides || wish.mode == Some(AnswerMode::Automatic);
     if wish.is_required && is_auto_wanted && mode == AnswerMode::Manual {
         return Err(Refusal::saying(403, "automatic answer forbidden")); // RFC 5373 §4.3
+    }
+    if request.body().is_empty() {
+        // The user's offer would stand in the 200, and the answer in an ACK, which is not passed on.
+        return Err(Refusal::saying(488, "no offer"));
     }
     Ok(mode)
 }

@@ -130,3 +130,44 @@ fn another_answer_that_cannot_be_passed_on_is_no_answer_to_the_offer() {
     stage.answer_typed(&offer, "sdp", SDP);
     stage.response(&call, "488 INVITE");
 }
+
+/// Its answer would stand in an ACK, which does not reach the other side: nobody is left with half an agreement.
+#[test]
+fn an_invite_without_an_offer_is_488_at_the_participating_side() {
+    let call = Call::terminating(ANNA, BEN).without("Content-Type").with_body("");
+    let mut stage = Stage::new();
+    stage.invite(&call);
+    assert_eq!(stage.told(&call), ["488 INVITE"]);
+    assert_eq!(stage.invites_of("ben"), 0);
+    let call = Call::terminating(ANNA, BEN).again();
+    stage.invite(&call);
+    let ben = stage.leg("ben");
+    stage.answer(&ben, 200);
+    let ok = stage.established(&call);
+    stage.seen(&ben);
+    stage.within(&call, &ok, "INVITE", 8, "Contact: <sip:ps77@192.0.2.66>\r\n", "");
+    stage.response(&call, "488 INVITE");
+    assert!(stage.seen(&ben).is_empty());
+}
+
+/// Digest 11: neither who calls itself nobody nor who asks for privacy is named, by whatever header field.
+#[test]
+fn an_anonymous_inviter_is_named_nowhere() {
+    let anonymous = "sip:anonymous@anonymous.invalid";
+    let privately = |call: Call| call.with("Privacy: id\r\nReferred-By: <sip:anna@home1.example>\r\n");
+    let from_nobody = |call: Call| call.replacing(anonymous, ANNA);
+    for call in [
+        privately(Call::originating(ANNA, BEN)),
+        privately(Call::terminating(ANNA, BEN)),
+        from_nobody(Call::originating(anonymous, BEN)),
+        from_nobody(Call::terminating(anonymous, BEN)),
+    ] {
+        let mut stage = Stage::new();
+        stage.invite(&call);
+        let ben = stage.leg("ben");
+        // To the trusted core only, which takes it out (RFC 3325 §7).
+        assert_eq!(text(&ben, Name::Privacy), "id");
+        let named = ben.headers().filter(|each| each.value.windows(4).any(|part| part == b"anna"));
+        assert_eq!(named.map(|each| each.name).collect::<Vec<_>>(), [Name::PAssertedIdentity]);
+    }
+}
