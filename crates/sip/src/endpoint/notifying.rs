@@ -184,6 +184,12 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether something that was said to a subscriber waits behind a NOTIFY that is under way: what is said now replaces it.
+    pub fn has_unsent(&self, subscriber: SubscriberId) -> bool {
+        let entry = self.subscribers.get(subscriber.index as usize);
+        entry.is_some_and(|entry| entry.id == subscriber && entry.next.is_some())
+    }
+
     /// A SUBSCRIBE in the dialog of a subscription: a refresh, or its end (§4.2.1.4).
     pub(super) fn handle_resubscribe(
         &mut self,

@@ -106,11 +106,13 @@ fn a_subscriber_is_admitted_notified_and_left() {
 fn what_is_said_while_a_notify_is_under_way_waits_for_its_answer() {
     let mut wire = wire();
     let (_, _, subscriber) = admitted(&mut wire);
-    for each in ["<one/>", "<two/>", "<three/>"] {
+    for (each, is_kept) in [("<one/>", false), ("<two/>", true), ("<three/>", true)] {
         notify(&mut wire, subscriber, each).unwrap();
+        assert_eq!(wire.endpoint.has_unsent(subscriber), is_kept, "{each}");
     }
     let first = wire.one();
     wire.receive(&response(&first, 200, "", ""));
+    assert!(!wire.endpoint.has_unsent(subscriber));
     let second = wire.one();
     assert_eq!((second.body(), text(&second, Name::CSeq)), (&b"<three/>"[..], "2 NOTIFY"));
     let state = terminated(b"noresource");
