@@ -22,9 +22,22 @@ pub(crate) struct Binding {
     pub(crate) path: Vec<Bytes>,
     /// The flow on which the REGISTER came, if that is the only way to the contact.
     pub(crate) flow: Option<Path>,
-    call_id: Bytes,
-    cseq: u32,
+    /// Of the REGISTER that last changed it.
+    pub(crate) call_id: Bytes,
+    pub(crate) cseq: u32,
+    pub(crate) cause: Cause,
+    /// When it was made.
+    pub(crate) since: Instant,
     expires_at: Instant,
+}
+
+/// What a binding stands by (RFC 3680 §4.7.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// The REGISTER that made it.
+    Registered,
+    /// Another one.
+    Refreshed,
 }
 
 impl Binding {
@@ -40,8 +53,18 @@ impl Binding {
 
     /// The value of Contact in a 200 to REGISTER.
     fn contact(&self, now: Instant) -> Vec<u8> {
-        let seconds = self.expires_at.saturating_since(now).as_millis().div_ceil(1000);
+        let seconds = self.seconds_left(now);
         [b"<", &self.uri[..], b">", &self.parameters, format!(";expires={seconds}").as_bytes()].concat()
+    }
+
+    /// Seconds until it ends.
+    pub(crate) fn seconds_left(&self, now: Instant) -> u128 {
+        self.expires_at.saturating_since(now).as_millis().div_ceil(1000)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.expires_at <= now
     }
 
     fn is_at(&self, uri: &Uri<'_>) -> bool {
@@ -93,6 +116,11 @@ impl Bindings {
         self.0.iter()
     }
 
+    /// Whether the contact of `binding` is one of them.
+    pub(crate) fn has(&self, binding: &Binding) -> bool {
+        Uri::parse(&binding.uri).is_ok_and(|uri| self.0.iter().any(|each| each.is_at(&uri)))
+    }
+
     /// Whether the same contacts stand in both.
     pub(crate) fn has_same_contacts(&self, other: &Self) -> bool {
         let contacts = |all: &Self| {
@@ -113,7 +141,7 @@ impl Bindings {
 
     /// Forgets what has ended. Whether that was something.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        self.forget(|each| each.expires_at <= now)
+        self.forget(|each| each.is_over(now))
     }
 
     /// Forgets what is `over`. Whether that was something.
@@ -160,6 +188,7 @@ impl Bindings {
             {
                 return Err(500.into()); // step 7: the update fails
             }
+            let known = place.map(|place| bindings.0[place].since);
             let binding = span.map(|span| Binding {
                 uri: Bytes::copy_from_slice(contact.uri),
                 parameters: kept(&contact),
@@ -167,6 +196,8 @@ impl Bindings {
                 flow: flow_to(&uri, register, from),
                 call_id: Bytes::copy_from_slice(call_id),
                 cseq,
+                cause: if known.is_some() { Cause::Refreshed } else { Cause::Registered },
+                since: known.unwrap_or(now),
                 expires_at: now + span,
             });
             match (place, binding) {

@@ -13,6 +13,7 @@ use crate::authentication::Ha1;
 use crate::binding::Bindings;
 use crate::face::{Event, User};
 use crate::hub::{Core, Due, rearm};
+use crate::reg::Departure;
 
 /// A user and its bindings.
 #[derive(Clone, Debug)]
@@ -75,14 +76,15 @@ impl Directory {
 }
 
 impl Core {
-    /// The user's bindings are these from now on.
-    pub(crate) fn set_bindings(&mut self, place: usize, bindings: Bindings) {
+    /// The user's bindings are these from now on; `departure` is how those end that are not among them.
+    pub(crate) fn set_bindings(&mut self, place: usize, bindings: Bindings, departure: Departure) {
         let account = &mut self.directory.accounts[place];
         let is_changed = !account.bindings.has_same_contacts(&bindings);
-        account.bindings = bindings;
+        let before = std::mem::replace(&mut account.bindings, bindings);
         if is_changed {
             let address = self.address_of(place);
             self.events.push_back(Event::BindingsChanged { address });
+            self.tell_change(place, &before, departure);
         }
         self.directory.note_flows(place);
         self.reschedule_account(place);
@@ -106,13 +108,14 @@ impl Core {
         account.timer = None;
         let mut bindings = account.bindings.clone();
         bindings.expire(self.now);
-        self.set_bindings(place, bindings);
+        self.set_bindings(place, bindings, Departure::Expired);
     }
 
-    /// The user's bindings go, and what it sends is refused from now on.
+    /// The user's bindings go, whoever is told of them hears it, and what it sends is refused from now on.
     pub(crate) fn remove_user(&mut self, name: &[u8]) {
         let Some(place) = self.directory.find(name) else { return };
-        self.set_bindings(place, Bindings::default());
+        self.dismiss_watchers(place);
+        self.set_bindings(place, Bindings::default(), Departure::Rejected);
         self.directory.by_name.remove(&self.keyed.key(&[b"user", name]));
         self.directory.accounts.remove(place);
     }
@@ -127,7 +130,7 @@ impl Core {
                 flow.is_some_and(|flow| flow.connection == Some(connection))
             };
             if bindings.forget(|each| is_its(each.flow)) {
-                self.set_bindings(place, bindings);
+                self.set_bindings(place, bindings, Departure::Deactivated);
             }
         }
     }

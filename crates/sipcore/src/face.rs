@@ -46,7 +46,11 @@ pub struct Config {
     pub transactions_max: usize,
     /// Bindings of one user.
     pub bindings_max: usize,
-    /// The span of a binding.
+    /// Subscriptions to registrations in all (RFC 3680). Beyond it a new one is answered 503.
+    pub subscribers_max: usize,
+    /// Subscriptions to the registration of one user.
+    pub subscribers_of_user_max: usize,
+    /// The span of a binding; its longest is that of a subscription besides.
     pub expires: Expires,
     /// How long a nonce is good.
     pub nonce_validity: Duration,
@@ -76,6 +80,8 @@ impl Config {
             datagram_max: 1300,
             transactions_max: 100_000,
             bindings_max: 10,
+            subscribers_max: 10_000,
+            subscribers_of_user_max: 16,
             expires: Expires {
                 least: Duration::from_secs(60),
                 default: Duration::from_secs(3600),

@@ -18,7 +18,7 @@ use sip::transaction::{Outbox, key};
 use sip::transport::{ConnectionId, Frame, Path, Target, Transmit};
 use sip::way::{Spelled, listener_to};
 use sip::wheel::{TimerId, Wheel};
-use sip::{Headers, Identifier, Identifiers, Instant};
+use sip::{Headers, Identifier, Identifiers, Instant, SubscriberId};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -27,6 +27,7 @@ use crate::bucket::Buckets;
 use crate::directory::Directory;
 use crate::face::{Command, Config, Counters, Event, Input};
 use crate::proxy::context::Context;
+use crate::reg::Agent;
 use crate::transaction::{Machine, Owner, Transaction};
 
 /// A SIP/IP core without sockets and without a clock: a registrar and a transaction-stateful proxy.
@@ -55,6 +56,7 @@ pub struct Core {
     pub(crate) directory: Directory,
     pub(crate) connections: Connections,
     pub(crate) buckets: Buckets,
+    pub(crate) agent: Agent,
     pub(crate) counters: Counters,
     /// A buffer in which messages are put together.
     pub(crate) scratch: Vec<u8>,
@@ -67,6 +69,8 @@ pub(crate) enum Due {
     Context(usize),
     /// A user's bindings.
     Account(usize),
+    /// A change that a subscriber is told of.
+    Watcher(SubscriberId),
 }
 
 impl Core {
@@ -88,6 +92,7 @@ impl Core {
             transactions: Slab::new(),
             by_key: Table::default(),
             contexts: Slab::new(),
+            agent: Agent::new(&config, keyed.clone()),
             directory: Directory::new(keyed),
             connections: Connections::of(config.owner.shard),
             buckets: Buckets::new(config.refusals),
@@ -127,7 +132,7 @@ impl Core {
 
     /// What is to be sent next; drain until `None`.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.outbox.take()
+        self.exchange()
     }
 
     /// What the program must know next; drain until `None`.
@@ -136,12 +141,13 @@ impl Core {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): always later than the last call of it. Without transactions
-    /// it is when a binding ends.
+    /// it is when a binding or a subscription ends.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wheel.next()
+        self.wheel.next().into_iter().chain(self.agent.poll_timeout()).min()
     }
 
-    /// Whether every transaction and every response context is gone. Bindings may stand.
+    /// Whether every transaction and every response context is gone. Bindings may stand, and subscriptions to
+    /// them.
     pub fn is_empty(&self) -> bool {
         self.transactions.is_empty() && self.by_key.is_empty() && self.contexts.is_empty()
     }
@@ -170,7 +176,7 @@ impl Core {
         }
     }
 
-    fn handle_message(&mut self, path: Path, bytes: Bytes) {
+    pub(crate) fn handle_message(&mut self, path: Path, bytes: Bytes) {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -243,6 +249,7 @@ impl Core {
     // Time.
 
     fn handle_due(&mut self) {
+        self.agent.handle_timeout(self.now);
         while let Some(due) = self.wheel.take(self.now) {
             match due {
                 Due::Transaction(transaction) => {
@@ -255,6 +262,7 @@ impl Core {
                     self.handle_context_timeout(context);
                 }
                 Due::Account(account) => self.expire_bindings(account),
+                Due::Watcher(subscriber) => self.handle_watcher_timeout(subscriber),
             }
         }
     }

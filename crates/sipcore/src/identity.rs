@@ -42,13 +42,19 @@ impl Core {
             || self.config.trusted.iter().any(|source| source.covers(remote))
     }
 
+    /// Whether the other end of `path` is the core of another domain.
+    pub(crate) fn is_peer(&self, path: &Path) -> bool {
+        path.transport != Transport::Inside
+            && self.config.peers.iter().any(|peer| peer.target.remote == path.remote)
+    }
+
     /// Whether `host` is a domain that we are responsible for.
     pub(crate) fn is_home(&self, host: &[u8]) -> bool {
         self.config.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host))
     }
 
     /// Whether `uri` is the address of the user `name`.
-    fn is_address_of(&self, uri: &[u8], name: &[u8]) -> bool {
+    pub(crate) fn is_address_of(&self, uri: &[u8], name: &[u8]) -> bool {
         Uri::parse(uri).is_ok_and(|uri| uri.is_sip() && self.is_home(uri.host) && user_of(&uri) == name)
     }
 

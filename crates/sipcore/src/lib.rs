@@ -2,7 +2,7 @@
 //!
 //! [`Core`] faces the world: it knows users by their passwords, binds them to the addresses at which they are reached,
 //! asserts who sends a request, stays on the way of every dialog, and hands the requests of PoC to the PoC Server as an IMS
-//! core would. Like every machine here it takes bytes, commands and time, and gives bytes and events.
+//! core would. Who may know where a user is registered can subscribe to it. Like every machine here it takes bytes, commands and time, and gives bytes and events.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -37,6 +37,7 @@ mod identity;
 mod incoming;
 mod preference;
 mod proxy;
+mod reg;
 mod registrar;
 mod shard;
 mod transaction;
@@ -45,4 +46,5 @@ mod uri;
 pub use authentication::Ha1;
 pub use face::{Command, Config, Counters, Event, Expires, Input, Peer, Rate, Source, User};
 pub use hub::Core;
+pub use reg::AGENT_SHARDS;
 pub use shard::shard_of;

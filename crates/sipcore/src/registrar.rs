@@ -9,6 +9,7 @@ use sip::transport::Path;
 use crate::authentication::Verdict;
 use crate::binding::{Limits, Refusal, Sender, path_of};
 use crate::hub::Core;
+use crate::reg::Departure;
 use crate::uri::user_of;
 
 /// Option tags that a REGISTER may require.
@@ -47,7 +48,7 @@ impl Core {
         let bindings = &self.directory.account(place).bindings;
         let from = Sender { path: &path, origin: self.origin(&path) };
         match bindings.updated(self.now, request, from, &limits) {
-            Ok(bindings) => self.set_bindings(place, bindings),
+            Ok(bindings) => self.set_bindings(place, bindings, Departure::Unregistered),
             Err(Refusal { status, headers }) => return self.answer(key, path, request, status, &headers),
         }
         // 8.

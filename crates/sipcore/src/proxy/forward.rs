@@ -49,6 +49,7 @@ impl Core {
             Way::Along(Path { connection: Some(gone), .. }) if self.connections.is_gone(gone) => return None,
             Way::Along(path) => path,
             Way::To(target) => self.path_to(target)?,
+            Way::Agent => self.agent.path(),
             Way::Nowhere => return None,
         };
         let copy = self.written(passing, destination, path, breadth)?;
@@ -175,7 +176,7 @@ impl Core {
         let essentials = sip::message::Essentials::of(&passing.message);
         let out = match destination.way {
             Way::Along(flow) if destination.routes.is_empty() => Some(flow),
-            Way::Along(_) | Way::To(_) | Way::Nowhere => None,
+            Way::Along(_) | Way::To(_) | Way::Agent | Way::Nowhere => None,
         };
         let contact = passing.message.addresses(Name::Contact).find_map(Result::ok);
         let contact = contact.and_then(|contact| Uri::parse(contact.uri).ok());

@@ -64,6 +64,17 @@ impl Core {
                 self.assert(request, &user)
             }
         };
+        if let Some(place) = self.watched(request, &standing) {
+            if !self.may_watch(&path, origin, &asserted, place) {
+                self.counters.wrong_identity += 1;
+                return self.answer(key, path, request, 403, &Headers::new());
+            }
+            if !self.has_room_for_watcher(place) {
+                self.counters.overloaded += 1;
+                let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
+                return self.answer(key, path, request, 503, &headers);
+            }
+        }
         match self.targets(request, origin, &mut standing) {
             Targets::Groups(groups) => {
                 self.counters.forwarded += 1;

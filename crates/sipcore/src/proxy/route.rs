@@ -100,7 +100,10 @@ impl Core {
         let way = match (routes.first(), *dialog) {
             (Some(route), _) => Way::To(self.target_of(&uri_of(route)?)?),
             (None, Some(Some(flow))) => Way::Along(flow),
-            (None, Some(None) | None) => Way::To(self.target_of(&Uri::parse(uri).ok()?)?),
+            (None, Some(None) | None) => match Uri::parse(uri).ok()? {
+                uri if self.leads_to_agent(&uri) => Way::Agent,
+                uri => Way::To(self.target_of(&uri)?),
+            },
         };
         Some(Destination { uri: uri.clone(), routes: Vec::new(), way })
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use sip::message::{Essentials, Uri};
+use sip::message::{Essentials, Method, Uri};
 use sip::transport::{Path, Target};
 
 use super::route::Standing;
@@ -29,6 +29,8 @@ pub(crate) struct Destination {
 pub(crate) enum Way {
     Along(Path),
     To(Target),
+    /// To the notifier of the core.
+    Agent,
     /// Nobody knows: a Contact that is a name.
     Nowhere,
 }
@@ -63,6 +65,10 @@ impl Core {
         let to = |target| {
             Targets::one(Destination { uri: text.clone(), routes: Vec::new(), way: Way::To(target) })
         };
+        let agent = || Targets::one(Destination { uri: text.clone(), routes: Vec::new(), way: Way::Agent });
+        if self.watched(request, standing).is_some() {
+            return agent();
+        }
         if let Some(server) = self.apply_rule(request, origin, &uri, standing) {
             return to(server);
         }
@@ -74,6 +80,9 @@ impl Core {
                 (Origin::Trusted, None) => Targets::None(404),
                 (Origin::Client, _) => Targets::None(403),
             };
+        }
+        if request.is(Method::Subscribe) && self.leads_to_agent(&uri) {
+            return agent();
         }
         if self.leads_to_server(&uri) {
             return self.config.server.map_or(Targets::None(404), to);

@@ -10,6 +10,7 @@ mod hygiene;
 mod identity;
 mod orders;
 mod proxying;
+mod reg;
 mod registering;
 mod rules;
 mod wire;

@@ -18,8 +18,8 @@ use sip::message::{Message, Name, Uri};
 use sip::transport::{ConnectionId, Path, Transmit, Transport};
 use sip::{Identifier, Instant};
 
-/// Shards that there can be: half of the numbers are for cores, half for PoC Servers.
-pub(crate) const SHARDS_MAX: u8 = SERVER;
+/// Shards that there can be: half of the numbers are for cores and their notifiers, half for PoC Servers.
+pub(crate) const SHARDS_MAX: u8 = sipcore::AGENT_SHARDS;
 
 /// What the number of a PoC Server has more than that of its core.
 pub(crate) const SERVER: u8 = 0x80;
