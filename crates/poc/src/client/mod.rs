@@ -46,7 +46,7 @@ pub struct Config {
     /// The conference-factory URI by way of which a user is invited; `None`: at the user's own address (digest 7.1).
     pub conference_factory: Option<Bytes>,
     /// Whether what an INVITE says about the answer mode is obeyed (RFC 5373): only if nobody but the own PoC Server can
-    /// send one.
+    /// send one that asks for PoC. One that does not then meets the user, never an automatic answer.
     pub trusts_answer_mode: bool,
     /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
     pub sessions_max: usize,

@@ -386,7 +386,13 @@ impl Client {
             };
             Some((mode, asked.parameters.has(b"require")))
         };
+        // A core hands to the server what asks for PoC, and what does not goes past it, and past its rules.
+        let is_poc = request
+            .valued(Name::AcceptContact)
+            .filter_map(Result::ok)
+            .any(|accepted| accepted.parameters.has(b"+g.poc.talkburst"));
         let mode = match asked(Name::PrivAnswerMode).or_else(|| asked(Name::AnswerMode)) {
+            _ if self.config.trusts_answer_mode && !is_poc => AnswerMode::Manual,
             Some((mode, _)) if self.config.trusts_answer_mode => mode,
             // Who is not trusted may well ask for less.
             Some((AnswerMode::Manual, true)) => AnswerMode::Manual,

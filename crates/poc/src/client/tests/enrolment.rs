@@ -465,8 +465,12 @@ mod sessions_by_way_of_the_server {
 mod answer_modes_in_an_invite {
     use super::*;
 
-    /// What Ben does with an INVITE that has these lines: 180, 200 or a refusal.
+    /// What Ben does with an INVITE for PoC that has these lines: 180, 200 or a refusal.
     fn answer(trusts: bool, own: AnswerMode, lines: &str) -> String {
+        answer_any(trusts, own, &format!("Accept-Contact: *;+g.poc.talkburst;require;explicit\r\n{lines}"))
+    }
+
+    fn answer_any(trusts: bool, own: AnswerMode, lines: &str) -> String {
         let mut config = config(BEN);
         config.trusts_answer_mode = trusts;
         config.settings.answer_mode = own;
@@ -487,6 +491,18 @@ mod answer_modes_in_an_invite {
         assert_eq!(answer(true, manual, both), "200 INVITE", "the privileged one is looked at first");
         assert_eq!(answer(true, automatic, "Answer-Mode: Whatever\r\n"), "200 INVITE");
         assert_eq!(answer(true, manual, "Require: answermode\r\n"), "180 INVITE");
+    }
+
+    /// A core hands only what asks for PoC to the server, so nothing else may open a microphone.
+    #[test]
+    fn what_went_past_the_server_meets_the_user_whatever_it_says() {
+        for own in [AnswerMode::Manual, AnswerMode::Automatic] {
+            for lines in ["", "Answer-Mode: Auto\r\n", "Priv-Answer-Mode: Auto\r\n"] {
+                assert_eq!(answer_any(true, own, lines), "180 INVITE", "{own:?} {lines}");
+            }
+            assert_eq!(answer_any(true, own, "Priv-Answer-Mode: Auto;require\r\n"), "403 INVITE");
+        }
+        assert_eq!(answer_any(false, AnswerMode::Automatic, ""), "200 INVITE", "without a server as before");
     }
 
     #[test]
