@@ -48,3 +48,4 @@ pub use face::{Command, Config, Counters, Event, Expires, Input, Peer, Rate, Sou
 pub use hub::Core;
 pub use reg::AGENT_SHARDS;
 pub use shard::shard_of;
+pub use uri::user_of;

@@ -32,7 +32,7 @@ fn has_same_parameters(one: &Uri<'_>, other: &Uri<'_>) -> bool {
 }
 
 /// The user part without its password and its parameters, escapes undone.
-pub(crate) fn user_of(uri: &Uri<'_>) -> Bytes {
+pub fn user_of(uri: &Uri<'_>) -> Bytes {
     let user = uri.user.unwrap_or_default();
     let end = user.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(user.len());
     unescaped(&user[..end])

@@ -232,7 +232,7 @@ impl Shard {
 
     /// The shard of the PoC Server that a message of the core is for: the one that made the branch of a response, or the
     /// dialog of a request; else that of the user who is served.
-    fn server_of(&self, bytes: &Bytes) -> u8 {
+    pub(super) fn server_of(&self, bytes: &Bytes) -> u8 {
         if self.settings.shards <= 1 {
             return self.number;
         }
@@ -255,11 +255,13 @@ impl Shard {
         let route = request.addresses(Name::Route).next().and_then(Result::ok);
         let function = route.and_then(|route| Uri::parse(route.uri).ok()?.user);
         let user = if function == Some(b"term") {
-            request.uri().ok().and_then(|uri| uri.user)
+            request.uri().ok()
         } else {
-            request.from().ok().and_then(|from| Uri::parse(from.uri).ok()?.user)
+            request.from().ok().and_then(|from| Uri::parse(from.uri).ok())
         };
-        let key = self.keyed.key(&[b"shard", user.unwrap_or_default()]);
+        // However it is spelled: what is known of a user is on one shard.
+        let user = user.as_ref().map(sipcore::user_of).unwrap_or_default();
+        let key = self.keyed.key(&[b"shard", &user]);
         u8::try_from(key.place(usize::from(self.settings.shards))).unwrap_or(self.number)
     }
 

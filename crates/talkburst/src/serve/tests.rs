@@ -317,3 +317,26 @@ fn what_names_a_shard_that_is_not_there_is_dropped_here() {
         }
     }
 }
+
+/// Settings and slots are on one shard.
+#[test]
+fn a_user_is_served_by_one_shard_however_the_address_is_spelled() {
+    let stage = Stage::new(4);
+    let shard_of = |route: &str, served: &str| {
+        let (uri, from) = if route == "term" { (served, "x") } else { ("x", served) };
+        let text = format!(
+            "INVITE sip:{uri}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK1\r\n\
+             Route: <sip:{route}@127.0.0.1:1;lr>\r\nFrom: <sip:{from}@{DOMAIN}>;tag=1\r\nTo: <sip:{uri}@{DOMAIN}>\r\n\
+             Call-ID: 1\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        stage.shards[0].server_of(&Bytes::from(text))
+    };
+    for name in NAMES {
+        let escaped = format!("%{:02x}{}", name.as_bytes()[0], &name[1..]);
+        for spelled in [name.to_owned(), escaped, format!("{name}:secret")] {
+            for route in ["orig", "term"] {
+                assert_eq!(shard_of(route, &spelled), shard_of("term", name), "{route} {spelled}");
+            }
+        }
+    }
+}
