@@ -250,8 +250,10 @@ impl Server {
         let address = controlling.record.inviter.clone();
         self.directory.occupy(&address);
         let from = leg::from_of(inviter, request);
-        let mut headers =
-            leg::passed_on(request, &[Name::ResourcePriority, Name::AnswerMode, Name::PrivAnswerMode]);
+        // Request-Disposition: terminals fork at the last core only (case 16).
+        let passed =
+            [Name::ResourcePriority, Name::RequestDisposition, Name::AnswerMode, Name::PrivAnswerMode];
+        let mut headers = leg::passed_on(request, &passed);
         headers.extend(leg::referrer_of(inviter, request));
         headers.push(leg::accept_contact());
         headers.extend(leg::identity_of(inviter));

@@ -120,7 +120,7 @@ impl Server {
         let served = self.participating[place].served.clone();
         self.directory.occupy(&served);
         self.participating[place].holds_slot = true;
-        let mut headers = leg::passed_on(request, &[Name::ResourcePriority]);
+        let mut headers = leg::passed_on(request, &[Name::ResourcePriority, Name::RequestDisposition]);
         headers.extend(leg::referrer_of(inviter, request));
         headers.push(leg::accept_contact());
         headers.extend(leg::identity_of(inviter));

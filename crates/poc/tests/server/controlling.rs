@@ -76,6 +76,17 @@ fn an_anonymous_inviter_stands_in_no_from() {
     assert_eq!(text(&ben, Name::PAssertedIdentity), "<sip:anna@home1.example>");
 }
 
+/// Case 16, RFC 3841 §9.1: what is to become of terminals that lose is said where they fork.
+#[test]
+fn what_the_inviter_wants_of_forking_reaches_the_core_of_the_invited_user() {
+    let mut stage = Stage::new();
+    stage.invite(&Call::originating(ANNA, BEN).with("Request-Disposition: no-cancel\r\n"));
+    assert_eq!(text(&stage.leg("ben"), Name::RequestDisposition), "no-cancel");
+    let mut stage = Stage::new();
+    stage.invite(&Call::terminating(ANNA, BEN).with("Request-Disposition: no-cancel\r\n"));
+    assert_eq!(text(&stage.leg("ben"), Name::RequestDisposition), "no-cancel");
+}
+
 #[test]
 fn the_factory_with_one_entry_is_a_1_1_session_and_with_two_an_ad_hoc_one() {
     let mut stage = Stage::new();
