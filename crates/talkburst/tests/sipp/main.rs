@@ -31,3 +31,5 @@ mod reliable;
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../sipping/mod.rs"]
+mod sipping;
