@@ -60,9 +60,14 @@ fn the_readme_begins_with_the_two_commands() {
 
 #[test]
 fn every_file_that_a_document_links_to_exists() {
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/conformance.md", "docs/performance.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/conformance.md",
+        "docs/performance.md",
+        "docs/responses.md",
+    ] {
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let beside = Path::new(document).parent().unwrap().join(link);
