@@ -47,7 +47,8 @@ fn put(name: &'static str) -> Input {
 
 impl Fuzz {
     fn new() -> Self {
-        let listener = |transport, port| Listener { transport, bind: address(port), advertised: address(port) };
+        let listener =
+            |transport, port| Listener { transport, bind: address(port), advertised: address(port) };
         let listeners = vec![
             listener(Transport::Udp, 5060),
             listener(Transport::Tcp, 5060),
