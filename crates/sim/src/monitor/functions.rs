@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use poc::server::{Function, Record, Side as By};
+use poc::server::{Function, Invitation, Record, Side as By};
 use sip::message::{Method, Name, Uri};
 use sip::transport::{Path, Transmit};
 use sip::usage::End;
@@ -205,6 +205,12 @@ impl Functions {
                 assert!(is_accepted, "I13: a session that never was: {record:?}")
             }
             End::Cancelled | End::Expired | End::TimedOut | End::TransportFailed | End::Released => {}
+        }
+        if arrival.legs.is_empty() {
+            // What a check refuses names its user, with the answer that the inviter got.
+            let refused = |each: &Invitation| (each.end, each.status) == (record.end, record.status);
+            assert!(record.invitations.iter().all(refused), "I13: nobody was invited: {record:?}");
+            return;
         }
         assert_eq!(record.invitations.len(), arrival.legs.len(), "I13: who was invited: {record:?}");
         for (invitation, call_id) in record.invitations.iter().zip(&arrival.legs) {
