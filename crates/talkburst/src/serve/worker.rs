@@ -18,7 +18,8 @@ use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::Clock;
 use crate::driver::connection::{self, Congested, Connection, Report, Reported};
 
-/// Messages that may wait for another shard. Beyond it they are dropped: the sender of a request sends it again.
+/// Messages that may wait for another shard. Beyond it they are dropped and counted. Who sent one by UDP sends it again; a hop
+/// inside is not repeated, so what it ended ends by its timer.
 pub(crate) const HANDED_MAX: usize = 4096;
 
 /// Datagrams and handed messages that are taken before something else gets its turn.
