@@ -203,7 +203,9 @@ fn a_server_that_is_trusted_makes_a_manual_client_answer() {
     take_in(&peer);
     let to = answer.until("listening")["udp"].as_str().unwrap().parse().unwrap();
     answer.until("published");
-    invite(&peer, to, "Priv-Answer-Mode: Auto;require\r\n");
+    // As a PoC Server writes it: without the feature tag nobody has checked who may override.
+    let accept_contact = "Accept-Contact: *;+g.poc.talkburst;require;explicit\r\n";
+    invite(&peer, to, &format!("Priv-Answer-Mode: Auto;require\r\n{accept_contact}"));
     assert_eq!(status(&peer), Some(200));
     assert_eq!(answer.until("invited")["answer_mode"], "automatic");
 }

@@ -48,7 +48,7 @@ fn our_clients_give_up_and_are_given_up_through_the_server() {
 #[test]
 fn a_cancel_before_the_invited_user_has_said_anything_waits_for_the_180_of_that_leg() {
     let play = Play::new().anna("> INVITE\n < 100\n > CANCEL\n < 200 CANCEL\n < 487\n > ACK");
-    let play = play.ben("< INVITE\n ~ 200\n > 180\n < CANCEL\n > 200 CANCEL\n > 487 INVITE\n < ACK");
+    let play = play.ben("< INVITE\n ~ 700\n > 180\n < CANCEL\n > 200 CANCEL\n > 487 INVITE\n < ACK");
     let Some(played) = play.run() else { return };
     assert!(
         played.moment("anna", "487 INVITE") < played.moment("ben", "180 INVITE"),
@@ -63,7 +63,7 @@ fn a_cancel_before_the_invited_user_has_said_anything_meets_a_200_which_is_left(
     over_udp_and_tcp(|transport| {
         let play = Play::new().over(transport);
         let play = play.anna("> INVITE\n < 100\n > CANCEL\n < 200 CANCEL\n < 487\n > ACK");
-        let Some(played) = play.ben("< INVITE\n ~ 200\n > 200\n < ACK\n < BYE\n > 200").run() else { return };
+        let Some(played) = play.ben("< INVITE\n ~ 700\n > 200\n < ACK\n < BYE\n > 200").run() else { return };
         assert_eq!(played.received("ben", "CANCEL").len(), 0);
         assert_eq!(played.record("participating"), ("cancelled", "inviter", Some(487)));
     });
