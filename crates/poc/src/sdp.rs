@@ -27,6 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Session, Time};
 use serde::{Deserialize, Serialize};
+use sip::message::Body;
 
 pub use codec::Codec;
 pub(crate) use described::Described;
@@ -226,6 +227,14 @@ pub fn accept(capabilities: &Capabilities, answer: &[u8]) -> Result<Media, SdpEr
 /// There is no line of speech, or none of its formats says what it is.
 pub fn codecs(offer: &[u8]) -> Result<Vec<Codec>, SdpError> {
     read::codecs(&read::parse(offer)?)
+}
+
+/// What a description is as a body (RFC 8866 §8.1).
+pub(crate) const CONTENT_TYPE: &[u8] = b"application/sdp";
+
+/// A description as the body of a message.
+pub(crate) fn body(description: Bytes) -> Body {
+    Body { content_type: Bytes::from_static(CONTENT_TYPE), bytes: description }
 }
 
 fn describe(capabilities: &Capabilities, origin: Origin) -> Session {

@@ -518,7 +518,7 @@ impl Client {
 }
 
 /// digest 8.1.
-const ACCEPT_CONTACT: &[u8] = b"*;+g.poc.talkburst;require;explicit";
+pub(crate) const ACCEPT_CONTACT: &[u8] = b"*;+g.poc.talkburst;require;explicit";
 
 /// From without its parameters: display name and URI as written.
 fn inviter_of(request: &Message) -> Bytes {

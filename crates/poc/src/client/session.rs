@@ -164,7 +164,7 @@ impl Client {
         headers.extend(answer.line());
         // digest 7.1: at the user's own address, or by way of the conference factory with a list of one.
         let (uri, body) = match &self.config.conference_factory {
-            None => (Bytes::copy_from_slice(invited), description(offer.clone())),
+            None => (Bytes::copy_from_slice(invited), sdp::body(offer.clone())),
             Some(factory) => {
                 let tag = Bytes::from_static(resource_lists::OPTION_TAG.as_bytes());
                 headers.push((Name::Require, tag)); // RFC 5366 §3
@@ -220,7 +220,7 @@ impl Client {
         let Ok((answer, media)) = self.answer_to(offer, session.origin) else {
             return self.refuse_session(id, 488);
         };
-        let body = (!session.offered_early).then(|| description(answer.clone()));
+        let body = (!session.offered_early).then(|| sdp::body(answer.clone()));
         let headers = Vec::new();
         self.command(sip::Command::Accept { session: id, headers, body })?;
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -251,7 +251,7 @@ impl Client {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
         let offer = |origin| (sdp::offer(&self.config.capabilities, origin), ());
         let (offer, (), origin) = session.describe(offer);
-        self.command(sip::Command::Modify { session: id, body: Some(description(offer.clone())) })?;
+        self.command(sip::Command::Modify { session: id, body: Some(sdp::body(offer.clone())) })?;
         if let Some(session) = self.sessions.get_mut(&id) {
             (session.origin, session.described) = (origin, offer);
         }
@@ -366,7 +366,7 @@ impl Client {
                     session.offered_early = offers;
                     session.described = offer.clone().unwrap_or_default();
                 }
-                let body = offer.map(description);
+                let body = offer.map(sdp::body);
                 let headers = Vec::new();
                 self.command(sip::Command::Progress { session: id, status: 180, headers, body })
             }
@@ -470,7 +470,7 @@ impl Client {
         }
         let answer = |origin| self.answer_to(request.body(), origin).unwrap_or_default();
         let (answer, media, origin) = session.describe(answer);
-        let body = Some(description(answer.clone()));
+        let body = Some(sdp::body(answer.clone()));
         let answered = self.command(sip::Command::Accept { session: id, headers: Vec::new(), body });
         let is_answered = answered.is_ok();
         unless_over(id, answered);
@@ -564,7 +564,7 @@ fn tag_of(address: Result<NameAddr<'_>, Fault>) -> Bytes {
 fn with_list(offer: &[u8], invited: &[u8]) -> Body {
     let list = resource_lists::write(&[Entry::new(Bytes::copy_from_slice(invited))]);
     multipart::write(&[
-        Part { content_type: SDP, bytes: offer, ..Part::default() },
+        Part { content_type: sdp::CONTENT_TYPE, bytes: offer, ..Part::default() },
         Part {
             content_type: resource_lists::CONTENT_TYPE.as_bytes(),
             disposition: resource_lists::RECIPIENTS.as_bytes(),
@@ -583,12 +583,6 @@ impl AnswerRequest {
             Self::Override => Some((Name::PrivAnswerMode, Bytes::from_static(b"Auto"))),
         }
     }
-}
-
-const SDP: &[u8] = b"application/sdp";
-
-fn description(bytes: Bytes) -> Body {
-    Body { content_type: Bytes::from_static(SDP), bytes }
 }
 
 /// What the client does by itself may meet a session that the same octets of a stream have ended.

@@ -268,7 +268,7 @@ impl Server {
                 to: Bytes::from([b"<", &address[..], b">"].concat()),
                 routes: Vec::new(),
                 headers: headers.clone(),
-                body: Some(leg::description(offer)),
+                body: Some(sdp::body(offer)),
                 // Digest 10.4: after this span the leg is cancelled like any other.
                 expires: Some(self.config.set_up_limit),
                 expires_headers: leg::no_answer(),
@@ -374,7 +374,7 @@ impl Server {
         };
         controlling.record.answered = Some(now);
         controlling.record.status = Some(200);
-        self.accept(inviter, headers, Some(leg::description(answer)));
+        self.accept(inviter, headers, Some(sdp::body(answer)));
     }
 
     /// The end of a member's leg: refused, never answered, left, or what was withdrawn.
@@ -529,7 +529,7 @@ impl Server {
             described.try_describe(|origin| sdp::answer(&media, origin, offer))
         };
         match answer {
-            Ok(answer) => self.accept(session, Vec::new(), Some(leg::description(answer))),
+            Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
             Err(_) => self.refuse(session, Refusal::status(488)),
         }
     }

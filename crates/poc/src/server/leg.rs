@@ -8,6 +8,7 @@ use sip::{Headers, Invite, Message, Misuse, SessionId};
 
 use super::Server;
 use super::policy::{Inviter, Refusal};
+use crate::client::ACCEPT_CONTACT;
 
 /// How a leg ended, as the endpoint tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,11 +75,6 @@ pub(super) fn body_of(message: &Message) -> Option<Body> {
     content_type.filter(|_| !bytes.is_empty()).map(|content_type| Body { content_type, bytes })
 }
 
-/// A session description as a body.
-pub(super) fn description(bytes: Bytes) -> Body {
-    Body { content_type: Bytes::from_static(b"application/sdp"), bytes }
-}
-
 /// What stands in From towards those who are invited: the inviter, or nobody (digest 8.5, 11).
 pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
     let Some(address) = inviter.address.as_ref().filter(|_| !inviter.is_anonymous) else {
@@ -106,7 +102,7 @@ pub(super) fn referrer_of(inviter: &Inviter, request: &Message) -> Headers {
 
 /// What is the same in every INVITE of the server.
 pub(super) fn accept_contact() -> (Name, Bytes) {
-    (Name::AcceptContact, Bytes::from_static(b"*;+g.poc.talkburst;require;explicit"))
+    (Name::AcceptContact, Bytes::from_static(ACCEPT_CONTACT))
 }
 
 impl Server {
