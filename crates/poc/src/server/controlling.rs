@@ -138,6 +138,7 @@ impl Server {
             function: Function::Controlling,
             session_type: None,
             inviter: inviter.address.clone().unwrap_or_default(),
+            group: Bytes::new(),
             invitations: Vec::new(),
             begun: self.now,
             answered: None,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::group::{Group, GroupRole, Who};
 use super::publication::Publications;
 
 /// A user of this PoC Server.
@@ -90,6 +91,9 @@ impl OverrideBy {
     }
 }
 
+/// How deep groups in groups are looked into.
+pub(super) const NESTED_MAX: usize = 3;
+
 /// A user, and what this one does just now.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
@@ -103,6 +107,7 @@ pub(super) struct Served {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     by_address: BTreeMap<Bytes, Served>,
+    groups: BTreeMap<Bytes, Group>,
 }
 
 impl Directory {
@@ -140,6 +145,44 @@ impl Directory {
     pub(super) fn vacate(&mut self, address: &[u8]) {
         if let Some(served) = self.get_mut(address) {
             served.sessions = served.sessions.saturating_sub(1);
+        }
+    }
+
+    /// Enters a group, or changes one.
+    pub(super) fn put_group(&mut self, group: Group) {
+        self.groups.insert(group.address.clone(), group);
+    }
+
+    pub(super) fn remove_group(&mut self, address: &[u8]) {
+        self.groups.remove(address);
+    }
+
+    pub(super) fn group(&self, address: &[u8]) -> Option<&Group> {
+        self.groups.get(address)
+    }
+
+    /// As what `address` belongs to `group`, by way of other groups that are hosted here too.
+    pub(super) fn role_in(&self, group: &Group, address: &[u8]) -> Option<GroupRole> {
+        self.role_within(group, address, NESTED_MAX)
+    }
+
+    fn role_within(&self, group: &Group, address: &[u8], depth: usize) -> Option<GroupRole> {
+        group.role_of(address).or_else(|| {
+            let deeper = depth.checked_sub(1)?;
+            let nested = group.members.iter().filter_map(|member| self.group(&member.address));
+            nested
+                .filter(|nested| nested.address != group.address)
+                .find_map(|nested| self.role_within(nested, address, deeper).map(|_| GroupRole::Ordinary))
+        })
+    }
+
+    /// Whether `address`, if there is one, may do with `group` what `who` may.
+    pub(super) fn is_among(&self, who: Who, group: &Group, address: Option<&[u8]>) -> bool {
+        let role = || self.role_in(group, address?);
+        match who {
+            Who::Anybody => address.is_some(),
+            Who::Members => role().is_some(),
+            Who::Distinguished => role() == Some(GroupRole::Distinguished),
         }
     }
 }

@@ -12,10 +12,13 @@
 
 mod controlling;
 mod directory;
+mod group;
 mod leg;
 mod modifying;
+mod originating;
 mod participating;
 mod policy;
+mod preestablished;
 mod publication;
 mod publishing;
 mod record;
@@ -31,13 +34,16 @@ use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
 use slab::Slab;
 
 pub use directory::{Access, AccessRule, OverrideBy, User};
+pub use group::{Group, GroupKind, GroupMember, GroupRole, ReleasePolicy, Who};
 pub use record::{Function, Invitation, Record, SessionType, Side};
 
 use self::controlling::Controlling;
 use self::directory::Directory;
 use self::participating::Participating;
 use self::policy::Inviter;
+use crate::address;
 use crate::body::settings::Settings;
+use crate::body::{multipart, resource_lists};
 use crate::sdp::{Capabilities, Origin};
 use crate::user_agent;
 
@@ -139,6 +145,13 @@ pub enum Command {
     /// Serve this user no more: the user's sessions and invitations end.
     RemoveUser {
         /// The PoC Address.
+        address: Bytes,
+    },
+    /// Host this group, or change what is known of one. A session of it goes on with what it began with.
+    PutGroup(Box<Group>),
+    /// Host this group no more: its session ends.
+    RemoveGroup {
+        /// The PoC Group Identity.
         address: Bytes,
     },
 }
@@ -328,6 +341,8 @@ impl Server {
                 self.release_controlled_by(&address);
                 self.release_participation_of(&address);
             }
+            Command::PutGroup(group) => self.directory.put_group(*group),
+            Command::RemoveGroup { address } => self.directory.remove_group(&address),
         }
     }
 
@@ -391,16 +406,38 @@ impl Server {
         let route = request.addresses(Name::Route).next().and_then(Result::ok);
         let user = route.and_then(|route| Uri::parse(route.uri).ok()?.user);
         let focus = |contact: sip::message::NameAddr<'_>| contact.parameters.has(b"isfocus");
-        let is_terminating = match user {
-            Some(b"term") => true,
-            Some(b"orig") => false,
-            Some(_) | None => request.addresses(Name::Contact).filter_map(Result::ok).any(focus),
-        };
-        if is_terminating {
-            self.participate(session, request, inviter);
-        } else {
-            self.control(session, request, inviter);
+        let is_focus = request.addresses(Name::Contact).filter_map(Result::ok).any(focus);
+        match user {
+            Some(b"orig") if self.is_elsewhere(request) => self.originate(session, request, inviter),
+            Some(b"orig") if self.is_without_list(request) => self.pre_establish(session, request, inviter),
+            Some(b"orig") => self.control(session, request, inviter),
+            Some(b"term") if !is_focus && self.is_factory(request) => {
+                self.control(session, request, inviter);
+            }
+            Some(b"term") => self.participate(session, request, inviter),
+            Some(_) | None if is_focus => self.participate(session, request, inviter),
+            Some(_) | None => self.control(session, request, inviter),
         }
+    }
+
+    /// Whether an INVITE is for the conference factory (digest 3).
+    fn is_factory(&self, request: &Message) -> bool {
+        address::canonical(request.uri_text()) == Some(self.config.factory.clone())
+    }
+
+    /// Whether an INVITE for the conference factory says nobody to invite: it sets up a pre-established session (digest 7.2).
+    fn is_without_list(&self, request: &Message) -> bool {
+        let parts = multipart::parts_of(request).unwrap_or_default();
+        self.is_factory(request) && !parts.iter().any(|part| part.is(resource_lists::CONTENT_TYPE))
+    }
+
+    /// Whether another PoC Server, or another shard of this one, controls the session that an INVITE is for: the one that hosts
+    /// the group, or has the session (digest 2).
+    fn is_elsewhere(&self, request: &Message) -> bool {
+        let is_hosted =
+            address::canonical(request.uri_text()).is_some_and(|uri| self.directory.group(&uri).is_some());
+        let kind = request.uri().ok().and_then(|uri| uri.parameters.value(b"session"));
+        is_hosted || kind.is_some_and(|kind| kind != b"1-1")
     }
 
     fn command(&mut self, command: sip::Command) -> Result<Option<SessionId>, Misuse> {

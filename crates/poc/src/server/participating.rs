@@ -71,6 +71,7 @@ impl Server {
             function: Function::Participating,
             session_type: session_type_of(request),
             inviter: inviter.address.clone().unwrap_or_default(),
+            group: Bytes::new(),
             invitations: Vec::new(),
             begun: self.now,
             answered: None,

@@ -19,6 +19,8 @@ pub struct Record {
     pub session_type: Option<SessionType>,
     /// The inviter's PoC Address; empty if it is unknown.
     pub inviter: Bytes,
+    /// The PoC Group Identity that the INVITE was for; empty if it was for none.
+    pub group: Bytes,
     /// Who was invited, and how that ended.
     pub invitations: Vec<Invitation>,
     /// When the INVITE arrived.
@@ -71,6 +73,12 @@ pub enum SessionType {
     /// The users of a list that came with the INVITE.
     #[serde(rename = "adhoc")]
     AdHoc,
+    /// The members of a group, whom somebody has invited.
+    #[serde(rename = "prearranged")]
+    PreArranged,
+    /// Those who have joined a group.
+    #[serde(rename = "chat")]
+    Chat,
 }
 
 impl SessionType {
@@ -79,6 +87,8 @@ impl SessionType {
         match self {
             Self::OneToOne => b";session=1-1",
             Self::AdHoc => b";session=adhoc",
+            Self::PreArranged => b";session=prearranged",
+            Self::Chat => b";session=chat",
         }
     }
 }
