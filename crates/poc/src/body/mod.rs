@@ -1,5 +1,6 @@
 //! Bodies of SIP messages other than session descriptions: what a PoC Client publishes, and whom it invites.
 
+pub mod conference_info;
 pub mod multipart;
 pub mod resource_lists;
 pub mod settings;
