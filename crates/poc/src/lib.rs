@@ -36,6 +36,7 @@ pub mod sdp;
 pub mod server;
 pub mod user_agent;
 
+pub use address::session_identity;
 pub use client::{
     AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Outcome, PocSettings, Profile,
     Registration, Timing,
