@@ -68,6 +68,12 @@ pub(super) fn passed_on(request: &Message, names: &[Name]) -> Headers {
     lines.map(|header| (header.name, request.unfolded(header.value))).collect()
 }
 
+/// How far a request may go that is sent because of `request` (RFC 3261 §16.6 step 3, RFC 5393 §4): 483 if no further.
+pub(super) fn hops_behind(request: &Message) -> Result<Option<u8>, Refusal> {
+    let hops = request.number(Name::MaxForwards).ok().flatten().and_then(|hops| u8::try_from(hops).ok());
+    hops.map(|hops| hops.checked_sub(1).ok_or(Refusal::status(483))).transpose()
+}
+
 /// The body of `message`, as it came.
 pub(super) fn body_of(message: &Message) -> Option<Body> {
     let content_type = message.value(Name::ContentType).map(|kind| message.unfolded(kind));

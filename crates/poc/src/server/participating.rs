@@ -1,13 +1,15 @@
-//! The Participating PoC Function of an invited user: the checks, and a leg towards either side (digest 10.2, 14.5).
+//! The Participating PoC Function: a leg towards either side (digest 14.5), and the checks for an invited user (digest 10.2).
+//! `originating.rs` has those for an inviter.
 //!
 //! ```text
-//!              the user's 1xx   the user accepts   the user's leg ends   the controlling side ends
-//! Inviting     +1xx             Established +200   Releasing +4xx        Releasing +CANCEL
-//! Established  -                -                  Releasing +BYE        Releasing +BYE
-//! Releasing    -                -                  -                     -
+//!              downstream 1xx   downstream accepts   downstream ends   upstream ends
+//! Inviting     +1xx             Established +200     Releasing +4xx    Releasing +CANCEL
+//! Established  -                -                    Releasing +BYE    Releasing +BYE
+//! Releasing    -                -                    -                 -
 //! ```
 //!
-//! What the + sends goes to the other leg. Whether the CANCEL waits for a 1xx, and what becomes of an answer that crosses it,
+//! The INVITE came from upstream and went downstream; the user who is served is at the one end or the other. What the + sends
+//! goes to the other leg. Whether the CANCEL waits for a 1xx, and what becomes of an answer that crosses it,
 //! is the endpoint's to say. `Releasing` is left when both legs have ended, and then the record is closed.
 
 use bytes::Bytes;
@@ -23,26 +25,40 @@ use crate::address;
 use crate::answer_state::AnswerState;
 use crate::client::AnswerMode;
 
-/// The invitation of one user who is served here, and the session that comes of it.
+/// An invitation of a user who is served here, or by one, and the session that comes of it.
 #[derive(Clone, Debug)]
 pub(super) struct Participating {
     state: State,
-    /// The leg towards the Controlling PoC Function, until it has ended.
+    served_as: ServedAs,
+    /// The leg of the INVITE that came, until it has ended.
     upstream: Option<SessionId>,
-    /// The leg towards the user, until it has ended.
+    /// The leg of the INVITE that went on, until it has ended.
     downstream: Option<SessionId>,
     /// The PoC Address of the user.
     served: Bytes,
+    /// Who is invited: the user, or whom the user invites.
+    invited: Bytes,
     /// The user's slot is taken.
     holds_slot: bool,
     /// The Controlling PoC Function was told that the client answers by itself.
     is_unconfirmed: bool,
+    /// Our Contact upstream tells the focus.
+    is_identified: bool,
     /// The leg whose offer of other media has been passed on and not been answered.
     pub(super) modifying: Option<SessionId>,
-    record: Record,
+    pub(super) record: Record,
     answered: Option<Instant>,
-    /// How the user's leg ended.
+    /// How the leg downstream ended.
     ended: Option<(Instant, Ended)>,
+}
+
+/// What the user is to the INVITE (digest 2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ServedAs {
+    /// Upstream; the Controlling PoC Function is downstream.
+    Inviter,
+    /// Downstream; the Controlling PoC Function is upstream.
+    Invited,
 }
 
 /// See the table at the top of this file.
@@ -66,10 +82,29 @@ impl Server {
         let served = address::canonical(request.uri_text()).unwrap_or_default();
         let admitted =
             policy::may_be_invited(&self.config, &self.directory, self.now, request, &served, &inviter);
+        let session_type = session_type_of(request);
+        let invited = served.clone();
+        let place =
+            self.open_participation(session, ServedAs::Invited, served, invited, &inviter, session_type);
+        match admitted {
+            Ok(mode) => self.invite_served(place, session, request, &inviter, mode),
+            Err(refusal) => self.refuse_participation(place, session, refusal),
+        }
+    }
+
+    pub(super) fn open_participation(
+        &mut self,
+        session: SessionId,
+        served_as: ServedAs,
+        served: Bytes,
+        invited: Bytes,
+        inviter: &Inviter,
+        session_type: Option<SessionType>,
+    ) -> usize {
         let record = Record {
             serial: 0,
             function: Function::Participating,
-            session_type: session_type_of(request),
+            session_type,
             inviter: inviter.address.clone().unwrap_or_default(),
             group: Bytes::new(),
             invitations: Vec::new(),
@@ -82,26 +117,31 @@ impl Server {
             reason: None,
         };
         let place = self.participating.insert(Participating {
-            state: if admitted.is_ok() { State::Inviting } else { State::Releasing },
+            state: State::Inviting,
+            served_as,
             upstream: Some(session),
             downstream: None,
             served,
+            invited,
             holds_slot: false,
             is_unconfirmed: false,
+            is_identified: false,
             modifying: None,
             record,
             answered: None,
             ended: None,
         });
         self.places.insert(session, Place::Upstream(place));
-        match admitted {
-            Ok(mode) => self.invite_served(place, session, request, &inviter, mode),
-            Err(refusal) => {
-                self.counters.refused += 1;
-                self.participating[place].record.status = Some(refusal.status);
-                self.refuse(session, refusal);
-            }
-        }
+        place
+    }
+
+    /// The INVITE goes no further.
+    pub(super) fn refuse_participation(&mut self, place: usize, session: SessionId, refusal: Refusal) {
+        self.counters.refused += 1;
+        let participating = &mut self.participating[place];
+        participating.state = State::Releasing;
+        participating.record.status = Some(refusal.status);
+        self.refuse(session, refusal);
     }
 
     /// The INVITE to the user's clients, by way of the core, which knows where they are.
@@ -113,14 +153,10 @@ impl Server {
         inviter: &Inviter,
         mode: AnswerMode,
     ) {
-        let contact = contact_of(request);
-        self.identify(
-            session,
-            Contact { parameters: Bytes::from_static(b";+g.poc.talkburst"), ..contact.clone() },
-        );
+        self.identify(session, contact_beside(request));
+        self.participating[place].is_identified = true;
+        self.occupy_served(place);
         let served = self.participating[place].served.clone();
-        self.directory.occupy(&served);
-        self.participating[place].holds_slot = true;
         let mut headers = leg::passed_on(request, &[Name::ResourcePriority, Name::RequestDisposition]);
         headers.extend(leg::referrer_of(inviter, request));
         headers.push(leg::accept_contact());
@@ -137,37 +173,60 @@ impl Server {
             body: leg::body_of(request),
             expires: Some(self.config.ring_limit),
             expires_headers: leg::no_answer(),
-            contact: Some(contact),
+            contact: Some(contact_of(request)),
         };
-        match self.invite(invite) {
-            Ok(leg) => {
-                self.places.insert(leg, Place::Downstream(place));
-                self.participating[place].downstream = Some(leg);
-            }
-            Err(misuse) => {
-                tracing::warn!(%misuse, "cannot be passed on");
-                self.participating[place].state = State::Releasing;
-                self.vacate_served(place);
-                return self.refuse(session, Refusal::status(400));
-            }
-        }
-        if mode == AnswerMode::Automatic {
+        if self.invite_downstream(place, session, invite) && mode == AnswerMode::Automatic {
             // RFC 4964 §5, digest 10.2: the Controlling PoC Function may answer before the client has.
             self.participating[place].is_unconfirmed = true;
             self.progress(session, 183, answer_state(AnswerState::Unconfirmed));
         }
     }
 
-    /// The user's 1xx.
+    /// Sends the INVITE on. False if it cannot be said again: then the one that came is refused.
+    pub(super) fn invite_downstream(&mut self, place: usize, session: SessionId, invite: Invite) -> bool {
+        match self.invite(invite) {
+            Ok(leg) => {
+                self.places.insert(leg, Place::Downstream(place));
+                self.participating[place].downstream = Some(leg);
+                true
+            }
+            Err(misuse) => {
+                tracing::warn!(%misuse, "cannot be passed on");
+                self.vacate_served(place);
+                self.refuse_participation(place, session, Refusal::status(400));
+                false
+            }
+        }
+    }
+
+    /// A 1xx from downstream.
     pub(super) fn downstream_progressed(&mut self, place: usize, response: &Message) {
         let participating = &self.participating[place];
         match (participating.state, participating.upstream, response.status()) {
-            (State::Inviting, Some(upstream), Some(status)) => self.progress(upstream, status, Vec::new()),
+            // P-Answer-State in a 1xx is for servers (digest 7.4): what this one has to say of it, it has said.
+            (State::Inviting, Some(upstream), Some(status)) => {
+                if self.tell_focus(place, upstream, response) {
+                    self.progress(upstream, status, Vec::new());
+                }
+            }
             (State::Inviting | State::Established | State::Releasing, ..) => {}
         }
     }
 
-    /// The user's 200, which has been acknowledged.
+    /// Has our Contact upstream tell the focus, which the first response with a Contact names. False while nothing has named it:
+    /// who has heard one Contact of ours is told no other.
+    fn tell_focus(&mut self, place: usize, upstream: SessionId, response: &Message) -> bool {
+        let participating = &mut self.participating[place];
+        if !participating.is_identified && response.value(Name::Contact).is_some() {
+            participating.is_identified = true;
+            participating.record.session_type =
+                session_type_of(response).or(participating.record.session_type);
+            self.identify(upstream, contact_of(response));
+        }
+        self.participating[place].is_identified
+    }
+
+    /// A 200 from downstream, which has been acknowledged.
     pub(super) fn downstream_accepted(&mut self, place: usize, response: &Message) {
         let now = self.now;
         let participating = &mut self.participating[place];
@@ -179,9 +238,13 @@ impl Server {
             }
         }
         participating.answered = Some(now);
-        // RFC 4964 §5: said only by who has said Unconfirmed.
-        let headers =
-            if participating.is_unconfirmed { answer_state(AnswerState::Confirmed) } else { Vec::new() };
+        let headers = match participating.served_as {
+            ServedAs::Inviter => leg::passed_on(response, &[Name::PAnswerState]),
+            // RFC 4964 §5: said only by who has said Unconfirmed.
+            ServedAs::Invited if participating.is_unconfirmed => answer_state(AnswerState::Confirmed),
+            ServedAs::Invited => Vec::new(),
+        };
+        self.tell_focus(place, upstream, response);
         if !self.pass_on_answer(upstream, headers, leg::body_of(response)) {
             return self.give_up_answer(place, upstream);
         }
@@ -190,7 +253,7 @@ impl Server {
         (participating.record.answered, participating.record.status) = (Some(now), Some(200));
     }
 
-    /// The client has accepted with what cannot be passed on.
+    /// Downstream has accepted with what cannot be passed on.
     fn give_up_answer(&mut self, place: usize, upstream: SessionId) {
         let ended = Ended { end: End::Rejected, by: Party::Remote, status: Some(488), reason: None };
         self.note_end(place, Side::Invited, &ended);
@@ -201,7 +264,7 @@ impl Server {
         self.refuse(upstream, Refusal::status(488));
     }
 
-    /// The end of the user's leg.
+    /// The end of the leg downstream.
     pub(super) fn downstream_ended(&mut self, place: usize, ended: Ended) {
         let now = self.now;
         let Some(participating) = self.participating.get_mut(place) else { return };
@@ -225,7 +288,7 @@ impl Server {
         self.close_participating(place);
     }
 
-    /// The end of the leg towards the Controlling PoC Function. A CANCEL of it has been answered already, both parts.
+    /// The end of the leg upstream. A CANCEL of it has been answered already, both parts.
     pub(super) fn upstream_ended(&mut self, place: usize, ended: Ended) {
         let Some(participating) = self.participating.get_mut(place) else { return };
         participating.upstream = None;
@@ -260,6 +323,12 @@ impl Server {
         self.vacate_served(place);
     }
 
+    pub(super) fn occupy_served(&mut self, place: usize) {
+        let served = self.participating[place].served.clone();
+        self.directory.occupy(&served);
+        self.participating[place].holds_slot = true;
+    }
+
     fn vacate_served(&mut self, place: usize) {
         let participating = &mut self.participating[place];
         if std::mem::take(&mut participating.holds_slot) {
@@ -277,15 +346,19 @@ impl Server {
             let state = self.participating[place].state;
             let (upstream, downstream) =
                 (self.participating[place].upstream, self.participating[place].downstream);
-            let ended = Ended { end: End::Released, by: Party::Local, status: Some(404), reason: None };
+            let status = match self.participating[place].served_as {
+                ServedAs::Inviter => 403,
+                ServedAs::Invited => 404,
+            };
+            let ended = Ended { end: End::Released, by: Party::Local, status: Some(status), reason: None };
             self.note_end(place, Side::Server, &ended);
             if let Some(downstream) = downstream {
                 self.withdraw(downstream, state == State::Established, Vec::new());
             }
             match (state, upstream) {
                 (State::Inviting, Some(upstream)) => {
-                    self.participating[place].record.status = Some(404);
-                    self.refuse(upstream, Refusal::status(404));
+                    self.participating[place].record.status = Some(status);
+                    self.refuse(upstream, Refusal::status(status));
                 }
                 (State::Established, Some(upstream)) => self.leave(upstream, Vec::new()),
                 (State::Inviting | State::Established | State::Releasing, _) => {}
@@ -299,35 +372,53 @@ impl Server {
         if participating.upstream.is_some() || participating.downstream.is_some() {
             return;
         }
-        let Participating { mut record, served, answered, ended, .. } = self.participating.remove(place);
+        let Participating { mut record, invited, answered, ended, .. } = self.participating.remove(place);
         // Without a leg the invitation ended as the INVITE did.
         let (at, end, status) = match ended {
             Some((at, ended)) => (at, ended.end, ended.status),
             None => (record.ended, record.end, record.status),
         };
-        record.invitations = vec![Invitation { invited: served, answered, ended: at, end, status }];
+        record.invitations = vec![Invitation { invited, answered, ended: at, end, status }];
         self.close(record);
     }
 }
 
 /// The kind of session that a Controlling PoC Function tells in its Contact; what is unknown counts as a group (digest 3).
-fn session_type_of(request: &Message) -> Option<SessionType> {
-    let contact = request.addresses(Name::Contact).next()?.ok()?;
-    let uri = Uri::parse(contact.uri).ok()?;
+fn session_type_of(message: &Message) -> Option<SessionType> {
+    let contact = message.addresses(Name::Contact).next()?.ok()?;
+    kind_of_session(contact.uri)
+}
+
+/// The kind of session that a URI tells.
+pub(super) fn kind_of_session(uri: &[u8]) -> Option<SessionType> {
+    let uri = Uri::parse(uri).ok()?;
     Some(match uri.parameters.value(b"session")? {
         b"1-1" => SessionType::OneToOne,
+        b"prearranged" => SessionType::PreArranged,
+        b"chat" => SessionType::Chat,
         _ => SessionType::AdHoc,
     })
 }
 
-/// Our Contact towards the user: ours, but a focus with its kind of session if the one in `request` is one (digest 8.5).
-fn contact_of(request: &Message) -> Contact {
-    let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
-    let session = contact.and_then(|contact| Uri::parse(contact.uri).ok()?.parameters.value(b"session"));
+/// Our Contact towards the user: ours, but a focus with its kind of session, and naming it, if the one in `message` is one
+/// (digest 8.5).
+fn contact_of(message: &Message) -> Contact {
+    let contact = message.addresses(Name::Contact).next().and_then(Result::ok);
     let is_focus = contact.is_some_and(|contact: NameAddr<'_>| contact.parameters.has(b"isfocus"));
     let parameters: &[u8] = if is_focus { b";+g.poc.talkburst;isfocus" } else { b";+g.poc.talkburst" };
+    let uri_parameters = contact.map(|contact| address::speaking_for(contact.uri)).unwrap_or_default();
+    Contact { uri_parameters, parameters: Bytes::from_static(parameters) }
+}
+
+/// Our Contact towards the focus: no focus, but of a session of its kind.
+fn contact_beside(request: &Message) -> Contact {
+    let contact = request.addresses(Name::Contact).next().and_then(Result::ok);
+    let session = contact.and_then(|contact| Uri::parse(contact.uri).ok()?.parameters.value(b"session"));
     let uri_parameters = session.map(|session| [b";session=", session].concat()).unwrap_or_default();
-    Contact { uri_parameters: Bytes::from(uri_parameters), parameters: Bytes::from_static(parameters) }
+    Contact {
+        uri_parameters: Bytes::from(uri_parameters),
+        parameters: Bytes::from_static(b";+g.poc.talkburst"),
+    }
 }
 
 /// How the client is told to answer (digest 7.3); that it is overridden, it is told too (RFC 5373 §4.1).

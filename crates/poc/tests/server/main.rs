@@ -3,6 +3,7 @@
 mod controlling;
 mod directory;
 mod orders;
+mod originating;
 mod participating;
 mod races;
 mod records;

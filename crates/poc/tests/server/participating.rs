@@ -33,7 +33,10 @@ fn an_invitation_reaches_the_client_by_way_of_the_core() {
     assert_eq!(ben.value(Name::PrivAnswerMode), None);
     assert_eq!(text(&ben, Name::PAssertedIdentity), "<sip:anna@home2.example>");
     let contact = text(&ben, Name::Contact);
-    assert!(contact.contains(";session=1-1>") && contact.ends_with(";isfocus"), "{contact}");
+    assert!(
+        contact.contains(";session=1-1;identity=ps77%40192.0.2.66>") && contact.ends_with(";isfocus"),
+        "{contact}"
+    );
     assert_eq!(ben.body(), SDP.as_bytes(), "the offer is passed on as it is");
     stage.answer(&ben, 180);
     assert_eq!(stage.told(&call), ["180 INVITE"]);

@@ -218,6 +218,11 @@ impl Stage {
         self.put(user);
     }
 
+    pub(crate) fn remove(&mut self, user: &str) {
+        let address = Bytes::from(format!("sip:{user}@home1.example"));
+        self.input(Input::Command(Command::RemoveUser { address }));
+    }
+
     pub(crate) fn input(&mut self, input: Input) {
         self.server.handle_input(Instant::at(self.now), input);
         self.drain();
@@ -361,7 +366,17 @@ impl Stage {
     }
 
     pub(crate) fn invites_of(&self, user: &str) -> usize {
-        self.invites.get(&format!("sip:{user}@home1.example")).map_or(0, Vec::len)
+        self.invites_to(&format!("sip:{user}@home1.example"))
+    }
+
+    /// The last INVITE to this Request-URI.
+    pub(crate) fn leg_to(&self, uri: &str) -> Message {
+        let invites = self.invites.get(uri).and_then(|all| all.last());
+        invites.unwrap_or_else(|| panic!("nobody invited {uri}")).clone()
+    }
+
+    pub(crate) fn invites_to(&self, uri: &str) -> usize {
+        self.invites.get(uri).map_or(0, Vec::len)
     }
 
     /// What the server has sent on that leg since it was last asked.
@@ -381,6 +396,14 @@ impl Stage {
 
     pub(crate) fn answer_saying(&mut self, request: &Message, status: u16, lines: &str, body: &str) {
         self.receive(&answer(request, status, lines, body));
+    }
+
+    /// A focus answers `request`: with this Contact.
+    pub(crate) fn answer_as(&mut self, request: &Message, status: u16, contact: &str, lines: &str) {
+        let body = if status == 200 { SDP } else { "" };
+        let response = answer(request, status, lines, body);
+        let contact = if contact.is_empty() { String::new() } else { format!("Contact: {contact}\r\n") };
+        self.receive(&response.replace("Contact: <sip:ben@192.0.2.88>\r\n", &contact));
     }
 
     /// 200 with a body of this type.
@@ -427,9 +450,7 @@ impl Stage {
     }
 
     pub(crate) fn publish_only_saying(&mut self, user: &str, settings: &str) {
-        self.input(Input::Command(Command::RemoveUser {
-            address: Bytes::from(format!("sip:{user}@home1.example")),
-        }));
+        self.remove(user);
         self.change(user, |_| {});
         let response = self.publish_saying(user, "", settings);
         assert_eq!(response.status(), Some(200), "{response:?}");
