@@ -1,9 +1,12 @@
-//! Bodies of SIP messages other than session descriptions: what a PoC Client publishes, and whom it invites.
+//! Bodies of SIP messages other than session descriptions: what a PoC Client publishes, whom it invites, and who takes part.
 
 pub mod conference_info;
+pub mod group_advertisement;
 pub mod multipart;
+pub mod refused_list;
 pub mod resource_lists;
 pub mod settings;
+pub mod sipfrag;
 mod xml;
 
 use std::fmt;

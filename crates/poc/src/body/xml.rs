@@ -62,6 +62,18 @@ impl Element {
         if all.next().is_some() { Err(BodyError::Value(name)) } else { Ok(first) }
     }
 
+    /// Whether it has this name in whatever namespace.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    /// As [`one`](Self::one), in whatever namespace.
+    pub(super) fn one_named(&self, name: &'static str) -> Result<Option<&Self>, BodyError> {
+        let mut all = self.children.iter().filter(|child| child.name == name);
+        let first = all.next();
+        if all.next().is_some() { Err(BodyError::Value(name)) } else { Ok(first) }
+    }
+
     /// The value of an attribute without a namespace.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attribute_in(Space::None, name)
