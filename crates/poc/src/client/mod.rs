@@ -6,313 +6,27 @@
 //! settings that a PoC Server goes by.
 
 mod enrolment;
+mod face;
+mod invited;
 mod outcome;
 mod registration;
 mod retry;
 mod session;
 mod settings;
+mod starting;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use sip::transport::{ConnectionId, Path, Target, Transmit};
-use sip::usage::{End, Party};
-use sip::{Duration, Endpoint, Identifiers, Instant, Message, Misuse, SessionId};
+use sip::transport::{Target, Transmit};
+use sip::{Endpoint, Identifiers, Instant, Misuse, SessionId};
 
 pub use enrolment::Registration;
+pub use face::{AnswerMode, AnswerRequest, Command, Config, Event, Input, PocSettings, Profile};
 pub use outcome::{Outcome, Role, Timing};
 
 use self::enrolment::Enrolment;
 use self::session::Session;
-use crate::answer_state::AnswerState;
-use crate::sdp::{Capabilities, Media};
-
-/// What a PoC Client is told once.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Config {
-    /// The endpoint below.
-    pub sip: sip::Config,
-    /// The user's PoC Address, with a display name if there is one: `"Anna" <sip:anna@home1.example>`.
-    pub address: Bytes,
-    /// The media that the client can do.
-    pub capabilities: Capabilities,
-    /// What the user wants: obeyed here, and published while the client is registered.
-    pub settings: PocSettings,
-    /// What the SIP/IP core is.
-    pub profile: Profile,
-    /// Where to register; `None`: nowhere.
-    pub registration: Option<Registration>,
-    /// The conference-factory URI by way of which a user is invited; `None`: at the user's own address (digest 7.1).
-    pub conference_factory: Option<Bytes>,
-    /// Whether what an INVITE says about the answer mode is obeyed (RFC 5373): only if nobody but the own PoC Server can
-    /// send one that asks for PoC. One that does not then meets the user, never an automatic answer.
-    pub trusts_answer_mode: bool,
-    /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
-    pub sessions_max: usize,
-    /// How long an invitation of ours may go on before it is cancelled.
-    pub set_up_limit: Option<Duration>,
-    /// How long the client waits for its user to answer before it says 480.
-    pub no_answer_after: Option<Duration>,
-}
-
-impl Config {
-    /// The defaults: manual answer, a plain SIP/IP core, one session at a time, two minutes to answer.
-    pub fn new(mut sip: sip::Config, address: Bytes, capabilities: Capabilities) -> Self {
-        sip.product = Bytes::from_static(crate::user_agent::CLIENT.as_bytes());
-        sip.contact_parameters = Bytes::from_static(b";+g.poc.talkburst");
-        Self {
-            sip,
-            address,
-            capabilities,
-            settings: PocSettings::default(),
-            profile: Profile::Plain,
-            registration: None,
-            conference_factory: None,
-            trusts_answer_mode: false,
-            sessions_max: 8,
-            set_up_limit: None,
-            no_answer_after: Some(Duration::from_secs(120)),
-        }
-    }
-}
-
-/// The PoC service settings of a user at this terminal (digest 6).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-pub struct PocSettings {
-    /// Who decides about an invitation.
-    pub answer_mode: AnswerMode,
-    /// Whether every invitation is refused with 480.
-    pub incoming_session_barring: bool,
-    /// Whether a second session may begin while there is one. If not, an invitation meets 486.
-    pub simultaneous_sessions: bool,
-    /// Whether the PoC Server is to refuse every Instant Personal Alert.
-    pub incoming_personal_alert_barring: bool,
-}
-
-/// Who decides about an invitation (digest 7.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-pub enum AnswerMode {
-    /// The user, while the client alerts.
-    #[default]
-    Manual,
-    /// Nobody: it is accepted at once.
-    Automatic,
-}
-
-/// How the inviter wants the invited side to answer (RFC 5373, digest 7.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
-pub enum AnswerRequest {
-    /// As the invited user has settled it.
-    #[default]
-    Usual,
-    /// Only by its user: `Answer-Mode: Manual`.
-    Manual,
-    /// By itself, if it likes: `Answer-Mode: Auto`.
-    Automatic,
-    /// By itself, whatever its user has settled: manual answer override, `Priv-Answer-Mode: Auto`.
-    Override,
-}
-
-/// What the SIP/IP core is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Profile {
-    /// Any SIP/IP core: CANCEL and BYE carry no Reason of ours.
-    Plain,
-    /// The IMS: CANCEL carries `RELEASE_CAUSE` (digest 14.9).
-    Ims,
-}
-
-/// Everything that can happen to a client.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Input {
-    /// A datagram arrived.
-    Datagram {
-        /// Its way.
-        path: Path,
-        /// Its octets.
-        bytes: Bytes,
-    },
-    /// Octets of a stream arrived.
-    Stream {
-        /// Their way.
-        path: Path,
-        /// The octets.
-        bytes: Bytes,
-    },
-    /// A connection could not be opened: nothing has been sent on it.
-    ConnectionRefused {
-        /// Which.
-        connection: ConnectionId,
-    },
-    /// A connection was closed.
-    ConnectionLost {
-        /// Which.
-        connection: ConnectionId,
-    },
-    /// The time is such that something may be due.
-    Timeout,
-    /// The user wants something.
-    Command(Command),
-}
-
-/// What a user can ask for.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Command {
-    /// Invite another user.
-    StartSession {
-        /// The next hops, in the order in which they are tried; none: those of [`Config::registration`].
-        targets: Vec<Target>,
-        /// Route values: an outbound proxy, for instance. Without `targets` those of the registration come before.
-        routes: Vec<Bytes>,
-        /// The PoC Address to invite, as a URI.
-        invited: Bytes,
-        /// How it is to be answered.
-        answer: AnswerRequest,
-    },
-    /// Give up a session that the other side has not answered, or a modification that it has not.
-    Cancel(SessionId),
-    /// Accept an invitation.
-    Accept(SessionId),
-    /// Refuse an invitation.
-    Refuse(SessionId),
-    /// Leave a session.
-    Leave(SessionId),
-    /// Offer the client's capabilities again in an established session.
-    Modify(SessionId),
-    /// Where the next hop is that [`Event::Locate`] named.
-    Located {
-        /// Which.
-        session: SessionId,
-        /// What the look-up gave, in the order of preference.
-        targets: Vec<Target>,
-    },
-    /// Register as [`Config::registration`] says, keep it so, and publish the settings.
-    Register,
-    /// Be registered no more: the settings are removed first. Told by [`Event::Deregistered`] in any case.
-    Deregister,
-    /// The network is another one: register anew at once.
-    NetworkChanged,
-    /// Go by other settings, and publish them.
-    SetSettings(PocSettings),
-}
-
-/// What the user must know.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// The other side is being asked: 180, or another 1xx but 100.
-    Progress {
-        /// Which.
-        session: SessionId,
-        /// The status code.
-        status: u16,
-    },
-    /// An invitation has arrived. With automatic answer it has been accepted already.
-    Invited {
-        /// Which.
-        session: SessionId,
-        /// From of the INVITE, without its parameters.
-        inviter: Bytes,
-        /// Whether the user is asked.
-        answer_mode: AnswerMode,
-    },
-    /// The session stands: both sides know it.
-    Established {
-        /// Which.
-        session: SessionId,
-        /// Whether the invited user, or a server on its behalf, accepted.
-        answer_state: AnswerState,
-        /// The media agreed on.
-        media: Box<Media>,
-    },
-    /// The media of an established session have been agreed on anew.
-    Modified {
-        /// Which.
-        session: SessionId,
-        /// The media agreed on.
-        media: Box<Media>,
-    },
-    /// A modification came to nothing, and the media are as before.
-    ModificationEnded {
-        /// Which.
-        session: SessionId,
-        /// How.
-        end: End,
-        /// Who caused it.
-        by: Party,
-        /// The final response, if there was one. A 2xx crossed our CANCEL: the peer believes in the modification.
-        status: Option<u16>,
-    },
-    /// The registration stands; told again when it was refreshed.
-    Registered {
-        /// For how long.
-        expires: Duration,
-        /// The way that requests of the user go (RFC 3608).
-        service_route: Vec<Bytes>,
-    },
-    /// A REGISTER came to nothing.
-    RegistrationFailed {
-        /// The final response, if there was one.
-        status: Option<u16>,
-        /// When it is tried again; `None`: not by itself, for it would only be refused again.
-        retry_in: Option<Duration>,
-    },
-    /// The registration is over because the user wanted it.
-    Deregistered {
-        /// The answer to the REGISTER that ended it; `None`: none came in time, or none was needed.
-        status: Option<u16>,
-    },
-    /// The PoC Server knows the settings; told again when they were refreshed.
-    SettingsPublished,
-    /// A PUBLISH came to nothing.
-    SettingsFailed {
-        /// The final response, if there was one.
-        status: Option<u16>,
-        /// When it is tried again; `None`: not by itself.
-        retry_in: Option<Duration>,
-    },
-    /// The session is over: the last event of it, and the only one of this kind.
-    Ended {
-        /// Which.
-        session: SessionId,
-        /// How.
-        outcome: Outcome,
-    },
-    /// The next hop of a session is a name: look it up (RFC 3263) and answer with [`Command::Located`]. Nothing waits for
-    /// that; until then, and without it, requests go the way of the INVITE.
-    Locate {
-        /// Which.
-        session: SessionId,
-        /// The URI to look up.
-        uri: Bytes,
-    },
-    /// A stream cannot be read any more: close the connection.
-    Disconnect {
-        /// Which.
-        connection: ConnectionId,
-    },
-}
-
-impl Event {
-    /// The session that it is about, if it is about one.
-    pub fn session(&self) -> Option<SessionId> {
-        match self {
-            Self::Progress { session, .. }
-            | Self::Invited { session, .. }
-            | Self::Established { session, .. }
-            | Self::Modified { session, .. }
-            | Self::ModificationEnded { session, .. }
-            | Self::Ended { session, .. }
-            | Self::Locate { session, .. } => Some(*session),
-            Self::Disconnect { .. }
-            | Self::Registered { .. }
-            | Self::RegistrationFailed { .. }
-            | Self::Deregistered { .. }
-            | Self::SettingsPublished
-            | Self::SettingsFailed { .. } => None,
-        }
-    }
-}
 
 /// A PoC Client without sockets and without a clock. See [`Endpoint`] for the order of calls.
 #[derive(Clone, Debug)]
@@ -519,15 +233,6 @@ impl Client {
 
 /// digest 8.1.
 pub(crate) const ACCEPT_CONTACT: &[u8] = b"*;+g.poc.talkburst;require;explicit";
-
-/// From without its parameters: display name and URI as written.
-fn inviter_of(request: &Message) -> Bytes {
-    let value = request.value(sip::message::Name::From).unwrap_or_default();
-    let Ok(from) = request.from() else { return Bytes::new() };
-    let written = value.len() - from.parameters.as_bytes().len();
-    let end = value[..written].iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
-    request.share(&value[..end.map_or(0, |end| end + 1)])
-}
 
 #[cfg(test)]
 mod tests;

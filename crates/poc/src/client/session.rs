@@ -1,16 +1,13 @@
 //! One PoC Session of the client, and the procedures that begin and end it.
 
 use bytes::Bytes;
-use sip::message::{Body, Fault, Name, NameAddr, Uri};
-use sip::transport::Target;
+use sip::message::{Fault, Name, NameAddr};
 use sip::usage::{End, Party};
-use sip::{Instant, Invite, Message, Misuse, SessionId};
+use sip::{Instant, Message, Misuse, SessionId};
 
 use super::outcome::{Outcome, Role, Timing};
-use super::{ACCEPT_CONTACT, AnswerMode, AnswerRequest, Client, Command, Event, Profile, inviter_of};
+use super::{Client, Command, Event, Profile};
 use crate::answer_state::AnswerState;
-use crate::body::multipart::{self, Part};
-use crate::body::resource_lists::{self, Entry};
 use crate::sdp::{self, Media, Origin};
 
 /// A PoC Session as its user sees it.
@@ -24,17 +21,17 @@ pub(super) struct Session {
     /// What our last session description said of itself.
     origin: Origin,
     /// Our last session description.
-    described: Bytes,
+    pub(super) described: Bytes,
     /// Answers that came in reliable provisional responses, by the tag of their dialog (RFC 3262 §5).
     early: Vec<(Bytes, Box<Media>)>,
     /// Our offer stood in the 200 to a re-INVITE: the answer will stand in the ACK.
     awaits_answer: bool,
     /// Our offer stood in a reliable provisional response: the answer will stand in its PRACK.
-    offered_early: bool,
+    pub(super) offered_early: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     /// We invited, and nobody has answered.
     Inviting,
     /// We are invited, and our user has not answered.
@@ -48,7 +45,7 @@ enum State {
 }
 
 impl Session {
-    fn new(role: Role, now: Instant, state: State, origin: Origin) -> Self {
+    pub(super) fn new(role: Role, now: Instant, state: State, origin: Origin) -> Self {
         Self {
             role,
             timing: Timing::begun(now),
@@ -60,6 +57,11 @@ impl Session {
             offered_early: false,
             described: Bytes::new(),
         }
+    }
+
+    /// The same, with this as our last session description.
+    pub(super) fn with_description(self, described: Bytes) -> Self {
+        Self { described, ..self }
     }
 
     /// What decides how it goes on: all but the moments that are only reported.
@@ -143,65 +145,6 @@ impl Client {
         Ok(None)
     }
 
-    /// The INVITE of a PoC Session (digest 8.1).
-    fn start(
-        &mut self,
-        targets: Vec<Target>,
-        routes: Vec<Bytes>,
-        invited: &[u8],
-        answer: AnswerRequest,
-    ) -> Result<SessionId, Misuse> {
-        if self.is_busy() {
-            return Err(Misuse::Busy);
-        }
-        Uri::parse(invited).map_err(|_| Misuse::Address)?;
-        let origin = self.next_origin();
-        let offer = sdp::offer(&self.config.capabilities, origin);
-        let mut headers = vec![
-            (Name::AcceptContact, Bytes::from_static(ACCEPT_CONTACT)),
-            (Name::PPreferredIdentity, self.config.address.clone()),
-        ];
-        headers.extend(answer.line());
-        // digest 7.1: at the user's own address, or by way of the conference factory with a list of one.
-        let (uri, body) = match &self.config.conference_factory {
-            None => (Bytes::copy_from_slice(invited), sdp::body(offer.clone())),
-            Some(factory) => {
-                let tag = Bytes::from_static(resource_lists::OPTION_TAG.as_bytes());
-                headers.push((Name::Require, tag)); // RFC 5366 §3
-                (factory.clone(), with_list(&offer, invited))
-            }
-        };
-        let (targets, routes) = self.way_to(targets, routes);
-        let invite = Invite {
-            targets,
-            to: Bytes::from([b"<", &uri[..], b">"].concat()),
-            uri,
-            from: self.config.address.clone(),
-            routes,
-            headers,
-            body: Some(body),
-            expires: self.config.set_up_limit,
-            expires_headers: self.release_cause(6, "Call-setup time-out"),
-            contact: None,
-        };
-        let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
-        let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;
-        let session = Session::new(Role::Inviter, self.now, State::Inviting, origin);
-        self.sessions.insert(id, Session { described: offer, ..session });
-        Ok(id)
-    }
-
-    /// The way that is given; if none is, that of the registered user (RFC 3608 §6.1).
-    fn way_to(&self, targets: Vec<Target>, routes: Vec<Bytes>) -> (Vec<Target>, Vec<Bytes>) {
-        match (&self.config.registration, &self.enrolment) {
-            (Some(registration), Some(enrolment)) if targets.is_empty() => {
-                let home = [&registration.routes[..], &routes].concat();
-                (registration.targets.clone(), enrolment.routes_behind(&home))
-            }
-            (Some(_) | None, _) => (targets, routes),
-        }
-    }
-
     /// PoC CP 6.1.X.1. Whether there is still something to cancel is the endpoint's to say. In a session that is
     /// established that is a modification, and the session goes on.
     fn cancel_session(&mut self, id: SessionId) -> Result<(), Misuse> {
@@ -214,7 +157,7 @@ impl Client {
         Ok(())
     }
 
-    fn accept_session(&mut self, id: SessionId) -> Result<(), Misuse> {
+    pub(super) fn accept_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
         let State::Alerting { offer, .. } = &session.state else { return Err(Misuse::NothingToAnswer) };
         let Ok((answer, media)) = self.answer_to(offer, session.origin) else {
@@ -233,7 +176,7 @@ impl Client {
         Ok(())
     }
 
-    fn refuse_session(&mut self, id: SessionId, status: u16) -> Result<(), Misuse> {
+    pub(super) fn refuse_session(&mut self, id: SessionId, status: u16) -> Result<(), Misuse> {
         self.command(sip::Command::Refuse { session: id, status, headers: Vec::new() })
     }
 
@@ -258,7 +201,7 @@ impl Client {
         Ok(())
     }
 
-    fn command(&mut self, command: sip::Command) -> Result<(), Misuse> {
+    pub(super) fn command(&mut self, command: sip::Command) -> Result<(), Misuse> {
         self.endpoint.handle_input(self.now, sip::Input::Command(command)).map(|_| ())
     }
 
@@ -333,73 +276,6 @@ impl Client {
         if is_first && let Ok(media) = sdp::accept(&self.config.capabilities, answer) {
             session.early.push((tag, Box::new(media)));
         }
-    }
-
-    /// digest 9.2.
-    fn be_invited(&mut self, id: SessionId, request: &Message) {
-        let busy = self.is_busy();
-        let offer = Bytes::copy_from_slice(request.body());
-        let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
-        let (mode, is_forbidden) = self.answer_mode_for(request);
-        let origin = self.next_origin();
-        let state = State::Alerting { offer: offer.clone(), no_answer_at };
-        self.sessions.insert(id, Session::new(Role::Invited, self.now, state, origin));
-        let refusal = match () {
-            () if self.config.settings.incoming_session_barring => Some(480), // digest 6
-            () if busy => Some(486),
-            () if is_forbidden => Some(403), // RFC 5373 §4.5.1
-            () if self.answer_to(&offer, origin).is_err() => Some(488),
-            () => None,
-        };
-        if refusal.is_none() {
-            let inviter = inviter_of(request);
-            self.events.push_back(Event::Invited { session: id, inviter, answer_mode: mode });
-        }
-        let answered = match (refusal, mode) {
-            (Some(status), _) => self.refuse_session(id, status),
-            (None, AnswerMode::Automatic) => self.accept_session(id),
-            (None, AnswerMode::Manual) => {
-                // RFC 3262 §5: the first reliable response to an INVITE without an offer has one.
-                let offers = offer.is_empty() && self.config.sip.reliability.applies_to(request);
-                let offer = offers.then(|| sdp::offer(&self.config.capabilities, origin));
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.offered_early = offers;
-                    session.described = offer.clone().unwrap_or_default();
-                }
-                let body = offer.map(sdp::body);
-                let headers = Vec::new();
-                self.command(sip::Command::Progress { session: id, status: 180, headers, body })
-            }
-        };
-        unless_over(id, answered);
-    }
-
-    /// How an invitation is answered, and whether it requires another way than that (RFC 5373 §4.5.1, digest 7.3).
-    fn answer_mode_for(&self, request: &Message) -> (AnswerMode, bool) {
-        let own = self.config.settings.answer_mode;
-        let asked = |name| {
-            let asked = request.valued(name).next()?.ok()?;
-            let mode = match asked.value {
-                value if value.eq_ignore_ascii_case(b"Auto") => AnswerMode::Automatic,
-                value if value.eq_ignore_ascii_case(b"Manual") => AnswerMode::Manual,
-                _ => return None, // unknown values are ignored
-            };
-            Some((mode, asked.parameters.has(b"require")))
-        };
-        // A core hands to the server what asks for PoC, and what does not goes past it, and past its rules.
-        let is_poc = request
-            .valued(Name::AcceptContact)
-            .filter_map(Result::ok)
-            .any(|accepted| accepted.parameters.has(b"+g.poc.talkburst"));
-        let mode = match asked(Name::PrivAnswerMode).or_else(|| asked(Name::AnswerMode)) {
-            _ if self.config.trusts_answer_mode && !is_poc => AnswerMode::Manual,
-            Some((mode, _)) if self.config.trusts_answer_mode => mode,
-            // Who is not trusted may well ask for less.
-            Some((AnswerMode::Manual, true)) => AnswerMode::Manual,
-            Some(_) | None => own,
-        };
-        let refuses = |name| asked(name).is_some_and(|(wanted, is_required)| is_required && wanted != mode);
-        (mode, refuses(Name::PrivAnswerMode) || refuses(Name::AnswerMode))
     }
 
     fn be_answered(&mut self, id: SessionId, response: &Message) {
@@ -522,13 +398,17 @@ impl Client {
 
     // What goes into messages.
 
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         let sessions = self.sessions.len();
         sessions >= self.config.sessions_max || (sessions > 0 && !self.config.settings.simultaneous_sessions)
     }
 
     /// Our description for an offer; an offer of ours if the peer made none.
-    fn answer_to(&self, offer: &[u8], origin: Origin) -> Result<(Bytes, Option<Box<Media>>), sdp::SdpError> {
+    pub(super) fn answer_to(
+        &self,
+        offer: &[u8],
+        origin: Origin,
+    ) -> Result<(Bytes, Option<Box<Media>>), sdp::SdpError> {
         let capabilities = &self.config.capabilities;
         if offer.is_empty() {
             return Ok((sdp::offer(capabilities, origin), None));
@@ -538,14 +418,14 @@ impl Client {
     }
 
     /// RFC 8866 §5.2: unique for each session of this client.
-    fn next_origin(&mut self) -> Origin {
+    pub(super) fn next_origin(&mut self) -> Origin {
         let id = u64::from(self.config.capabilities.audio_port) + (self.described << 16);
         self.described += 1;
         Origin { id, version: 1 }
     }
 
     /// digest 14.9: on the IMS a CANCEL tells why.
-    fn release_cause(&self, cause: u8, text: &str) -> sip::Headers {
+    pub(super) fn release_cause(&self, cause: u8, text: &str) -> sip::Headers {
         match self.config.profile {
             Profile::Plain => Vec::new(),
             Profile::Ims => {
@@ -560,33 +440,8 @@ fn tag_of(address: Result<NameAddr<'_>, Fault>) -> Bytes {
     Bytes::copy_from_slice(address.ok().and_then(|address| address.tag()).unwrap_or_default())
 }
 
-/// An offer, and the one who is invited (RFC 5366 §4).
-fn with_list(offer: &[u8], invited: &[u8]) -> Body {
-    let list = resource_lists::write(&[Entry::new(Bytes::copy_from_slice(invited))]);
-    multipart::write(&[
-        Part { content_type: sdp::CONTENT_TYPE, bytes: offer, ..Part::default() },
-        Part {
-            content_type: resource_lists::CONTENT_TYPE.as_bytes(),
-            disposition: resource_lists::RECIPIENTS.as_bytes(),
-            bytes: &list,
-            ..Part::default()
-        },
-    ])
-}
-
-impl AnswerRequest {
-    fn line(self) -> Option<(Name, Bytes)> {
-        match self {
-            Self::Usual => None,
-            Self::Manual => Some((Name::AnswerMode, Bytes::from_static(b"Manual"))),
-            Self::Automatic => Some((Name::AnswerMode, Bytes::from_static(b"Auto"))),
-            Self::Override => Some((Name::PrivAnswerMode, Bytes::from_static(b"Auto"))),
-        }
-    }
-}
-
 /// What the client does by itself may meet a session that the same octets of a stream have ended.
-fn unless_over(id: SessionId, done: Result<(), Misuse>) {
+pub(super) fn unless_over(id: SessionId, done: Result<(), Misuse>) {
     if let Err(misuse) = done {
         tracing::debug!(session = %id, %misuse, "over already");
     }

@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
 
 use sip::message::Name;
-use sip::transport::{Listener, Transport};
+use sip::transport::{Listener, Path, Transport};
 use sip::usage::{End, Party};
+use sip::{Duration, Message};
 
 use super::*;
+use crate::sdp::{Capabilities, Media};
 use crate::user_agent;
 
 const ANNA: u8 = 1;

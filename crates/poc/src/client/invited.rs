@@ -1,0 +1,88 @@
+//! Being invited (digest 9.2): who is shown to the user, and who answers.
+
+use bytes::Bytes;
+use sip::message::Name;
+use sip::{Message, SessionId};
+
+use super::outcome::Role;
+use super::session::{Session, State, unless_over};
+use super::{AnswerMode, Client, Event};
+use crate::sdp;
+
+impl Client {
+    /// digest 9.2.
+    pub(super) fn be_invited(&mut self, id: SessionId, request: &Message) {
+        let busy = self.is_busy();
+        let offer = Bytes::copy_from_slice(request.body());
+        let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
+        let (mode, is_forbidden) = self.answer_mode_for(request);
+        let origin = self.next_origin();
+        let state = State::Alerting { offer: offer.clone(), no_answer_at };
+        self.sessions.insert(id, Session::new(Role::Invited, self.now, state, origin));
+        let refusal = match () {
+            () if self.config.settings.incoming_session_barring => Some(480), // digest 6
+            () if busy => Some(486),
+            () if is_forbidden => Some(403), // RFC 5373 §4.5.1
+            () if self.answer_to(&offer, origin).is_err() => Some(488),
+            () => None,
+        };
+        if refusal.is_none() {
+            let inviter = inviter_of(request);
+            self.events.push_back(Event::Invited { session: id, inviter, answer_mode: mode });
+        }
+        let answered = match (refusal, mode) {
+            (Some(status), _) => self.refuse_session(id, status),
+            (None, AnswerMode::Automatic) => self.accept_session(id),
+            (None, AnswerMode::Manual) => {
+                // RFC 3262 §5: the first reliable response to an INVITE without an offer has one.
+                let offers = offer.is_empty() && self.config.sip.reliability.applies_to(request);
+                let offer = offers.then(|| sdp::offer(&self.config.capabilities, origin));
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.offered_early = offers;
+                    session.described = offer.clone().unwrap_or_default();
+                }
+                let body = offer.map(sdp::body);
+                let headers = Vec::new();
+                self.command(sip::Command::Progress { session: id, status: 180, headers, body })
+            }
+        };
+        unless_over(id, answered);
+    }
+
+    /// How an invitation is answered, and whether it requires another way than that (RFC 5373 §4.5.1, digest 7.3).
+    fn answer_mode_for(&self, request: &Message) -> (AnswerMode, bool) {
+        let own = self.config.settings.answer_mode;
+        let asked = |name| {
+            let asked = request.valued(name).next()?.ok()?;
+            let mode = match asked.value {
+                value if value.eq_ignore_ascii_case(b"Auto") => AnswerMode::Automatic,
+                value if value.eq_ignore_ascii_case(b"Manual") => AnswerMode::Manual,
+                _ => return None, // unknown values are ignored
+            };
+            Some((mode, asked.parameters.has(b"require")))
+        };
+        // A core hands to the server what asks for PoC, and what does not goes past it, and past its rules.
+        let is_poc = request
+            .valued(Name::AcceptContact)
+            .filter_map(Result::ok)
+            .any(|accepted| accepted.parameters.has(b"+g.poc.talkburst"));
+        let mode = match asked(Name::PrivAnswerMode).or_else(|| asked(Name::AnswerMode)) {
+            _ if self.config.trusts_answer_mode && !is_poc => AnswerMode::Manual,
+            Some((mode, _)) if self.config.trusts_answer_mode => mode,
+            // Who is not trusted may well ask for less.
+            Some((AnswerMode::Manual, true)) => AnswerMode::Manual,
+            Some(_) | None => own,
+        };
+        let refuses = |name| asked(name).is_some_and(|(wanted, is_required)| is_required && wanted != mode);
+        (mode, refuses(Name::PrivAnswerMode) || refuses(Name::AnswerMode))
+    }
+}
+
+/// From without its parameters: display name and URI as written.
+fn inviter_of(request: &Message) -> Bytes {
+    let value = request.value(sip::message::Name::From).unwrap_or_default();
+    let Ok(from) = request.from() else { return Bytes::new() };
+    let written = value.len() - from.parameters.as_bytes().len();
+    let end = value[..written].iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
+    request.share(&value[..end.map_or(0, |end| end + 1)])
+}
