@@ -32,13 +32,15 @@ pub mod address;
 pub mod answer_state;
 pub mod body;
 pub mod client;
+mod focus;
 pub mod sdp;
 pub mod server;
 pub mod user_agent;
 
 pub use address::session_identity;
 pub use client::{
-    AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Outcome, PocSettings, Profile,
-    Registration, Timing,
+    Addressee, AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Outcome, PocSettings,
+    Profile, Registration, Timing,
 };
-pub use server::Server;
+pub use focus::Focus;
+pub use server::{Server, SessionType};

@@ -123,7 +123,7 @@ impl House {
         let command = Command::StartSession {
             targets: Vec::new(),
             routes: Vec::new(),
-            invited: Bytes::from_static(b"sip:ben@poc.example"),
+            to: poc::Addressee::User(Bytes::from_static(b"sip:ben@poc.example")),
             answer: poc::AnswerRequest::Usual,
         };
         let begun = self.anna.handle_input(self.now, poc::Input::Command(command));

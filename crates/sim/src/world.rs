@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Profile};
+use poc::{Addressee, AnswerMode, AnswerRequest, Client, Command, Config, Event, Input, Profile};
 use sip::transport::{Listener, Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Owner, SessionId};
 
@@ -98,7 +98,7 @@ impl World {
                 let command = Command::StartSession {
                     targets,
                     routes: Vec::new(),
-                    invited: Bytes::from(uri),
+                    to: Addressee::User(Bytes::from(uri)),
                     answer: AnswerRequest::Usual,
                 };
                 let started = self.nodes[place].client.handle_input(now, Input::Command(command));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::{AnswerRequest, Client, Command, Config, Event, PocSettings, Registration};
+use poc::{Addressee, AnswerRequest, Client, Command, Config, Event, PocSettings, Registration};
 use sim::world::Act;
 use sim::{Deed, Faults, Which, World};
 
@@ -154,7 +154,7 @@ fn clients() -> Recorded<Client> {
         poc::Input::Command(Command::StartSession {
             targets: vec![target()],
             routes: Vec::new(),
-            invited: Bytes::from(invited),
+            to: Addressee::User(Bytes::from(invited)),
             answer: AnswerRequest::Usual,
         })
     };

@@ -6,9 +6,11 @@ use sip::transport::{ConnectionId, Path, Target};
 use sip::usage::{End, Party};
 use sip::{Duration, SessionId};
 
+use super::addressee::Addressee;
 use super::enrolment::Registration;
 use super::outcome::Outcome;
 use crate::answer_state::AnswerState;
+use crate::focus::Focus;
 use crate::sdp::{Capabilities, Media};
 
 /// What a PoC Client is told once.
@@ -26,7 +28,8 @@ pub struct Config {
     pub profile: Profile,
     /// Where to register; `None`: nowhere.
     pub registration: Option<Registration>,
-    /// The conference-factory URI by way of which a user is invited; `None`: at the user's own address (digest 7.1).
+    /// The conference-factory URI by way of which users are invited; `None`: one at the user's own address, and no ad-hoc group
+    /// (digest 7.1).
     pub conference_factory: Option<Bytes>,
     /// Whether what an INVITE says about the answer mode is obeyed (RFC 5373): only if nobody but the own PoC Server can
     /// send one that asks for PoC. One that does not then meets the user, never an automatic answer.
@@ -142,14 +145,14 @@ pub enum Input {
 /// What a user can ask for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Invite another user.
+    /// Begin a session, or join one.
     StartSession {
         /// The next hops, in the order in which they are tried; none: those of [`Config::registration`].
         targets: Vec<Target>,
         /// Route values: an outbound proxy, for instance. Without `targets` those of the registration come before.
         routes: Vec<Bytes>,
-        /// The PoC Address to invite, as a URI.
-        invited: Bytes,
+        /// Whom it is with.
+        to: Addressee,
         /// How it is to be answered.
         answer: AnswerRequest,
     },
@@ -178,6 +181,8 @@ pub enum Command {
     NetworkChanged,
     /// Go by other settings, and publish them.
     SetSettings(PocSettings),
+    /// Cancel, refuse or leave every session, and have none any more.
+    Close,
 }
 
 /// What the user must know.
@@ -194,8 +199,12 @@ pub enum Event {
     Invited {
         /// Which.
         session: SessionId,
-        /// From of the INVITE, without its parameters.
+        /// Who invites, as an address without parameters: From of the INVITE, or Referred-By if that is a group.
         inviter: Bytes,
+        /// The group whose member the user is, likewise.
+        group: Option<Bytes>,
+        /// The session that the user is invited to; `None`: nobody is between the two.
+        focus: Option<Focus>,
         /// Whether the user is asked.
         answer_mode: AnswerMode,
     },
@@ -205,6 +214,8 @@ pub enum Event {
         session: SessionId,
         /// Whether the invited user, or a server on its behalf, accepted.
         answer_state: AnswerState,
+        /// What the PoC Server calls it; `None`: nobody is between the two.
+        focus: Option<Focus>,
         /// The media agreed on.
         media: Box<Media>,
     },

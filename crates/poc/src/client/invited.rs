@@ -1,13 +1,15 @@
 //! Being invited (digest 9.2): who is shown to the user, and who answers.
 
 use bytes::Bytes;
-use sip::message::Name;
+use sip::message::{Name, NameAddr};
 use sip::{Message, SessionId};
 
 use super::outcome::Role;
 use super::session::{Session, State, unless_over};
 use super::{AnswerMode, Client, Event};
+use crate::focus::Focus;
 use crate::sdp;
+use crate::server::SessionType;
 
 impl Client {
     /// digest 9.2.
@@ -18,17 +20,20 @@ impl Client {
         let (mode, is_forbidden) = self.answer_mode_for(request);
         let origin = self.next_origin();
         let state = State::Alerting { offer: offer.clone(), no_answer_at };
-        self.sessions.insert(id, Session::new(Role::Invited, self.now, state, origin));
+        let focus = Focus::of(request);
+        let mut session = Session::new(Role::Invited, self.now, state, origin);
+        session.focus.clone_from(&focus);
+        self.sessions.insert(id, session);
         let refusal = match () {
-            () if self.config.settings.incoming_session_barring => Some(480), // digest 6
+            () if self.is_closed || self.config.settings.incoming_session_barring => Some(480), // digest 6
             () if busy => Some(486),
             () if is_forbidden => Some(403), // RFC 5373 §4.5.1
             () if self.answer_to(&offer, origin).is_err() => Some(488),
             () => None,
         };
         if refusal.is_none() {
-            let inviter = inviter_of(request);
-            self.events.push_back(Event::Invited { session: id, inviter, answer_mode: mode });
+            let (inviter, group) = introduced(request, focus.as_ref());
+            self.events.push_back(Event::Invited { session: id, inviter, group, focus, answer_mode: mode });
         }
         let answered = match (refusal, mode) {
             (Some(status), _) => self.refuse_session(id, status),
@@ -78,11 +83,24 @@ impl Client {
     }
 }
 
-/// From without its parameters: display name and URI as written.
-fn inviter_of(request: &Message) -> Bytes {
-    let value = request.value(sip::message::Name::From).unwrap_or_default();
-    let Ok(from) = request.from() else { return Bytes::new() };
-    let written = value.len() - from.parameters.as_bytes().len();
+/// Who invites, and the group for which it is (digest 8.5): that stands in From, and then its inviter in Referred-By.
+fn introduced(request: &Message, focus: Option<&Focus>) -> (Bytes, Option<Bytes>) {
+    let from = without_parameters(request, Name::From).unwrap_or_default();
+    let is_of_a_group = focus.is_some_and(|focus| match focus.session_type {
+        SessionType::PreArranged | SessionType::Chat => true,
+        SessionType::OneToOne | SessionType::AdHoc => false,
+    });
+    match without_parameters(request, Name::ReferredBy).filter(|_| is_of_a_group) {
+        Some(inviter) => (inviter, Some(from)),
+        None => (from, None),
+    }
+}
+
+/// An address without its parameters: display name and URI as written.
+fn without_parameters(request: &Message, name: Name) -> Option<Bytes> {
+    let value = request.value(name)?;
+    let address = NameAddr::parse(value).ok()?;
+    let written = value.len() - address.parameters.as_bytes().len();
     let end = value[..written].iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
-    request.share(&value[..end.map_or(0, |end| end + 1)])
+    Some(request.share(&value[..end.map_or(0, |end| end + 1)]))
 }

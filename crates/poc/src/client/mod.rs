@@ -5,8 +5,10 @@
 //! PoC adds: the header fields and media of a PoC Session, answer modes, how it ended for the user, the registration and the
 //! settings that a PoC Server goes by.
 
+mod addressee;
 mod enrolment;
 mod face;
+mod handle;
 mod invited;
 mod outcome;
 mod registration;
@@ -21,8 +23,10 @@ use bytes::Bytes;
 use sip::transport::{Target, Transmit};
 use sip::{Endpoint, Identifiers, Instant, Misuse, SessionId};
 
+pub use addressee::{Addressee, Invitees, ListError};
 pub use enrolment::Registration;
 pub use face::{AnswerMode, AnswerRequest, Command, Config, Event, Input, PocSettings, Profile};
+pub use handle::{Accepted, Established, Handle, Incoming, Outgoing};
 pub use outcome::{Outcome, Role, Timing};
 
 use self::enrolment::Enrolment;
@@ -35,6 +39,8 @@ pub struct Client {
     endpoint: Endpoint,
     sessions: BTreeMap<SessionId, Session>,
     events: VecDeque<Event>,
+    /// Its user wants no session any more.
+    is_closed: bool,
     /// Sessions that were described so far.
     described: u64,
     enrolment: Option<Box<Enrolment>>,
@@ -60,6 +66,7 @@ impl Client {
             endpoint,
             sessions: BTreeMap::new(),
             events: VecDeque::new(),
+            is_closed: false,
             described: 0,
             now: Instant::START,
         }
@@ -143,8 +150,20 @@ impl Client {
         self.endpoint.canonical_beside(
             now,
             owners,
-            &(sessions, enrolment, self.config.settings, &self.events),
+            &(sessions, enrolment, self.config.settings, self.is_closed, &self.events),
         )
+    }
+
+    /// Begins a session, or joins one, by way of the server where the client registers.
+    ///
+    /// # Errors
+    /// [`Misuse::Busy`] if there is a session already and simultaneous ones are off, or the client was closed;
+    /// [`Misuse::Address`] if `to` is no URI of a user or a group; [`Misuse::NoTarget`] without a server, or without a
+    /// conference factory for several users.
+    pub fn start(&mut self, now: Instant, to: Addressee) -> Result<SessionId, Misuse> {
+        let answer = AnswerRequest::Usual;
+        let command = Command::StartSession { targets: Vec::new(), routes: Vec::new(), to, answer };
+        self.handle_input(now, Input::Command(command))?.ok_or(Misuse::NoSession)
     }
 
     /// Invites `invited`, a URI, by way of `target`.
@@ -158,9 +177,9 @@ impl Client {
         target: Target,
         invited: &str,
     ) -> Result<SessionId, Misuse> {
-        let invited = Bytes::copy_from_slice(invited.as_bytes());
+        let to = Addressee::User(Bytes::copy_from_slice(invited.as_bytes()));
         let answer = AnswerRequest::Usual;
-        let command = Command::StartSession { targets: vec![target], routes: Vec::new(), invited, answer };
+        let command = Command::StartSession { targets: vec![target], routes: Vec::new(), to, answer };
         let started = self.handle_input(now, Input::Command(command))?;
         started.ok_or(Misuse::NoSession)
     }
@@ -211,17 +230,14 @@ impl Client {
     /// # Errors
     /// [`Misuse::NoSession`] if there is none.
     pub fn hang_up(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
-        let known = self.sessions.get(&session).ok_or(Misuse::NoSession)?;
-        let first = match known.role() {
-            // A modification that waits must not be taken for the session.
-            _ if known.is_established() => return self.leave(now, session),
-            Role::Inviter => self.cancel(now, session),
-            Role::Invited => self.refuse(now, session),
-        };
-        match first {
-            Err(Misuse::TooLate | Misuse::NothingToAnswer) => self.leave(now, session),
-            other => other,
-        }
+        self.session(session)?.hang_up(now);
+        Ok(())
+    }
+
+    /// Cancels, refuses or leaves every session, and has none any more: before a client is dropped. Drive it then until
+    /// [`is_settled`](Self::is_settled), and nobody is left ringing or connected because of it.
+    pub fn close(&mut self, now: Instant) {
+        self.handle_input(now, Input::Command(Command::Close)).expect("it can always be closed");
     }
 
     fn drain(&mut self) {

@@ -8,6 +8,7 @@ use sip::{Instant, Message, Misuse, SessionId};
 use super::outcome::{Outcome, Role, Timing};
 use super::{Client, Command, Event, Profile};
 use crate::answer_state::AnswerState;
+use crate::focus::Focus;
 use crate::sdp::{self, Media, Origin};
 
 /// A PoC Session as its user sees it.
@@ -15,13 +16,15 @@ use crate::sdp::{self, Media, Origin};
 pub(super) struct Session {
     role: Role,
     timing: Timing,
-    state: State,
+    pub(super) state: State,
     /// The client refused for its user, who had not answered in time.
     unanswered: bool,
     /// What our last session description said of itself.
     origin: Origin,
     /// Our last session description.
     pub(super) described: Bytes,
+    /// What the PoC Server calls it.
+    pub(super) focus: Option<Focus>,
     /// Answers that came in reliable provisional responses, by the tag of their dialog (RFC 3262 §5).
     early: Vec<(Bytes, Box<Media>)>,
     /// Our offer stood in the 200 to a re-INVITE: the answer will stand in the ACK.
@@ -52,6 +55,7 @@ impl Session {
             state,
             unanswered: false,
             origin,
+            focus: None,
             early: Vec::new(),
             awaits_answer: false,
             offered_early: false,
@@ -77,10 +81,6 @@ impl Session {
         )
     }
 
-    pub(super) fn role(&self) -> Role {
-        self.role
-    }
-
     /// A further description. RFC 3264 §8, RFC 4028 §7.4: the version rises by one if it differs from the last one, and
     /// says that nothing changed if it does not.
     fn describe<T>(&self, description: impl Fn(Origin) -> (Bytes, T)) -> (Bytes, T, Origin) {
@@ -91,11 +91,6 @@ impl Session {
         let origin = Origin { version: self.origin.version + 1, ..self.origin };
         let (next, of_next) = description(origin);
         (next, of_next, origin)
-    }
-
-    /// Whether both sides know the session.
-    pub(super) fn is_established(&self) -> bool {
-        self.state == State::Established
     }
 
     /// When the client stops waiting for its user.
@@ -123,11 +118,12 @@ impl Client {
             | Command::Register
             | Command::Deregister
             | Command::NetworkChanged
-            | Command::SetSettings(_) => {}
+            | Command::SetSettings(_)
+            | Command::Close => {}
         }
         match command {
-            Command::StartSession { targets, routes, invited, answer } => {
-                return self.start(targets, routes, &invited, answer).map(Some);
+            Command::StartSession { targets, routes, to, answer } => {
+                return self.start_with(targets, routes, &to, answer).map(Some);
             }
             Command::Cancel(session) => self.cancel_session(session)?,
             Command::Accept(session) => self.accept_session(session)?,
@@ -141,6 +137,7 @@ impl Client {
             Command::Deregister => self.deregister()?,
             Command::NetworkChanged => self.change_network()?,
             Command::SetSettings(settings) => self.set_settings(&settings),
+            Command::Close => self.close_sessions(),
         }
         Ok(None)
     }
@@ -174,6 +171,22 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Nobody is left ringing or connected because of a client that nobody listens to any more (C32).
+    fn close_sessions(&mut self) {
+        self.is_closed = true;
+        for (id, state) in
+            self.sessions.iter().map(|(id, session)| (*id, session.state.clone())).collect::<Vec<_>>()
+        {
+            let done = match state {
+                State::Inviting => self.cancel_session(id),
+                State::Alerting { .. } => self.refuse_session(id, 480), // digest Q2
+                State::Accepted { .. } | State::Established => self.leave_session(id, Vec::new()),
+                State::Leaving => Ok(()),
+            };
+            unless_over(id, done);
+        }
     }
 
     pub(super) fn refuse_session(&mut self, id: SessionId, status: u16) -> Result<(), Misuse> {
@@ -291,8 +304,10 @@ impl Client {
         match media {
             Ok(media) => {
                 session.state = State::Established;
+                session.focus = Focus::of(response);
                 let answer_state = AnswerState::of(response).unwrap_or(AnswerState::Confirmed);
-                self.events.push_back(Event::Established { session: id, answer_state, media });
+                let focus = session.focus.clone();
+                self.events.push_back(Event::Established { session: id, answer_state, focus, media });
             }
             Err(error) => {
                 tracing::warn!(%error, "unusable answer");
@@ -318,6 +333,7 @@ impl Client {
                 self.events.push_back(Event::Established {
                     session: id,
                     answer_state: AnswerState::Confirmed,
+                    focus: session.focus.clone(),
                     media,
                 });
             }

@@ -1,30 +1,30 @@
 //! The INVITE of a PoC Session (digest 8.1, 9.1).
 
 use bytes::Bytes;
-use sip::message::{Body, Name, Uri};
+use sip::message::{Body, Name};
 use sip::transport::Target;
 use sip::{Invite, Misuse, SessionId};
 
 use super::outcome::Role;
 use super::session::{Session, State};
-use super::{ACCEPT_CONTACT, AnswerRequest, Client};
+use super::{ACCEPT_CONTACT, Addressee, AnswerRequest, Client};
 use crate::body::multipart::{self, Part};
 use crate::body::resource_lists::{self, Entry};
 use crate::sdp;
 
 impl Client {
     /// The INVITE of a PoC Session (digest 8.1).
-    pub(super) fn start(
+    pub(super) fn start_with(
         &mut self,
         targets: Vec<Target>,
         routes: Vec<Bytes>,
-        invited: &[u8],
+        to: &Addressee,
         answer: AnswerRequest,
     ) -> Result<SessionId, Misuse> {
-        if self.is_busy() {
+        if self.is_closed || self.is_busy() {
             return Err(Misuse::Busy);
         }
-        Uri::parse(invited).map_err(|_| Misuse::Address)?;
+        let (uri, listed) = to.resolve(self.config.conference_factory.as_ref())?;
         let origin = self.next_origin();
         let offer = sdp::offer(&self.config.capabilities, origin);
         let mut headers = vec![
@@ -32,14 +32,12 @@ impl Client {
             (Name::PPreferredIdentity, self.config.address.clone()),
         ];
         headers.extend(answer.line());
-        // digest 7.1: at the user's own address, or by way of the conference factory with a list of one.
-        let (uri, body) = match &self.config.conference_factory {
-            None => (Bytes::copy_from_slice(invited), sdp::body(offer.clone())),
-            Some(factory) => {
-                let tag = Bytes::from_static(resource_lists::OPTION_TAG.as_bytes());
-                headers.push((Name::Require, tag)); // RFC 5366 §3
-                (factory.clone(), with_list(&offer, invited))
-            }
+        let body = if listed.is_empty() {
+            sdp::body(offer.clone())
+        } else {
+            let tag = Bytes::from_static(resource_lists::OPTION_TAG.as_bytes());
+            headers.push((Name::Require, tag)); // RFC 5366 §3
+            with_list(&offer, listed)
         };
         let (targets, routes) = self.way_to(targets, routes);
         let invite = Invite {
@@ -62,7 +60,7 @@ impl Client {
     }
 
     /// The way that is given; if none is, that of the registered user (RFC 3608 §6.1).
-    fn way_to(&self, targets: Vec<Target>, routes: Vec<Bytes>) -> (Vec<Target>, Vec<Bytes>) {
+    pub(super) fn way_to(&self, targets: Vec<Target>, routes: Vec<Bytes>) -> (Vec<Target>, Vec<Bytes>) {
         match (&self.config.registration, &self.enrolment) {
             (Some(registration), Some(enrolment)) if targets.is_empty() => {
                 let home = [&registration.routes[..], &routes].concat();
@@ -73,9 +71,10 @@ impl Client {
     }
 }
 
-/// An offer, and the one who is invited (RFC 5366 §4).
-fn with_list(offer: &[u8], invited: &[u8]) -> Body {
-    let list = resource_lists::write(&[Entry::new(Bytes::copy_from_slice(invited))]);
+/// An offer, and those who are invited (RFC 5366 §4).
+fn with_list(offer: &[u8], invited: &[Bytes]) -> Body {
+    let entries: Vec<_> = invited.iter().cloned().map(Entry::new).collect();
+    let list = resource_lists::write(&entries);
     multipart::write(&[
         Part { content_type: sdp::CONTENT_TYPE, bytes: offer, ..Part::default() },
         Part {

@@ -29,7 +29,9 @@ fn config(place: u8) -> Config {
 }
 
 mod enrolment;
+mod handles;
 mod modifying;
+mod starting;
 
 /// Two clients and a wire without time.
 #[derive(Clone)]
@@ -77,6 +79,16 @@ impl Pair {
     /// Until neither has anything to send.
     fn settle(&mut self) {
         while !(self.anna_to_ben().is_empty() & self.ben_to_anna().is_empty()) {}
+    }
+
+    /// Until nothing is due any more.
+    fn wait(&mut self) {
+        while let Some(next) = self.anna.poll_timeout().into_iter().chain(self.ben.poll_timeout()).min() {
+            self.now = next;
+            self.anna.handle_timeout(next);
+            self.ben.handle_timeout(next);
+            self.settle();
+        }
     }
 }
 

@@ -392,12 +392,7 @@ fn session_type_of(message: &Message) -> Option<SessionType> {
 /// The kind of session that a URI tells.
 pub(super) fn kind_of_session(uri: &[u8]) -> Option<SessionType> {
     let uri = Uri::parse(uri).ok()?;
-    Some(match uri.parameters.value(b"session")? {
-        b"1-1" => SessionType::OneToOne,
-        b"prearranged" => SessionType::PreArranged,
-        b"chat" => SessionType::Chat,
-        _ => SessionType::AdHoc,
-    })
+    uri.parameters.value(b"session").map(SessionType::of)
 }
 
 /// Our Contact towards the user: ours, but a focus with its kind of session, and naming it, if the one in `message` is one

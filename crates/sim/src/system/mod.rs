@@ -14,7 +14,7 @@ pub mod story;
 
 use bytes::Bytes;
 use poc::server::{Command as Order, Record, User};
-use poc::{AnswerRequest, Command, Event, Input};
+use poc::{Addressee, AnswerRequest, Command, Event, Input};
 use sip::transport::{Path, Transmit, Transport};
 use sip::{Instant, SessionId};
 
@@ -107,8 +107,8 @@ impl System {
             Act::Start { invited, answer } => {
                 let uri = self.setup.address_of(invited);
                 let what = format!("invites {}", String::from_utf8_lossy(&uri));
-                let command =
-                    Command::StartSession { targets: Vec::new(), routes: Vec::new(), invited: uri, answer };
+                let to = Addressee::User(uri);
+                let command = Command::StartSession { targets: Vec::new(), routes: Vec::new(), to, answer };
                 (client.handle_input(now, Input::Command(command)), what)
             }
             Act::HangUp(session) => (client.hang_up(now, session).map(|()| Some(session)), "hangs up".into()),

@@ -103,7 +103,7 @@ impl Stage {
         let command = Command::StartSession {
             targets: Vec::new(),
             routes: Vec::new(),
-            invited: Bytes::from(format!("sip:{name}@{DOMAIN}")),
+            to: poc::Addressee::User(Bytes::from(format!("sip:{name}@{DOMAIN}"))),
             answer: poc::client::AnswerRequest::Usual,
         };
         self.command(at, command).unwrap()

@@ -383,8 +383,8 @@ mod sessions_by_way_of_the_server {
     use super::*;
 
     fn invite(home: &mut Home, answer: AnswerRequest) -> Message {
-        let invited = Bytes::from("sip:ben@home2.example");
-        home.press(Command::StartSession { targets: Vec::new(), routes: Vec::new(), invited, answer });
+        let to = Addressee::User(Bytes::from("sip:ben@home2.example"));
+        home.press(Command::StartSession { targets: Vec::new(), routes: Vec::new(), to, answer });
         home.one()
     }
 

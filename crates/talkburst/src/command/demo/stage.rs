@@ -10,7 +10,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 use poc::server::Record;
-use poc::{AnswerRequest, Client, Command, Event, Input, Outcome};
+use poc::{Addressee, AnswerRequest, Client, Command, Event, Input, Outcome};
 use sim::ladder::{Fate, Trace, label};
 use sip::transport::{Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Message, Misuse, SessionId};
@@ -164,7 +164,7 @@ impl Stage {
         let command = Command::StartSession {
             targets: is_direct.then_some(target).into_iter().collect(),
             routes: Vec::new(),
-            invited: Bytes::from(format!("sip:ben@{DOMAIN}")),
+            to: Addressee::User(Bytes::from(format!("sip:ben@{DOMAIN}"))),
             answer,
         };
         self.command(ANNA, command).await?.ok_or(Stuck::Refused(Misuse::NoSession))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use poc::answer_state::AnswerState;
 use poc::client::Role;
-use poc::{AnswerMode, AnswerRequest, Event, Outcome};
+use poc::{Addressee, AnswerMode, AnswerRequest, Event, Outcome};
 use sip::transport::Target;
 use sip::usage::End;
 use sip::{Duration, Instant, Misuse, SessionId};
@@ -212,8 +212,8 @@ impl Play {
         let Some(first) = first else { return Err(Failure::Refused(Misuse::NoTarget)) };
         let transport = first.transport.as_str().to_ascii_lowercase();
         let target = format!("{transport} {}", first.remote);
-        let invited = bytes::Bytes::copy_from_slice(uri.as_bytes());
-        let started = self.command(poc::Command::StartSession { targets, routes, invited, answer }).await;
+        let to = Addressee::User(bytes::Bytes::copy_from_slice(uri.as_bytes()));
+        let started = self.command(poc::Command::StartSession { targets, routes, to, answer }).await;
         let id = started.map_err(Failure::Refused)?.ok_or(Failure::Refused(Misuse::NoSession))?;
         self.numbered += 1;
         let number = self.numbered;
@@ -387,15 +387,15 @@ impl Play {
     async fn tell(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
-            Event::Invited { session, inviter, answer_mode } => {
-                self.be_invited(now, session, &inviter, answer_mode).await;
+            Event::Invited { session, ref inviter, answer_mode, .. } => {
+                self.be_invited(now, &event, session, inviter, answer_mode).await;
             }
             Event::Progress { session, status } => {
                 let Some(number) = self.number_of(session) else { return };
                 self.driver.recorder.event(now, &event);
                 self.voice.tell(now, &Told::Progress { session: number, status });
             }
-            Event::Established { session, answer_state, ref media } => {
+            Event::Established { session, answer_state, ref media, .. } => {
                 let Some(number) = self.number_of(session) else { return };
                 self.driver.recorder.event(now, &event);
                 let answer_state = match answer_state {
@@ -488,7 +488,14 @@ impl Play {
         let _ = self.driver.press(None, |client, now| client.handle_input(now, command)).await;
     }
 
-    async fn be_invited(&mut self, now: Instant, id: SessionId, inviter: &[u8], mode: AnswerMode) {
+    async fn be_invited(
+        &mut self,
+        now: Instant,
+        event: &Event,
+        id: SessionId,
+        inviter: &[u8],
+        mode: AnswerMode,
+    ) {
         if !self.is_open || self.current.is_some() {
             // Nobody is there to answer. What the client accepted by itself is left.
             let _ = self.driver.press(None, |client, now| client.hang_up(now, id)).await;
@@ -497,14 +504,7 @@ impl Play {
         self.show_ladder();
         let from = String::from_utf8_lossy(inviter).into_owned();
         self.begin_ladder(&from);
-        self.driver.recorder.event(
-            now,
-            &Event::Invited {
-                session: id,
-                inviter: bytes::Bytes::copy_from_slice(inviter),
-                answer_mode: mode,
-            },
-        );
+        self.driver.recorder.event(now, event);
         self.numbered += 1;
         self.begin(id, self.numbered, Role::Invited);
         let answer_mode = match mode {
