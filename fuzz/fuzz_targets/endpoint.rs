@@ -126,6 +126,7 @@ impl Fuzz {
             expires: Some(Duration::from_secs(60)),
             expires_headers: Vec::new(),
             contact: None,
+            hops: Some(0),
         };
         let command = Input::Command(Command::Invite(Box::new(invite)));
         let session = fuzz.endpoint.handle_input(fuzz.now, command).expect("well-formed");
@@ -169,10 +170,10 @@ impl Fuzz {
                 Input::Command(Command::Progress { session, status: 180, headers: headers(), body: None })
             }
             0x81 => Input::Command(Command::Accept { session, headers: headers(), body: None }),
-            0x82 => Input::Command(Command::Refuse { session, status: 480, headers: headers() }),
+            0x82 => Input::Command(Command::Refuse { session, status: 480, headers: headers(), body: sdp() }),
             0x83 => Input::Command(Command::Leave { session, headers: headers() }),
             0x84 => Input::Command(Command::Cancel { session, headers: headers() }),
-            0x85 => Input::Command(Command::Modify { session, body: None }),
+            0x85 => Input::Command(Command::Modify { session, headers: headers(), body: None }),
             0x86 => {
                 self.now = self.endpoint.poll_timeout().unwrap_or(self.now);
                 Input::Timeout
@@ -183,7 +184,7 @@ impl Fuzz {
                 Input::Command(Command::Progress { session, status: 183, headers: headers(), body: sdp() })
             }
             0x8a => Input::Command(Command::Accept { session, headers: headers(), body: sdp() }),
-            0x8b => Input::Command(Command::Modify { session, body: sdp() }),
+            0x8b => Input::Command(Command::Modify { session, headers: headers(), body: sdp() }),
             0x8c => Input::ConnectionRefused { connection: ConnectionId::Opened(1) },
             0x8d => Input::ConnectionLost { connection: ConnectionId::Opened(1) },
             0x8e => Input::Command(subscription(Duration::from_secs(3600))),
@@ -200,7 +201,12 @@ impl Fuzz {
                 None => return,
             },
             0xa7 => {
-                let contact = Contact { uri_parameters: self.as_sent(rest), parameters: self.as_sent(rest) };
+                let (address, behind) = rest.split_at(rest.len() / 2);
+                let contact = Contact {
+                    address: self.as_sent(address),
+                    uri_parameters: self.as_sent(behind),
+                    parameters: self.as_sent(behind),
+                };
                 Input::Command(Command::Identify { session: self.sessions[0], contact })
             }
             0xa8 => Input::Command(referral(true)),
@@ -282,7 +288,7 @@ impl Fuzz {
             for session in self.sessions.clone() {
                 let commands = [
                     Command::Cancel { session, headers: Vec::new() },
-                    Command::Refuse { session, status: 480, headers: Vec::new() },
+                    Command::Refuse { session, status: 480, headers: Vec::new(), body: None },
                     Command::Leave { session, headers: Vec::new() },
                 ];
                 for command in commands {

@@ -273,6 +273,7 @@ fn endpoints() -> (Vec<Record>, Vec<Bytes>) {
         expires: None,
         expires_headers: Vec::new(),
         contact: None,
+        hops: None,
     };
     let command = |command| sip::Input::Command(command);
     let session = story.input(at(1), 0, command(sip::Command::Invite(Box::new(invite)))).expect("begun");

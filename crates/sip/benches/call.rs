@@ -51,6 +51,7 @@ impl Pair {
             expires: None,
             expires_headers: Vec::new(),
             contact: None,
+            hops: None,
         };
         let command = Input::Command(Command::Invite(Box::new(invite)));
         let session = self.inviter.handle_input(self.now, command).expect("well-formed").expect("a session");

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
+use crate::endpoint::Contact;
 use crate::identifier::Identifier;
 use crate::transport::{Listener, Target, Transport};
 
@@ -54,13 +55,21 @@ impl Spelled {
 
     /// A Contact of ours.
     pub fn contact(&self, user: &Identifier) -> Text {
-        self.contact_with(user, b"", &self.contact_parameters)
+        self.contact_of(&[user.as_bytes(), &self.behind_user], b"", &self.contact_parameters)
     }
 
-    /// A Contact of ours with these parameters in its URI and behind it, each with its semicolon.
-    pub fn contact_with(&self, user: &Identifier, of_uri: &[u8], behind: &[u8]) -> Text {
+    /// A Contact of ours that says what its user wants it to.
+    pub fn contact_with(&self, user: &Identifier, contact: &Contact) -> Text {
+        let Contact { address, uri_parameters, parameters } = contact;
+        match &address[..] {
+            [] => self.contact_of(&[user.as_bytes(), &self.behind_user], uri_parameters, parameters),
+            address => self.contact_of(&[address], uri_parameters, parameters),
+        }
+    }
+
+    fn contact_of(&self, address: &[&[u8]], of_uri: &[u8], behind: &[u8]) -> Text {
         let mut contact = Text::from_slice(b"<sip:");
-        for part in [user.as_bytes(), &self.behind_user, of_uri, b">", behind] {
+        for part in address.iter().chain(&[of_uri, b">", behind]) {
             contact.extend_from_slice(part);
         }
         contact

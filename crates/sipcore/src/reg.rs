@@ -246,7 +246,8 @@ impl Core {
                 Event::SubscriberEnded { subscriber, .. } => self.forget_watcher(subscriber),
                 Event::Invited { session, .. } => {
                     let headers = Vec::new();
-                    self.agent.command(self.now, Command::Refuse { session, status: 405, headers });
+                    self.agent
+                        .command(self.now, Command::Refuse { session, status: 405, headers, body: None });
                 }
                 Event::Progress { .. }
                 | Event::Established { .. }

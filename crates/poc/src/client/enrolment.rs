@@ -335,6 +335,7 @@ impl Client {
             call_id: Some(enrolment.call_id.clone()),
             cseq: Some(enrolment.cseq),
             contact: Some(Bytes::from(tags)),
+            hops: None,
         };
         self.endpoint.handle_input(self.now, command(request))?;
         enrolment.cseq += ATTEMPTS_MAX;
@@ -378,6 +379,7 @@ impl Client {
             call_id: None,
             cseq: None,
             contact: None,
+            hops: None,
         };
         self.endpoint.handle_input(self.now, command(request))?;
         enrolment.out.insert(id);

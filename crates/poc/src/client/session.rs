@@ -190,7 +190,7 @@ impl Client {
     }
 
     pub(super) fn refuse_session(&mut self, id: SessionId, status: u16) -> Result<(), Misuse> {
-        self.command(sip::Command::Refuse { session: id, status, headers: Vec::new() })
+        self.command(sip::Command::Refuse { session: id, status, headers: Vec::new(), body: None })
     }
 
     /// PoC CP 6.1.6.1.
@@ -207,7 +207,11 @@ impl Client {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
         let offer = |origin| (sdp::offer(&self.config.capabilities, origin), ());
         let (offer, (), origin) = session.describe(offer);
-        self.command(sip::Command::Modify { session: id, body: Some(sdp::body(offer.clone())) })?;
+        self.command(sip::Command::Modify {
+            session: id,
+            headers: Vec::new(),
+            body: Some(sdp::body(offer.clone())),
+        })?;
         if let Some(session) = self.sessions.get_mut(&id) {
             (session.origin, session.described) = (origin, offer);
         }
@@ -243,7 +247,7 @@ impl Client {
             sip::Event::ModificationOffered { session, request } => {
                 self.answer_modification(session, &request)
             }
-            sip::Event::Ended { session, end, by, status, reason } => {
+            sip::Event::Ended { session, end, by, status, reason, response: _ } => {
                 self.be_ended(session, end, by, status, reason);
             }
             sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
@@ -356,7 +360,7 @@ impl Client {
         let Some(session) = self.sessions.get(&id) else { return };
         let origin = session.origin;
         if self.answer_to(request.body(), origin).is_err() {
-            let refusal = sip::Command::Refuse { session: id, status: 488, headers: Vec::new() };
+            let refusal = sip::Command::Refuse { session: id, status: 488, headers: Vec::new(), body: None };
             let refused = self.command(refusal);
             return unless_over(id, refused);
         }

@@ -51,6 +51,7 @@ impl Client {
             expires: self.config.set_up_limit,
             expires_headers: self.release_cause(6, "Call-setup time-out"),
             contact: None,
+            hops: None,
         };
         let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
         let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;

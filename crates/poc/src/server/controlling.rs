@@ -242,6 +242,7 @@ impl Server {
         let contact = sip::Contact {
             uri_parameters: Bytes::from_static(session_type.uri_parameter()),
             parameters: Bytes::from_static(b";+g.poc.talkburst;isfocus"),
+            ..sip::Contact::default()
         };
         self.identify(session, contact.clone());
         let controlling = &mut self.controlling[place];
@@ -274,6 +275,7 @@ impl Server {
                 expires: Some(self.config.set_up_limit),
                 expires_headers: leg::no_answer(),
                 contact: Some(contact.clone()),
+                hops: None,
             };
             let leg = self.invite(invite);
             let (state, ended) = match leg {

@@ -68,10 +68,9 @@ pub(super) fn passed_on(request: &Message, names: &[Name]) -> Headers {
     lines.map(|header| (header.name, request.unfolded(header.value))).collect()
 }
 
-/// How far a request may go that is sent because of `request` (RFC 3261 §16.6 step 3, RFC 5393 §4): 483 if no further.
+/// How far a request may go that is sent because of `request` (RFC 7332 §5): 483 if no further.
 pub(super) fn hops_behind(request: &Message) -> Result<Option<u8>, Refusal> {
-    let hops = request.number(Name::MaxForwards).ok().flatten().and_then(|hops| u8::try_from(hops).ok());
-    hops.map(|hops| hops.checked_sub(1).ok_or(Refusal::status(483))).transpose()
+    request.hops().map(|hops| hops.checked_sub(1).ok_or(Refusal::status(483))).transpose()
 }
 
 /// The body of `message`, as it came.
@@ -153,7 +152,12 @@ impl Server {
         );
         let warning =
             warning.map(|text| (Name::Warning, Bytes::from(format!("399 {agent} \"{text}\"")))).into_iter();
-        let done = self.command(sip::Command::Refuse { session: leg, status, headers: warning.collect() });
+        let done = self.command(sip::Command::Refuse {
+            session: leg,
+            status,
+            headers: warning.collect(),
+            body: None,
+        });
         unless_over(leg, done);
     }
 

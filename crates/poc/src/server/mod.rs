@@ -372,7 +372,7 @@ impl Server {
             sip::Event::ModificationEnded { session, status, retry_after, .. } => {
                 self.modification_ended(session, status, retry_after);
             }
-            sip::Event::Ended { session, end, by, status, reason } => {
+            sip::Event::Ended { session, end, by, status, reason, response: _ } => {
                 let end = leg::Ended { end, by, status, reason };
                 match self.places.remove(&session) {
                     Some(Place::Inviter(place)) => self.inviter_ended(place, end),

@@ -34,7 +34,11 @@ impl Server {
         let beside = participating.beside(session).filter(|_| participating.modifying.is_none());
         let Some(beside) = beside else { return self.refuse(session, Refusal::status(491)) };
         participating.modifying = Some(session);
-        let modified = self.command(sip::Command::Modify { session: beside, body: leg::body_of(request) });
+        let modified = self.command(sip::Command::Modify {
+            session: beside,
+            headers: Vec::new(),
+            body: leg::body_of(request),
+        });
         let status = match modified {
             Ok(_) => return,
             Err(Misuse::Busy) => 491, // RFC 3261 §14.1: the two cross
@@ -64,7 +68,7 @@ impl Server {
             let retry_after =
                 retry_after.map(|span| (Name::RetryAfter, Bytes::from(span.as_secs().to_string())));
             let headers = retry_after.into_iter().collect();
-            let done = self.command(sip::Command::Refuse { session: asker, status, headers });
+            let done = self.command(sip::Command::Refuse { session: asker, status, headers, body: None });
             return unless_over(asker, done);
         }
         let Some(&(Place::Upstream(place) | Place::Downstream(place))) = self.places.get(&session) else {

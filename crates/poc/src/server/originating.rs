@@ -53,6 +53,7 @@ impl Server {
             expires: Some(self.config.ring_limit),
             expires_headers: leg::no_answer(),
             contact: None,
+            hops: leg::hops_behind(request).ok().flatten(),
         };
         self.invite_downstream(place, session, invite);
     }

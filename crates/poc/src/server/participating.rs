@@ -80,14 +80,17 @@ impl Server {
     /// An INVITE for a user of this server.
     pub(super) fn participate(&mut self, session: SessionId, request: &Message, inviter: Inviter) {
         let served = address::canonical(request.uri_text()).unwrap_or_default();
-        let admitted =
-            policy::may_be_invited(&self.config, &self.directory, self.now, request, &served, &inviter);
+        let admitted = leg::hops_behind(request).and_then(|hops| {
+            let (config, directory) = (&self.config, &self.directory);
+            let mode = policy::may_be_invited(config, directory, self.now, request, &served, &inviter)?;
+            Ok((mode, hops))
+        });
         let session_type = session_type_of(request);
         let invited = served.clone();
         let place =
             self.open_participation(session, ServedAs::Invited, served, invited, &inviter, session_type);
         match admitted {
-            Ok(mode) => self.invite_served(place, session, request, &inviter, mode),
+            Ok(admitted) => self.invite_served(place, session, request, &inviter, admitted),
             Err(refusal) => self.refuse_participation(place, session, refusal),
         }
     }
@@ -151,7 +154,7 @@ impl Server {
         session: SessionId,
         request: &Message,
         inviter: &Inviter,
-        mode: AnswerMode,
+        (mode, hops): (AnswerMode, Option<u8>),
     ) {
         self.identify(session, contact_beside(request));
         self.participating[place].is_identified = true;
@@ -174,6 +177,7 @@ impl Server {
             expires: Some(self.config.ring_limit),
             expires_headers: leg::no_answer(),
             contact: Some(contact_of(request)),
+            hops,
         };
         if self.invite_downstream(place, session, invite) && mode == AnswerMode::Automatic {
             // RFC 4964 §5, digest 10.2: the Controlling PoC Function may answer before the client has.
@@ -402,7 +406,7 @@ fn contact_of(message: &Message) -> Contact {
     let is_focus = contact.is_some_and(|contact: NameAddr<'_>| contact.parameters.has(b"isfocus"));
     let parameters: &[u8] = if is_focus { b";+g.poc.talkburst;isfocus" } else { b";+g.poc.talkburst" };
     let uri_parameters = contact.map(|contact| address::speaking_for(contact.uri)).unwrap_or_default();
-    Contact { uri_parameters, parameters: Bytes::from_static(parameters) }
+    Contact { uri_parameters, parameters: Bytes::from_static(parameters), ..Contact::default() }
 }
 
 /// Our Contact towards the focus: no focus, but of a session of its kind.
@@ -413,6 +417,7 @@ fn contact_beside(request: &Message) -> Contact {
     Contact {
         uri_parameters: Bytes::from(uri_parameters),
         parameters: Bytes::from_static(b";+g.poc.talkburst"),
+        ..Contact::default()
     }
 }
 

@@ -50,6 +50,19 @@ fn an_invitation_reaches_the_client_by_way_of_the_core() {
     assert_eq!(stage.records[0].end, End::Released);
 }
 
+/// RFC 7332 §5: two that pass an INVITE on to each other come to an end.
+#[test]
+fn an_invitation_that_is_passed_on_has_one_hop_less_and_none_is_483() {
+    let mut stage = Stage::new();
+    let call = Call::terminating(ANNA, BEN);
+    stage.receive(&call.invite().replace("Max-Forwards: 69", "Max-Forwards: 1"));
+    assert_eq!(stage.leg("ben").hops(), Some(0));
+    let call = call.again();
+    stage.receive(&call.invite().replace("Max-Forwards: 69", "Max-Forwards: 0"));
+    assert_eq!(stage.told(&call), ["483 INVITE"]);
+    assert_eq!(stage.records[0].status, Some(483));
+}
+
 #[test]
 fn an_automatic_answer_is_announced_at_once_and_confirmed() {
     let (mut stage, call) = ben_answers_automatically();

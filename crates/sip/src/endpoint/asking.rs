@@ -2,7 +2,7 @@
 
 use super::check::{check_address, check_body, check_contact, check_headers, check_routes, check_uri};
 use super::face::{Contact, Request, RequestId};
-use super::inviting::first_hop;
+use super::inviting::{first_hop, hops};
 use super::*;
 use crate::auth::Authentication;
 use crate::message::Writer;
@@ -69,7 +69,7 @@ impl Endpoint {
         let via = self.via(path, branch);
         let (uri, routes) = first_hop(&request.uri, &request.routes);
         let mut writer = Writer::request(&mut self.scratch, request.method, &uri);
-        writer.line(Name::Via, &via).line(Name::MaxForwards, b"70");
+        writer.line(Name::Via, &via).line(Name::MaxForwards, hops(request.hops).as_bytes());
         for route in &routes {
             writer.line(Name::Route, route);
         }

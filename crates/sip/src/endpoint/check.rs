@@ -151,15 +151,16 @@ pub(super) fn check_body(body: Option<&Body>) -> Result<(), Misuse> {
     if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
 }
 
-/// Parameters of a Contact that stay where they are put, and do not begin another one.
+/// An address and parameters of a Contact that stay where they are put, and do not begin another one.
 pub(super) fn check_contact(contact: &Contact) -> Result<(), Misuse> {
-    let Contact { uri_parameters, parameters } = contact;
-    if uri_parameters.len() + parameters.len() > ADDED_MAX {
+    let Contact { address, uri_parameters, parameters } = contact;
+    if address.len() + uri_parameters.len() + parameters.len() > ADDED_MAX {
         return Err(Misuse::TooLong);
     }
     // RFC 3261 §25.1: paramchar, and what stands between them.
     let is_parameter = |octet: &u8| octet.is_ascii_alphanumeric() || b"[]/:&+$-_.!~*'()%;=".contains(octet);
-    let uri = [b"sip:u@h", &uri_parameters[..]].concat();
+    let own: &[u8] = if address.is_empty() { b"u@h" } else { address };
+    let uri = [b"sip:", own, &uri_parameters[..]].concat();
     let value = [b"<", &uri[..], b">", parameters].concat();
     let behind_semicolon = |text: &[u8]| text.is_empty() || text.starts_with(b";");
     let is_fine = !has_line_end(&value)
@@ -168,8 +169,19 @@ pub(super) fn check_contact(contact: &Contact) -> Result<(), Misuse> {
         && behind_semicolon(parameters)
         && scan::split(&value, b',').count() == 1
         && NameAddr::parse(&value).is_ok()
+        && is_user_at_host(own)
         && Uri::parse(&uri).is_ok();
     if is_fine { Ok(()) } else { Err(Misuse::HeaderLine) }
+}
+
+/// Whether a URI is nothing but a user, a host and perhaps a port.
+fn is_user_at_host(address: &[u8]) -> bool {
+    let uri = [b"sip:", address].concat();
+    Uri::parse(&uri).is_ok_and(|uri| {
+        let is_bare = uri.parameters.as_bytes().is_empty() && uri.headers.is_none();
+        let has_user = uri.user.is_some_and(|user| !user.contains(&b':')); // no password
+        is_bare && has_user && !address.ends_with(b";")
+    })
 }
 
 /// Route values, each an address on one line.

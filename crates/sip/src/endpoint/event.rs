@@ -180,5 +180,7 @@ pub enum Event {
         status: Option<u16>,
         /// The value of Reason in the message that ended it (RFC 3326).
         reason: Option<Bytes>,
+        /// The 300 to 699 to our INVITE, if that ended it.
+        response: Option<Message>,
     },
 }

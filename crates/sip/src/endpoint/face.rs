@@ -14,7 +14,7 @@ use crate::transport::{ConnectionId, Listener, Path, Target};
 use crate::usage::session_timer;
 
 /// The version of [`Record`]. A journal of another version is not replayed.
-pub const JOURNAL_VERSION: u16 = 3;
+pub const JOURNAL_VERSION: u16 = 4;
 
 /// What an endpoint is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -210,6 +210,8 @@ pub enum Command {
         status: u16,
         /// Retry-After, for instance.
         headers: Headers,
+        /// What there is to say besides: a list of URIs, for instance (RFC 5318).
+        body: Option<Body>,
     },
     /// Leave an established session with BYE.
     Leave {
@@ -222,6 +224,8 @@ pub enum Command {
     Modify {
         /// Which.
         session: SessionId,
+        /// P-Asserted-Identity, for instance.
+        headers: Headers,
         /// The offer.
         body: Option<Body>,
     },
@@ -287,18 +291,22 @@ pub enum Command {
         /// The state of what is subscribed to.
         body: Option<Body>,
     },
-    /// Say what our Contact in the session is, before anything else is said to its INVITE.
+    /// Say what our Contact in the session is: before anything else is said to its INVITE, or once it is established. Then the
+    /// peer hears it with what comes next that has a Contact: [`Command::Modify`], for instance.
     Identify {
         /// Which.
         session: SessionId,
-        /// What it says besides the address.
+        /// The whole of what it says.
         contact: Contact,
     },
 }
 
-/// What our Contact says besides the address, which the endpoint knows.
+/// What our Contact says. The dialog is found by its tags, so any address does that brings requests here.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Contact {
+    /// User and host of its URI, and a port if there is one: `session7@home1.example`. Empty: a user of the endpoint's own at
+    /// the listener.
+    pub address: Bytes,
     /// Parameters of its URI, each with its semicolon: `;session=1-1`.
     pub uri_parameters: Bytes,
     /// Parameters behind the URI, each with its semicolon: `;+g.poc.talkburst;isfocus`.
@@ -308,7 +316,7 @@ pub struct Contact {
 impl Contact {
     /// One with these parameters behind its URI.
     pub(super) fn behind(parameters: Bytes) -> Self {
-        Self { uri_parameters: Bytes::new(), parameters }
+        Self { parameters, ..Self::default() }
     }
 }
 
@@ -340,6 +348,8 @@ pub struct Request {
     /// The parameters of our Contact, each with its semicolon (`;expires=3600`), the same user in all requests; `None` for
     /// no Contact.
     pub contact: Option<Bytes>,
+    /// Max-Forwards: one less than that of the request which this one carries on; `None` for 70 (RFC 3261 §8.1.1.6).
+    pub hops: Option<u8>,
 }
 
 /// A wish to subscribe.
@@ -494,6 +504,8 @@ pub struct Invite {
     pub expires_headers: Headers,
     /// What our Contact in the session says; `None` for the same as in others.
     pub contact: Option<Contact>,
+    /// Max-Forwards: one less than that of the request which this one carries on; `None` for 70 (RFC 3261 §8.1.1.6).
+    pub hops: Option<u8>,
 }
 
 /// A session, from the INVITE to its end. Never used twice by one endpoint.

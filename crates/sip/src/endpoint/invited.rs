@@ -361,15 +361,18 @@ impl Endpoint {
 
     // The user's answers.
 
-    /// Says what our Contact in the session is, which the peer has not heard yet.
+    /// Says what our Contact in the session is: one that the peer has not heard yet, or another one, which it hears with the
+    /// next target refresh (RFC 3261 §12.2).
     pub(super) fn identify(&mut self, id: SessionId, contact: Contact) -> Result<(), Misuse> {
         check_contact(&contact)?;
         let session = self.session(id).filter(|session| session.state != State::Over);
         let session = session.ok_or(Misuse::NoSession)?;
-        let is_silent = session.state == State::Inviting
-            && session.alerting().is_some_and(|incoming| incoming.usage.is_silent());
-        if !is_silent {
-            return Err(Misuse::NothingToAnswer);
+        let is_silent = session.alerting().is_some_and(|incoming| incoming.usage.is_silent());
+        match session.state {
+            State::Inviting if is_silent => {}
+            State::Inviting => return Err(Misuse::NothingToAnswer),
+            State::Established => {}
+            State::Leaving | State::Over => return Err(Misuse::NotEstablished),
         }
         session.contact = Some(Box::new(contact));
         Ok(())
@@ -450,13 +453,20 @@ impl Endpoint {
     }
 
     /// Answers with 300 to 699.
-    pub(super) fn refuse(&mut self, id: SessionId, status: u16, headers: &Headers) -> Result<(), Misuse> {
+    pub(super) fn refuse(
+        &mut self,
+        id: SessionId,
+        status: u16,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<(), Misuse> {
         check_headers(headers)?;
+        check_body(body)?;
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         if session.asked.is_some() {
             let is_refusal = (300..700).contains(&status);
             return if is_refusal {
-                self.answer_asked(id, status, headers, None)
+                self.answer_asked(id, status, headers, body)
             } else {
                 Err(Misuse::Status)
             };
@@ -466,7 +476,7 @@ impl Endpoint {
         if !(300..700).contains(&status) {
             return Err(Misuse::Status);
         }
-        self.respond(id, transaction, status, &Extra::headers(headers));
+        self.respond(id, transaction, status, &Extra { contact: None, headers, body });
         let session = self.session(id).ok_or(Misuse::NoSession)?;
         let Some(incoming) = session.alerting() else { return Err(Misuse::NothingToAnswer) };
         incoming.usage.refuse();

@@ -17,6 +17,9 @@ use crate::usage::Scope;
 use crate::usage::invite_client::{Action, InviteClient as Usage, Outcome, Step};
 use crate::usage::reliable::ReliableClient;
 
+/// Max-Forwards of a request that carries on no other (RFC 3261 §8.1.1.6).
+const HOPS: u8 = 70;
+
 impl Endpoint {
     /// Begins a session.
     pub(super) fn invite(&mut self, invite: Invite) -> Result<SessionId, Misuse> {
@@ -66,7 +69,7 @@ impl Endpoint {
         let (uri, routes) = first_hop(&invite.uri, &invite.routes);
         let terms = self.terms(self.wanted_interval(Duration::ZERO), None, Duration::ZERO);
         let mut writer = crate::message::Writer::request(&mut self.scratch, Method::Invite, &uri);
-        writer.line(Name::Via, &via).line(Name::MaxForwards, b"70");
+        writer.line(Name::Via, &via).line(Name::MaxForwards, hops(invite.hops).as_bytes());
         for route in &routes {
             writer.line(Name::Route, route);
         }
@@ -506,8 +509,11 @@ impl Endpoint {
         let Some(Outcome { end, by, status }) = outcome else { return };
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let (reason, is_refresh) = (response.and_then(Message::cause), outgoing.is_refresh);
+        let failure = response.filter(|response| response.status().is_some_and(|status| status >= 300));
         match outgoing.usage.scope() {
-            Scope::Session => self.end(id, end, by, status, reason),
+            Scope::Session => {
+                self.end_with(id, Outcome { end, by, status }, reason, failure.cloned());
+            }
             Scope::Modification if is_refresh => {
                 let status = status.or((end == End::TransportFailed).then_some(503));
                 self.refresh_is_over(id, status, response);
@@ -532,6 +538,11 @@ impl Endpoint {
         self.handle_asked_timeout(id);
         self.handle_session_timer(id);
     }
+}
+
+/// The value of Max-Forwards (RFC 3261 §8.1.1.6).
+pub(super) fn hops(hops: Option<u8>) -> String {
+    hops.unwrap_or(HOPS).to_string()
 }
 
 /// The Request-URI and the Route values of a request whose user gives these. §8.1.2 with §12.2.1.1: a first route without

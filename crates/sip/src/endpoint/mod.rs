@@ -65,6 +65,7 @@ use crate::transaction::server::Server;
 use crate::transaction::timer::Timers;
 use crate::transaction::{Outbox, invite_client, key};
 use crate::transport::{Frame, Path, Target, Transmit, Transport};
+use crate::usage::invite_client::Outcome;
 use crate::usage::reliable::ReliableServer;
 use crate::usage::{End, Party};
 use crate::way::{Spelled, Text, listener_to};
@@ -230,9 +231,11 @@ impl Endpoint {
                 self.progress(session, status, &headers, body.as_ref())?;
             }
             Command::Accept { session, headers, body } => self.accept(session, &headers, body.as_ref())?,
-            Command::Refuse { session, status, headers } => self.refuse(session, status, &headers)?,
+            Command::Refuse { session, status, headers, body } => {
+                self.refuse(session, status, &headers, body.as_ref())?;
+            }
             Command::Leave { session, headers } => self.leave(session, &headers)?,
-            Command::Modify { session, body } => self.modify(session, body.as_ref())?,
+            Command::Modify { session, headers, body } => self.modify(session, &headers, body.as_ref())?,
             Command::Located { session, targets } => self.located(session, &targets)?,
             Command::Request(request) => self.request(*request)?,
             Command::Respond { request, status, headers, body } => {
@@ -425,6 +428,17 @@ impl Endpoint {
 
     /// Tells the user the end of a session: once.
     fn end(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
+        self.end_with(id, Outcome { end, by, status }, reason, None);
+    }
+
+    /// The same with the final response that ended it.
+    fn end_with(
+        &mut self,
+        id: SessionId,
+        Outcome { end, by, status }: Outcome,
+        reason: Option<Bytes>,
+        response: Option<Message>,
+    ) {
         let Some(session) = self.session(id) else { return };
         if session.state == State::Over {
             return;
@@ -443,7 +457,7 @@ impl Endpoint {
             self.dialogs.remove(&key);
         }
         tracing::debug!(session = id.serial, ?end, ?by, ?status, "session over");
-        self.events.push_back(Event::Ended { session: id, end, by, status, reason });
+        self.events.push_back(Event::Ended { session: id, end, by, status, reason, response });
         self.abandon_modification(id);
         self.drop_asked(id);
     }

@@ -1,6 +1,6 @@
 //! Changing an established session: a re-INVITE of ours. RFC 3261 §14.1.
 
-use super::check::check_body;
+use super::check::{check_body, check_headers};
 use super::session::State;
 use super::*;
 use crate::usage::Scope;
@@ -8,15 +8,22 @@ use crate::usage::invite_client::{Action, Step};
 
 impl Endpoint {
     /// Offers a change (§14.1).
-    pub(super) fn modify(&mut self, id: SessionId, body: Option<&Body>) -> Result<(), Misuse> {
+    pub(super) fn modify(
+        &mut self,
+        id: SessionId,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<(), Misuse> {
+        check_headers(headers)?;
         check_body(body)?;
-        self.offer_again(id, body, false)
+        self.offer_again(id, headers, body, false)
     }
 
     /// A re-INVITE: a change that the user wants, or a refresh that offers what was offered before.
     pub(super) fn offer_again(
         &mut self,
         id: SessionId,
+        headers: &Headers,
         body: Option<&Body>,
         is_refresh: bool,
     ) -> Result<(), Misuse> {
@@ -38,7 +45,7 @@ impl Endpoint {
             let via = endpoint.via(path, &branch);
             let mut writer = dialog.write_request(&mut endpoint.scratch, Method::Invite, cseq, &via);
             writer.line(Name::Contact, &contact);
-            for (name, value) in &lines {
+            for (name, value) in lines.iter().chain(headers) {
                 writer.line(*name, value);
             }
             writer.finish(body);

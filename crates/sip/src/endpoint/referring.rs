@@ -47,6 +47,7 @@ impl Endpoint {
             call_id: None,
             cseq: None,
             contact: None,
+            hops: None,
         };
         let event = Bytes::from_static(REFER);
         self.begin_subscription(

@@ -130,7 +130,7 @@ impl Endpoint {
         }
         let described = session.described.clone().filter(|_| !session.allows_update);
         let sent = match described {
-            Some(body) => self.offer_again(id, Some(&body), true),
+            Some(body) => self.offer_again(id, &Vec::new(), Some(&body), true),
             None => self.send_update(id),
         };
         if sent.is_err() {

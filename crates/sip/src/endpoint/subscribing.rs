@@ -42,6 +42,7 @@ impl Endpoint {
             call_id: None,
             cseq: None,
             contact: None,
+            hops: None,
         };
         self.begin_subscription(id, request, Beginning { asked: expires, event, headers, contact })
     }

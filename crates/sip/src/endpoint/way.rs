@@ -51,7 +51,7 @@ impl Endpoint {
     /// Our Contact in messages that go along `path`.
     pub(super) fn contact(&self, path: &Path, user: &Identifier, contact: Option<&Contact>) -> Text {
         self.spelled(path, |spelled| match contact {
-            Some(contact) => spelled.contact_with(user, &contact.uri_parameters, &contact.parameters),
+            Some(contact) => spelled.contact_with(user, contact),
             None => spelled.contact(user),
         })
     }

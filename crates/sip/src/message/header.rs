@@ -389,6 +389,13 @@ impl Message {
         self.value(name).map(|value| scan::number(value).ok_or(Fault::Header(name))).transpose()
     }
 
+    /// How many more elements may pass on this request (RFC 3261 §20.22). `None` for one that does not say so, and for a
+    /// response.
+    pub fn hops(&self) -> Option<u8> {
+        let hops = self.number(Name::MaxForwards).ok().flatten().filter(|_| self.method().is_some());
+        hops.and_then(|hops| u8::try_from(hops).ok())
+    }
+
     /// Whether a list of tokens (Require, Supported, Allow, Request-Disposition; Privacy with its semicolons) has `token`.
     pub fn lists(&self, name: Name, token: &[u8]) -> bool {
         let separator = if name == Name::Privacy { b';' } else { b',' };

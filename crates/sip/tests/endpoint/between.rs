@@ -150,7 +150,7 @@ fn a_re_invite_does_not_fall_back_to_udp_after_the_bye() {
     let (mut wire, session) = established();
     let bytes = Bytes::from(format!("v=0\r\n{}", "a=x\r\n".repeat(300)));
     let body = Some(Body { content_type: Bytes::from_static(b"application/sdp"), bytes });
-    wire.command(Command::Modify { session, body }).unwrap();
+    wire.command(Command::Modify { session, headers: Vec::new(), body }).unwrap();
     let sent = wire.log();
     let connection = sent[0].path.connection.unwrap();
     wire.leave(session).unwrap();

@@ -1,6 +1,7 @@
 //! The side that is invited and cancelled: digest 14.4, row by row.
 
-use sip::message::Name;
+use bytes::Bytes;
+use sip::message::{Body, Name};
 use sip::usage::{End, Party};
 use sip::{Command, Duration, Event, Message, Misuse, SessionId};
 
@@ -103,6 +104,26 @@ fn a_refusal_is_the_end() {
     assert_eq!(wire.ended(), Some((End::Rejected, Party::Local, Some(480))));
     wire.receive(&invite.ack(&refusal).text());
     assert!(wire.finish().is_empty());
+}
+
+/// RFC 5318 §6: it may say in a body whom it is about.
+#[test]
+fn a_refusal_may_have_a_body() {
+    let (mut wire, session, invite) = alerting();
+    let body = |kind| {
+        let kind = Bytes::from_static(kind);
+        Some(Body { content_type: kind, bytes: Bytes::from_static(b"<resource-lists/>") })
+    };
+    let refuse = |body| Command::Refuse { session, status: 403, headers: Vec::new(), body };
+    assert_eq!(wire.command(refuse(body(b"a/b\r\nVia: x"))), Err(Misuse::HeaderLine));
+    wire.quiet();
+    wire.command(refuse(body(b"application/resource-lists+xml"))).unwrap();
+    let refusal = wire.one();
+    assert_eq!((word(&refusal).as_str(), refusal.body()), ("403 INVITE", &b"<resource-lists/>"[..]));
+    assert_eq!(text(&refusal, Name::ContentType), "application/resource-lists+xml");
+    assert_eq!(wire.ended(), Some((End::Rejected, Party::Local, Some(403))));
+    wire.receive(&invite.ack(&refusal).text());
+    wire.finish();
 }
 
 /// V1/accepts while CANCEL is processed, PoC case 2: whoever is first with a final response wins.

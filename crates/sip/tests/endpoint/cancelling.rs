@@ -468,3 +468,33 @@ fn whatever_the_answer_to_the_bye_is_the_session_is_over() {
         wire.finish();
     }
 }
+
+/// What it says besides its status is the user's to read: Contact, a body.
+#[test]
+fn the_failure_that_ends_a_session_is_told_with_its_end() {
+    let told = |answers: &[u16], gives_up: bool| {
+        let mut wire = Wire::new();
+        let session = wire.invite();
+        let invite = wire.one();
+        wire.answer(&invite, 180, "p1");
+        if gives_up {
+            wire.cancel(session).unwrap();
+        }
+        for status in answers {
+            wire.answer(&invite, *status, "p1");
+        }
+        if answers.is_empty() {
+            wire.advance(T1_64);
+        }
+        let ended = wire.events().into_iter().find_map(|event| {
+            let Event::Ended { response, .. } = event else { return None };
+            Some(response.as_ref().and_then(Message::status))
+        });
+        wire.finish();
+        ended
+    };
+    assert_eq!(told(&[302], false), Some(Some(302)));
+    assert_eq!(told(&[487], true), Some(Some(487)));
+    assert_eq!(told(&[200], true), Some(None));
+    assert_eq!(told(&[], true), Some(None));
+}

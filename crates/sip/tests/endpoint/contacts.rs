@@ -2,15 +2,19 @@
 
 use bytes::Bytes;
 use sip::message::Name;
-use sip::{Command, Contact, Duration, Invite, Message, Misuse, Reliability};
+use sip::{Command, Contact, Duration, Event, Invite, Message, Misuse, Reliability};
 
 use crate::wire::*;
 
 const BEHIND: &str = "@192.0.2.1:5060;session=1-1>;+g.poc.talkburst;isfocus";
 
+fn bytes(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
 fn own() -> Contact {
-    let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
-    Contact { uri_parameters: bytes(";session=1-1"), parameters: bytes(";+g.poc.talkburst;isfocus") }
+    let (uri_parameters, parameters) = (bytes(";session=1-1"), bytes(";+g.poc.talkburst;isfocus"));
+    Contact { address: Bytes::new(), uri_parameters, parameters }
 }
 
 #[track_caller]
@@ -90,9 +94,25 @@ fn a_contact_cannot_break_out_of_its_place() {
     wire.receive(&Request::invite("inv").text());
     let session = wire.invited();
     let contact = |uri_parameters: &'static str, parameters: &'static str| Contact {
+        address: Bytes::new(),
         uri_parameters: Bytes::from_static(uri_parameters.as_bytes()),
         parameters: Bytes::from_static(parameters.as_bytes()),
     };
+    let at = |address: &'static str| Contact { address: bytes(address), ..own() };
+    let addresses = [
+        "home1.example",
+        "@home1.example",
+        "a@",
+        "a@home1.example;lr",
+        "a@home1.example;",
+        "a@home1.example?Replaces=x",
+        "a@home1.example:port",
+        "a@home1.example>",
+        "a@home1.example,<sip:evil@evil.example>",
+        "a@home1.example\r\nVia: x",
+        "a b@home1.example",
+        "sip:a@home1.example",
+    ];
     for bad in [
         contact("session=1", ""),
         contact("", "isfocus"),
@@ -105,7 +125,10 @@ fn a_contact_cannot_break_out_of_its_place() {
         contact("", ";a,<sip:evil@evil.example>"),
         contact("", ";a=\"open"),
         contact("", ";a b"),
-    ] {
+    ]
+    .into_iter()
+    .chain(addresses.map(at))
+    {
         let refused = wire.command(Command::Identify { session, contact: bad.clone() });
         assert_eq!(refused, Err(Misuse::HeaderLine), "{bad:?}");
         let invite = Invite { contact: Some(bad), ..invitation() };
@@ -116,7 +139,55 @@ fn a_contact_cannot_break_out_of_its_place() {
     assert_eq!(wire.command(Command::Identify { session, contact: fine }), Ok(()));
     wire.accept(session).unwrap();
     assert!(text(&wire.one(), Name::Contact).ends_with(">;+sip.instance=\"<urn:uuid:1,2>\";q=0.5"));
+    wire.finish();
+}
+
+/// RFC 3261 §12.2: the peer hears of another address, and of other parameters, by the target refresh.
+#[test]
+fn an_established_session_is_given_another_contact_that_the_next_re_invite_says() {
+    let mut wire = Wire::new();
+    let session = wire.invite();
+    let first = wire.one();
+    wire.receive(&response(&first, 200, "p1", CONTACT));
+    wire.sent();
+    wire.events();
+    let contact = Contact { address: bytes("token7@home1.example"), ..own() };
+    wire.command(Command::Identify { session, contact }).unwrap();
+    wire.quiet();
+    wire.modify(session).unwrap();
+    let offer = wire.one();
+    assert_eq!(
+        text(&offer, Name::Contact),
+        "<sip:token7@home1.example;session=1-1>;+g.poc.talkburst;isfocus"
+    );
+    wire.receive(&response(&offer, 200, "p1", CONTACT));
+    wire.sent();
+    wire.leave(session).unwrap();
     let late = wire.command(Command::Identify { session, contact: own() });
-    assert_eq!(late, Err(Misuse::NothingToAnswer));
+    assert_eq!(late, Err(Misuse::NotEstablished));
+    wire.finish();
+}
+
+/// RFC 3261 §12.2.2: the tags say which session a request means, whatever its Request-URI is.
+#[test]
+fn a_contact_may_be_at_a_host_that_is_not_ours_and_the_session_is_found_all_the_same() {
+    let mut wire = Wire::new();
+    let invite = Request::invite("inv");
+    wire.receive(&invite.text());
+    let session = wire.invited();
+    let contact = Contact { address: bytes("token7@home1.example:5070"), ..Contact::default() };
+    wire.command(Command::Identify { session, contact }).unwrap();
+    wire.accept(session).unwrap();
+    let ok = wire.one();
+    assert_eq!(text(&ok, Name::Contact), "<sip:token7@home1.example:5070>");
+    let within = |method, number| Request {
+        uri: "sip:token7@home1.example:5070".into(),
+        ..invite.within(&ok, method, number)
+    };
+    wire.receive(&within("ACK", 7).text());
+    assert!(matches!(wire.events()[..], [Event::Acknowledged { .. }]));
+    wire.receive(&within("BYE", 8).text());
+    assert_eq!(wire.words(), ["200 BYE"]);
+    assert!(wire.ended().is_some());
     wire.finish();
 }

@@ -253,7 +253,7 @@ fn answers_to(octets: &Bytes) -> (Vec<u16>, bool) {
     while let Some(event) = wire.endpoint.poll_event() {
         let Event::Invited { session, .. } = event else { continue };
         is_invited = true;
-        let refuse = Command::Refuse { session, status: 480, headers: Vec::new() };
+        let refuse = Command::Refuse { session, status: 480, headers: Vec::new(), body: None };
         wire.endpoint.handle_input(at, Input::Command(refuse)).expect("alerting");
     }
     while wire.endpoint.poll_transmit().is_some() || wire.endpoint.poll_event().is_some() {}

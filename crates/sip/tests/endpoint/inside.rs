@@ -116,7 +116,7 @@ fn a_call_inside_needs_no_copies_and_no_other_transport_for_its_length() {
     pair.command(1, ring).unwrap();
     pair.command(1, Command::Accept { session: invited, headers: none(), body: long() }).unwrap();
     assert_eq!(pair.words(), ["180 INVITE", "200 INVITE", "ACK"]);
-    pair.command(0, Command::Modify { session, body: long() }).unwrap();
+    pair.command(0, Command::Modify { session, headers: Vec::new(), body: long() }).unwrap();
     pair.command(1, Command::Accept { session: invited, headers: none(), body: long() }).unwrap();
     assert_eq!(pair.words(), ["INVITE", "200 INVITE", "ACK"]);
     pair.command(1, Command::Leave { session: invited, headers: none() }).unwrap();

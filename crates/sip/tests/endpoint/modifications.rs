@@ -2,7 +2,7 @@
 
 use sip::message::Name;
 use sip::usage::{End, Party};
-use sip::{Event, Message, Misuse, SessionId};
+use sip::{Command, Event, Message, Misuse, SessionId};
 
 use crate::wire::*;
 
@@ -87,6 +87,23 @@ fn giving_up_a_re_invite_leaves_the_session_alone() {
         }
         leave(wire, session);
     }
+}
+
+#[test]
+fn a_re_invite_has_the_lines_that_its_user_adds() {
+    let (mut wire, session, _) = established();
+    let asserted = |value| headers(&[(Name::PAssertedIdentity, value)]);
+    let modify = |headers| Command::Modify { session, headers, body: sdp() };
+    assert_eq!(wire.command(modify(asserted("<sip:a@b>\r\nVia: x"))), Err(Misuse::HeaderLine));
+    assert_eq!(wire.command(modify(headers(&[(Name::Contact, "<sip:a@b>")]))), Err(Misuse::HeaderLine));
+    wire.quiet();
+    wire.command(modify(asserted("<sip:cara@example.com>"))).unwrap();
+    let invite = wire.one();
+    assert_eq!(text(&invite, Name::PAssertedIdentity), "<sip:cara@example.com>");
+    wire.answer(&invite, 200, "");
+    wire.sent();
+    wire.events();
+    leave(wire, session);
 }
 
 /// R20, 14.4: the peer's re-INVITE, cancelled by the peer: 200 and 487, and the session lives.

@@ -35,10 +35,10 @@ fn command(wire: &mut Wire, dice: &mut Dice, session: SessionId) {
     let command = match dice.roll(7) {
         0 | 1 => Command::Progress { session, status: 183, headers: headers(), body },
         2 => Command::Accept { session, headers: headers(), body },
-        3 if dice.roll(3) == 0 => Command::Refuse { session, status: 488, headers: headers() },
+        3 if dice.roll(3) == 0 => Command::Refuse { session, status: 488, headers: headers(), body: sdp() },
         4 if dice.roll(3) == 0 => Command::Leave { session, headers: headers() },
         5 => Command::Cancel { session, headers: headers() },
-        _ => Command::Modify { session, body: sdp() },
+        _ => Command::Modify { session, headers: headers(), body: sdp() },
     };
     let _ = wire.command(command);
 }

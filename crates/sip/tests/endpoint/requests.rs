@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sip::message::{Body, Method, Name};
 use sip::transport::{ConnectionId, Target, Transport};
 use sip::usage::End;
-use sip::{Command, Credentials, Event, Input, Message, Misuse, Request, RequestId};
+use sip::{Command, Credentials, Event, Input, Invite, Message, Misuse, Request, RequestId};
 
 use crate::wire::*;
 
@@ -29,6 +29,7 @@ fn options() -> Request {
         call_id: None,
         cseq: None,
         contact: None,
+        hops: None,
     }
 }
 
@@ -42,6 +43,24 @@ fn answered(wire: &mut Wire) -> (RequestId, Option<u16>, Option<End>) {
     assert_eq!(events.len(), 1, "{events:?}");
     let Event::Answered { request, response, end } = events.remove(0) else { panic!("not answered") };
     (request, response.as_ref().and_then(Message::status), end)
+}
+
+/// RFC 3261 §8.1.1.6; RFC 7332 §5: who passes something on says how far it may still go.
+#[test]
+fn a_request_and_an_invite_may_have_fewer_hops_in_each_attempt() {
+    let mut wire = Wire::new();
+    wire.hops = "12";
+    ask(&mut wire, Request { hops: Some(12), ..options() }).unwrap();
+    let first = wire.one();
+    wire.answer(&first, 503, "p1");
+    assert_eq!([&first, &wire.one()].map(Message::hops), [Some(12); 2]);
+    let session = wire.invite_with(Invite { hops: Some(12), ..invitation() });
+    let invite = wire.one();
+    assert_eq!(invite.hops(), Some(12));
+    wire.answer(&invite, 180, "p1");
+    wire.cancel(session).unwrap();
+    assert_eq!(wire.one().hops(), Some(70), "a CANCEL goes one hop");
+    wire.finish();
 }
 
 #[test]

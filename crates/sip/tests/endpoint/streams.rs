@@ -247,7 +247,7 @@ fn a_long_reinvite_goes_by_tcp_and_comes_back_to_udp_when_that_is_refused() {
         content_type: Bytes::from_static(b"application/sdp"),
         bytes: Bytes::from("x".repeat(1300)),
     });
-    wire.command(Command::Modify { session, body: body.clone() }).unwrap();
+    wire.command(Command::Modify { session, headers: Vec::new(), body: body.clone() }).unwrap();
     let by_tcp = wire.log().remove(0);
     assert_eq!(by_tcp.path, tcp(PEER, FIRST));
     refuse(&mut wire, FIRST);

@@ -25,7 +25,7 @@ fn conference(expires: u64) -> Subscribe {
         expires: Duration::from_secs(expires),
         headers: headers(&[(Name::Accept, "application/conference-info+xml")]),
         body: None,
-        contact: Some(Contact { uri_parameters: Bytes::new(), parameters: bytes(";+g.poc.talkburst") }),
+        contact: Some(Contact { parameters: bytes(";+g.poc.talkburst"), ..Contact::default() }),
     }
 }
 

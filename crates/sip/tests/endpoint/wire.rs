@@ -56,6 +56,7 @@ pub(crate) fn invitation() -> Invite {
         expires: None,
         expires_headers: Vec::new(),
         contact: None,
+        hops: None,
     }
 }
 
@@ -224,6 +225,8 @@ pub(crate) struct Wire {
     invited: BTreeMap<String, Invited>,
     answered: BTreeMap<(String, String), Answered>,
     over: BTreeSet<SessionId>,
+    /// Max-Forwards of what the user passes on.
+    pub(crate) hops: &'static str,
     /// The names that the endpoint wants looked up.
     pub(crate) names: Vec<Bytes>,
     finished: bool,
@@ -247,6 +250,7 @@ impl Wire {
             invited: BTreeMap::new(),
             answered: BTreeMap::new(),
             over: BTreeSet::new(),
+            hops: "70",
             names: Vec::new(),
             finished: false,
         }
@@ -298,7 +302,7 @@ impl Wire {
     }
 
     pub(crate) fn refuse(&mut self, session: SessionId, status: u16) -> Result<(), Misuse> {
-        self.command(Command::Refuse { session, status, headers: Vec::new() })
+        self.command(Command::Refuse { session, status, headers: Vec::new(), body: None })
     }
 
     pub(crate) fn leave(&mut self, session: SessionId) -> Result<(), Misuse> {
@@ -306,7 +310,7 @@ impl Wire {
     }
 
     pub(crate) fn modify(&mut self, session: SessionId) -> Result<(), Misuse> {
-        self.command(Command::Modify { session, body: sdp() })
+        self.command(Command::Modify { session, headers: Vec::new(), body: sdp() })
     }
 
     /// A datagram from [`PEER`].
@@ -376,7 +380,8 @@ impl Wire {
             return self.check_response(message, status);
         }
         assert_eq!(message.items(Name::Via).count(), 1, "one Via: {message:?}");
-        assert_eq!(text(message, Name::MaxForwards), "70");
+        let hops = if message.is(Method::Cancel) { "70" } else { self.hops };
+        assert_eq!(text(message, Name::MaxForwards), hops);
         if message.is(Method::Invite) {
             self.invited.entry(branch(message)).or_insert(Invited {
                 request: message.clone(),
