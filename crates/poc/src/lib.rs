@@ -35,6 +35,7 @@ pub mod client;
 mod focus;
 pub mod sdp;
 pub mod server;
+pub mod talk_burst;
 pub mod user_agent;
 
 pub use address::session_identity;
