@@ -24,7 +24,7 @@ pub(crate) struct Account {
     timer: Option<(TimerId, Instant)>,
 }
 
-/// All users.
+/// All users, and the services that are no part of the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     keyed: Keyed,
@@ -32,12 +32,13 @@ pub(crate) struct Directory {
     by_name: Table<usize>,
     /// The users whose bindings have this connection as flow.
     by_connection: BTreeMap<ConnectionId, BTreeSet<usize>>,
+    services: BTreeSet<Bytes>,
 }
 
 impl Directory {
     pub(crate) fn new(keyed: Keyed) -> Self {
         let (accounts, by_name, by_connection) = (Slab::new(), Table::default(), BTreeMap::new());
-        Self { keyed, accounts, by_name, by_connection }
+        Self { keyed, accounts, by_name, by_connection, services: BTreeSet::new() }
     }
 
     pub(crate) fn put(&mut self, user: User) {
@@ -64,6 +65,18 @@ impl Directory {
     /// What the password of the user of this name is checked against.
     pub(crate) fn ha1(&self, name: &[u8]) -> Option<Ha1> {
         self.find(name).map(|place| self.accounts[place].ha1.clone())
+    }
+
+    pub(crate) fn put_service(&mut self, name: Bytes) {
+        self.services.insert(name);
+    }
+
+    pub(crate) fn remove_service(&mut self, name: &[u8]) {
+        self.services.remove(name);
+    }
+
+    pub(crate) fn has_service(&self, name: &[u8]) -> bool {
+        self.services.contains(name)
     }
 
     /// Lets the flows of the user's bindings find the user.

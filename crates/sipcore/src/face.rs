@@ -1,6 +1,7 @@
 //! What goes into a core and what comes out of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -31,10 +32,13 @@ pub struct Config {
     pub product: Bytes,
     /// The domains that we are responsible for. The first is the realm, and the domain of every user's address.
     pub domains: Vec<Bytes>,
-    /// The user parts of service identities, as of the conference factory: their requests go to `server`.
+    /// The user parts of service identities, as of the conference factory: their requests go to `server`. Groups are told by
+    /// [`Command::PutService`] instead.
     pub services: Vec<Bytes>,
     /// The PoC Server: inside, or in the network as an application server.
     pub server: Option<Target>,
+    /// The shards of the PoC Server: an identifier that one of them has made is a PoC Session Identity at a domain of ours.
+    pub server_shards: Range<u8>,
     /// Other domains and where their requests go. What comes from there is trusted: where datagrams can be forged, the network
     /// must keep such addresses to their owners.
     pub peers: Vec<Peer>,
@@ -75,6 +79,7 @@ impl Config {
             domains: vec![domain],
             services: vec![Bytes::from_static(b"poc-factory")],
             server: None,
+            server_shards: 0x80..0xC0,
             peers: Vec::new(),
             trusted: Vec::new(),
             datagram_max: 1300,
@@ -178,6 +183,10 @@ pub enum Command {
     PutUser(User),
     /// There is no user of this name any more: its bindings go with it.
     RemoveUser(Bytes),
+    /// This is the user part of a service identity, as of a group: what is for it goes to the PoC Server.
+    PutService(Bytes),
+    /// There is no service of this name any more.
+    RemoveService(Bytes),
 }
 
 /// A user of the home domain.

@@ -122,6 +122,8 @@ impl Core {
             Input::Timeout => self.handle_due(),
             Input::Command(Command::PutUser(user)) => self.directory.put(user),
             Input::Command(Command::RemoveUser(name)) => self.remove_user(&name),
+            Input::Command(Command::PutService(name)) => self.directory.put_service(name),
+            Input::Command(Command::RemoveService(name)) => self.directory.remove_service(&name),
         }
     }
 

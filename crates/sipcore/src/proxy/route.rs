@@ -11,9 +11,6 @@ use super::token;
 use crate::hub::Core;
 use crate::registrar::uri_of;
 
-/// The first shard of the PoC Servers of a process: an identifier of theirs in a Request-URI leads to them.
-const SERVER_SHARDS: u8 = 0x80;
-
 /// The rule that a Route of ours says has been applied already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Applied {
@@ -130,9 +127,16 @@ impl Core {
     /// Whether `uri` is the address of the PoC Server, or names something of one of its shards.
     pub(crate) fn leads_to_server(&self, uri: &Uri<'_>) -> bool {
         let is_server = self.config.server.is_some_and(|server| uri.socket_address() == Some(server.remote));
+        is_server || self.names_session(uri)
+    }
+
+    /// Whether `uri` is a PoC Session Identity of ours (digest 3): a shard of the PoC Server has made its user part.
+    pub(crate) fn names_session(&self, uri: &Uri<'_>) -> bool {
         let owner = uri.user.and_then(|user| Identifier::parse(user)?.owner());
-        let is_its = owner.is_some_and(|owner| owner.shard >= SERVER_SHARDS);
-        is_server || (is_its && self.config.server.is_some() && (self.is_home(uri.host) || self.is_own(uri)))
+        let is_its = owner.is_some_and(|owner| {
+            owner.node == self.config.owner.node && self.config.server_shards.contains(&owner.shard)
+        });
+        is_its && self.config.server.is_some() && (self.is_home(uri.host) || self.is_own(uri))
     }
 
     /// What the way of a request through this core depends on: if it comes back the same, it has looped.

@@ -7,6 +7,7 @@ use sip::message::{Essentials, Method, Uri};
 use sip::transport::{Path, Target};
 
 use super::route::Standing;
+use super::rule::is_of_poc_client;
 use crate::binding::{Binding, Bindings};
 use crate::hub::Core;
 use crate::identity::Origin;
@@ -68,6 +69,10 @@ impl Core {
         let agent = || Targets::one(Destination { uri: text.clone(), routes: Vec::new(), way: Way::Agent });
         if self.watched(request, standing).is_some() {
             return agent();
+        }
+        // For whatever is not of PoC there is nobody of that name.
+        if origin == Origin::Client && self.names_session(&uri) && !is_of_poc_client(request) {
+            return Targets::None(404);
         }
         if let Some(server) = self.apply_rule(request, origin, &uri, standing) {
             return to(server);

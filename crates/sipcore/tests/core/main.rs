@@ -6,6 +6,7 @@
 mod authentication;
 mod cancelling;
 mod forking;
+mod hosting;
 mod hygiene;
 mod identity;
 mod orders;

@@ -142,7 +142,7 @@ fn a_request_within_a_dialog_of_the_server_goes_to_it() {
     // To join by the identity of the session.
     let join =
         Request { uri: format!("sip:{session}@poc.example"), ..Request::new("INVITE", "anna", ANNA, "x") };
-    wire.send_proven(&join, "anna");
+    wire.send_proven(&join.with(POC), "anna");
     assert_eq!(wire.one().path, inside());
     wire.finish();
 }
