@@ -261,6 +261,7 @@ impl Plan<'_> {
         core.timers = self.settings.timers;
         core.services = vec![Bytes::from_static(FACTORY.as_bytes())];
         core.server = Some(Target { transport: Transport::Inside, remote: server_address(self.advertised) });
+        core.server_shards = SERVER..SERVER + self.settings.shards;
         let peer = |(domain, remote): &(String, SocketAddr)| sipcore::Peer {
             domain: Bytes::copy_from_slice(domain.as_bytes()),
             target: Target { transport: Transport::Udp, remote: *remote },

@@ -230,43 +230,67 @@ impl Shard {
         self.existing(sipcore::shard_of(&self.settings, &message))
     }
 
-    /// The shard of the PoC Server that a message of the core is for: the one that made the branch of a response, or the
-    /// dialog of a request; else that of the user who is served.
+    /// The shard of the PoC Server that a message of the core is for. A response goes to the one that made its branch, and what
+    /// a user begins to that of the user, whatever it names. Else it is the shard that made the session or the dialog that is
+    /// named, and for what names neither that of whoever is served.
     pub(super) fn server_of(&self, bytes: &Bytes) -> u8 {
         if self.settings.shards <= 1 {
             return self.number;
         }
         let Ok(message) = Message::parse(bytes.clone()) else { return self.number };
+        let function = function_of(&message);
         let shard = if message.status().is_some() {
             let via = message.via().ok();
             owner(via.and_then(|via| Identifier::from_branch(via.branch()?)))
+        } else if function == Some(Function::Originating) {
+            // A rejoin among them: its session may be on any shard.
+            None
         } else {
             let user = message.uri().ok().and_then(|uri| uri.user);
             let tag = message.to().ok().and_then(|to| to.tag());
             owner(user.and_then(Identifier::parse)).or_else(|| owner(tag.and_then(Identifier::parse)))
         };
         let shard = shard.and_then(|shard| shard.checked_sub(SERVER));
-        self.existing(shard.unwrap_or_else(|| self.shard_of_served(&message)))
+        self.existing(shard.unwrap_or_else(|| self.shard_of_served(&message, function)))
     }
 
-    /// The user who is served is the invited one, or else the one in From: a CANCEL and an ACK have both as their INVITE has
-    /// them, and no P-Asserted-Identity.
-    fn shard_of_served(&self, request: &Message) -> u8 {
-        let route = request.addresses(Name::Route).next().and_then(Result::ok);
-        let function = route.and_then(|route| Uri::parse(route.uri).ok()?.user);
-        let user = if function == Some(b"term") {
-            request.uri().ok()
-        } else {
-            request.from().ok().and_then(|from| Uri::parse(from.uri).ok())
-        };
+    /// Who is served is the invited user or group, or else the user in From, as at the factory: a CANCEL and an ACK have both
+    /// as their INVITE has them, and no P-Asserted-Identity.
+    fn shard_of_served(&self, request: &Message, function: Option<Function>) -> u8 {
         // However it is spelled: what is known of a user is on one shard.
-        let user = user.as_ref().map(sipcore::user_of).unwrap_or_default();
-        let key = self.keyed.key(&[b"shard", &user]);
+        let invited = request.uri().as_ref().map(sipcore::user_of).unwrap_or_default();
+        let is_invited =
+            function == Some(Function::Terminating) && !self.settings.services.contains(&invited);
+        let served = if is_invited {
+            invited
+        } else {
+            let from = request.from().ok().and_then(|from| Uri::parse(from.uri).ok());
+            from.as_ref().map(sipcore::user_of).unwrap_or_default()
+        };
+        let key = self.keyed.key(&[b"shard", &served]);
         u8::try_from(key.place(usize::from(self.settings.shards))).unwrap_or(self.number)
     }
 
     fn existing(&self, shard: u8) -> u8 {
         if shard < self.settings.shards { shard } else { self.number }
+    }
+}
+
+/// Whom the core says that the PoC Server serves (digest 13.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Function {
+    /// Whoever begins.
+    Originating,
+    /// Whoever is named.
+    Terminating,
+}
+
+fn function_of(request: &Message) -> Option<Function> {
+    let route = request.addresses(Name::Route).next()?.ok()?;
+    match Uri::parse(route.uri).ok()?.user? {
+        b"orig" => Some(Function::Originating),
+        b"term" => Some(Function::Terminating),
+        _ => None,
     }
 }
 

@@ -318,18 +318,22 @@ fn what_names_a_shard_that_is_not_there_is_dropped_here() {
     }
 }
 
+/// A request as the core hands it to the PoC Server, with the user of its Route.
+fn handed(method: &str, route: &str, uri: &str, from: &str, to_tag: &str) -> Bytes {
+    Bytes::from(format!(
+        "{method} sip:{uri}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK1\r\n\
+         Route: <sip:{route}@127.0.0.1:1;lr>\r\nFrom: <sip:{from}@{DOMAIN}>;tag=1\r\nTo: <sip:{uri}@{DOMAIN}>{to_tag}\r\n\
+         Call-ID: 1\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ))
+}
+
 /// Settings and slots are on one shard.
 #[test]
 fn a_user_is_served_by_one_shard_however_the_address_is_spelled() {
     let stage = Stage::new(4);
     let shard_of = |route: &str, served: &str| {
         let (uri, from) = if route == "term" { (served, "x") } else { ("x", served) };
-        let text = format!(
-            "INVITE sip:{uri}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK1\r\n\
-             Route: <sip:{route}@127.0.0.1:1;lr>\r\nFrom: <sip:{from}@{DOMAIN}>;tag=1\r\nTo: <sip:{uri}@{DOMAIN}>\r\n\
-             Call-ID: 1\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-        );
-        stage.shards[0].server_of(&Bytes::from(text))
+        stage.shards[0].server_of(&handed("INVITE", route, uri, from, ""))
     };
     for name in NAMES {
         let escaped = format!("%{:02x}{}", name.as_bytes()[0], &name[1..]);
@@ -337,6 +341,48 @@ fn a_user_is_served_by_one_shard_however_the_address_is_spelled() {
             for route in ["orig", "term"] {
                 assert_eq!(shard_of(route, &spelled), shard_of("term", name), "{route} {spelled}");
             }
+        }
+    }
+}
+
+/// All that joins a group comes together; what the factory makes is with whoever calls it.
+#[test]
+fn a_group_is_hosted_by_one_shard_and_the_factory_by_that_of_the_inviter() {
+    let stage = Stage::new(4);
+    let shard_of = |route: &str, uri: &str, from: &str| {
+        stage.shards[0].server_of(&handed("INVITE", route, uri, from, ""))
+    };
+    let of_users = NAMES.map(|name| shard_of("term", name, "x"));
+    assert!(of_users.iter().any(|shard| *shard != of_users[0]), "{of_users:?}");
+    for (name, of_user) in NAMES.into_iter().zip(of_users) {
+        assert_eq!(shard_of("term", "patrol", name), shard_of("term", "patrol", "x"));
+        for route in ["orig", "term"] {
+            assert_eq!(shard_of(route, FACTORY, name), of_user, "{route} {name}");
+        }
+    }
+}
+
+/// The session of a rejoin is where it is; the user who rejoins is served elsewhere.
+#[test]
+fn a_session_is_found_by_its_identity_and_a_rejoin_passes_the_shard_of_its_user() {
+    let stage = Stage::new(4);
+    for shard in 0..4 {
+        let mut identifiers = sip::Identifiers::new(Owner { node: 0, shard: SERVER + shard }, [1; 32]);
+        let (session, tag) = (identifiers.draw().to_string(), format!(";tag={}", identifiers.draw()));
+        for name in NAMES {
+            let server_of = |method: &str, route: &str, uri: &str, tag: &str| {
+                stage.shards[0].server_of(&handed(method, route, uri, name, tag))
+            };
+            for method in ["INVITE", "CANCEL", "ACK", "SUBSCRIBE", "REFER"] {
+                assert_eq!(server_of(method, "term", &session, ""), shard, "{method}");
+            }
+            let of_user = server_of("INVITE", "orig", "x", "");
+            for (method, tag) in [("INVITE", ""), ("CANCEL", ""), ("ACK", &*tag)] {
+                assert_eq!(server_of(method, "orig", &session, tag), of_user, "{method}");
+            }
+            // Within a dialog there is no such Route.
+            assert_eq!(server_of("BYE", "", &session, ";tag=2"), shard);
+            assert_eq!(server_of("BYE", "", "x", &tag), shard);
         }
     }
 }
