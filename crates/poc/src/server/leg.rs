@@ -2,11 +2,12 @@
 //! Server writes into it.
 
 use bytes::Bytes;
-use sip::message::{Body, Name};
+use sip::message::{Body, Name, Uri};
 use sip::usage::{End, Party};
-use sip::{Headers, Invite, Message, Misuse, SessionId};
+use sip::{Headers, Invite, Message, Misuse, SessionId, SubscriptionState};
 
 use super::Server;
+use super::group::Group;
 use super::policy::{Inviter, Refusal};
 use crate::client::ACCEPT_CONTACT;
 
@@ -17,9 +18,16 @@ pub(super) struct Ended {
     pub(super) by: Party,
     pub(super) status: Option<u16>,
     pub(super) reason: Option<Bytes>,
+    /// The refusal, if it was one.
+    pub(super) response: Option<Message>,
 }
 
 impl Ended {
+    /// This server ends it, for this status.
+    pub(super) fn here(end: End, status: u16) -> Self {
+        Self { end, by: Party::Local, status: Some(status), reason: None, response: None }
+    }
+
     /// What the failure of an invited leg is to the inviter (digest 10.3 step 10, 12.3): never what concerns this hop
     /// alone, and never 487, which would say that the inviter gave up.
     pub(super) fn status_for_inviter(&self) -> u16 {
@@ -82,12 +90,28 @@ pub(super) fn body_of(message: &Message) -> Option<Body> {
 
 /// What stands in From towards those who are invited: the inviter, or nobody (digest 8.5, 11).
 pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
+    if let Some(group) = group_in_from(request) {
+        return group;
+    }
     let Some(address) = inviter.address.as_ref().filter(|_| !inviter.is_anonymous) else {
         return Bytes::from_static(ANONYMOUS);
     };
     let display = request.from().map(|from| request.unfolded(from.display)).unwrap_or_default();
     let space: &[u8] = if display.is_empty() { b"" } else { b" " };
     Bytes::from([&display[..], space, b"<", address, b">"].concat())
+}
+
+/// From as it is, if a focus invites in the name of a group (digest 8.5).
+fn group_in_from(request: &Message) -> Option<Bytes> {
+    let contact = request.addresses(Name::Contact).next()?.ok()?;
+    let kind = Uri::parse(contact.uri).ok()?.parameters.value(b"session")?;
+    if kind != b"prearranged" && kind != b"chat" {
+        return None;
+    }
+    let from = request.from().ok()?;
+    let space: &[u8] = if from.display.is_empty() { b"" } else { b" " };
+    let display = request.unfolded(from.display);
+    Some(Bytes::from([&display[..], space, b"<", from.uri, b">"].concat()))
 }
 
 /// What tells the next PoC Server or client about the inviter (RFC 3325 §9.1).
@@ -103,6 +127,33 @@ pub(super) fn identity_of(inviter: &Inviter) -> Headers {
 /// Who referred the inviter, which may be itself: nobody learns that of an anonymous one.
 pub(super) fn referrer_of(inviter: &Inviter, request: &Message) -> Headers {
     if inviter.is_anonymous { Headers::new() } else { passed_on(request, &[Name::ReferredBy]) }
+}
+
+/// Who began the session of a group, in whose name the members are invited (digest 8.5); nobody learns that of an anonymous one.
+pub(super) fn referred_by(inviter: &Inviter) -> Headers {
+    let address = inviter.address.as_ref().filter(|_| !inviter.is_anonymous);
+    address
+        .map(|address| (Name::ReferredBy, Bytes::from([b"<", &address[..], b">"].concat())))
+        .into_iter()
+        .collect()
+}
+
+/// What stands in From towards the members of a group (digest 8.5).
+pub(super) fn from_of_group(group: &Group) -> Bytes {
+    let mut from = Vec::new();
+    if !group.display_name.is_empty() {
+        let is_plain = |letter: char| !letter.is_control();
+        let name: String = group.display_name.chars().filter(|letter| is_plain(*letter)).collect();
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        from.extend_from_slice(format!("\"{quoted}\" ").as_bytes());
+    }
+    from.extend_from_slice(&[b"<", &group.address[..], b">"].concat());
+    Bytes::from(from)
+}
+
+/// The last word to a subscriber (RFC 3515 §2.4.7, RFC 6665 §4.1.3).
+pub(super) fn gone() -> SubscriptionState {
+    SubscriptionState::Terminated { reason: Bytes::from_static(b"noresource"), retry_after: None }
 }
 
 /// What is the same in every INVITE of the server.
@@ -158,6 +209,12 @@ impl Server {
             headers: warning.collect(),
             body: None,
         });
+        unless_over(leg, done);
+    }
+
+    /// Refuses with something that belongs to the refusal.
+    pub(super) fn refuse_with(&mut self, leg: SessionId, status: u16, headers: Headers, body: Option<Body>) {
+        let done = self.command(sip::Command::Refuse { session: leg, status, headers, body });
         unless_over(leg, done);
     }
 

@@ -23,14 +23,14 @@ mod publication;
 mod publishing;
 mod record;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::message::{Method, Name, Uri};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Target, Transmit, Transport};
-use sip::{Duration, Endpoint, Instant, Message, Misuse, SessionId};
+use sip::{Duration, Endpoint, Identifiers, Instant, Message, Misuse, SessionId, SubscriberId};
 use slab::Slab;
 
 pub use directory::{Access, AccessRule, OverrideBy, User};
@@ -43,7 +43,7 @@ use self::participating::Participating;
 use self::policy::Inviter;
 use crate::address;
 use crate::body::settings::Settings;
-use crate::body::{multipart, resource_lists};
+use crate::body::{conference_info, multipart, resource_lists};
 use crate::sdp::{Capabilities, Origin};
 use crate::user_agent;
 
@@ -66,8 +66,16 @@ pub struct Config {
     pub set_up_limit: Duration,
     /// How long a client may ring for an inviter that never gives up.
     pub ring_limit: Duration,
-    /// Users whom one INVITE may invite.
+    /// Users whom one INVITE may invite, but for a group's.
     pub invited_max: usize,
+    /// Of those, how many at once; the others have their turn when so much time has passed, again and again.
+    pub invites_at_once: usize,
+    /// So much.
+    pub invites_pause: Duration,
+    /// How long a change in a session waits for others before subscribers are told (RFC 4575).
+    pub notify_after: Duration,
+    /// How long a subscriber is left alone then.
+    pub notify_every: Duration,
     /// The settings of a user who has published none. `None`: not registered for PoC, 480 (digest Q9).
     pub unpublished: Option<Settings>,
     /// For how long settings are kept that come without a span.
@@ -81,11 +89,14 @@ impl Config {
     pub fn new(mut sip: sip::Config, core: Target, factory: Bytes, media: Capabilities) -> Self {
         sip.product = Bytes::from_static(user_agent::SERVER.as_bytes());
         sip.contact_parameters = Bytes::from_static(b";+g.poc.talkburst");
-        sip.supported = vec![Bytes::from_static(b"recipient-list-invite")];
+        sip.supported = ["recipient-list-invite", "multiple-refer"]
+            .map(|tag| Bytes::from_static(tag.as_bytes()))
+            .to_vec();
         sip.body_types = ["application/sdp", "multipart/mixed", "application/resource-lists+xml"]
             .map(|kind| Bytes::from_static(kind.as_bytes()))
             .to_vec();
-        sip.methods = vec![Method::Publish];
+        sip.methods = vec![Method::Publish, Method::Refer];
+        sip.events = vec![Bytes::from_static(conference_info::EVENT.as_bytes())];
         sip.session_expires = Some(Duration::from_secs(30 * 60));
         Self {
             sip,
@@ -97,6 +108,10 @@ impl Config {
             set_up_limit: Duration::from_secs(30),
             ring_limit: Duration::from_secs(170),
             invited_max: 32,
+            invites_at_once: 64,
+            invites_pause: Duration::from_millis(10),
+            notify_after: Duration::from_millis(500),
+            notify_every: Duration::from_secs(5),
             unpublished: None,
             publication: Duration::from_secs(3600),
             publication_min: Duration::from_secs(60),
@@ -186,11 +201,25 @@ pub struct Server {
     framers: BTreeMap<ConnectionId, Framer>,
     directory: Directory,
     controlling: Slab<Controlling>,
+    /// The PoC Sessions by their identities.
+    identities: BTreeMap<Bytes, usize>,
+    /// The session of each group that has one.
+    sessions_of_groups: BTreeMap<Bytes, usize>,
+    /// The session to which each subscriber belongs.
+    subscriptions: BTreeMap<SubscriberId, usize>,
+    /// INVITEs that were refused and whose legs have not ended yet.
+    turned_away: Slab<Record>,
+    /// What is to be done when.
+    due: BTreeSet<(Instant, Due)>,
     participating: Slab<Participating>,
     /// What each session of the endpoint is to the server.
     places: BTreeMap<SessionId, Place>,
     events: VecDeque<Event>,
     counters: Counters,
+    /// The domain of the conference factory, and of the sessions.
+    domain: Bytes,
+    /// What session identities are drawn from.
+    chance: Identifiers,
     /// Session descriptions of ours so far.
     described: u64,
     /// Records so far.
@@ -203,26 +232,52 @@ pub struct Server {
 /// What a session of the endpoint is to the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
-    /// The inviter's leg of a PoC Session that is controlled here.
-    Inviter(usize),
-    /// The leg of a member of one.
-    Member(usize),
+    /// The leg of a participant of a PoC Session that is controlled here.
+    Participant {
+        /// The session.
+        place: usize,
+        /// Whose.
+        key: usize,
+    },
+    /// A leg that was refused at once.
+    TurnedAway(usize),
     /// The leg towards the Controlling PoC Function.
     Upstream(usize),
     /// The leg towards the user who is served.
     Downstream(usize),
 }
 
+/// What may be due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    /// The next invitations of a session.
+    Invites(usize),
+    /// The NOTIFYs of a session.
+    Notify(usize),
+    /// The end of a session.
+    Release(usize),
+}
+
 impl Server {
     /// A server that knows nobody yet.
     pub fn new(config: Config) -> Self {
         let endpoint = Endpoint::new(config.sip.clone());
+        // Another seed than the endpoint's: what is drawn here is not drawn there too.
+        let chance = Identifiers::new(config.sip.owner, config.sip.seed.map(|octet| !octet));
+        let domain = Uri::parse(&config.factory).map(|uri| uri.host.to_ascii_lowercase()).unwrap_or_default();
         Self {
+            domain: Bytes::from(domain),
+            chance,
             config,
             endpoint,
             framers: BTreeMap::new(),
             directory: Directory::default(),
             controlling: Slab::new(),
+            identities: BTreeMap::new(),
+            sessions_of_groups: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            turned_away: Slab::new(),
+            due: BTreeSet::new(),
             participating: Slab::new(),
             places: BTreeMap::new(),
             events: VecDeque::new(),
@@ -249,7 +304,10 @@ impl Server {
                 self.framers.remove(&connection);
                 sip::Input::ConnectionLost { connection }
             }
-            Input::Timeout => sip::Input::Timeout,
+            Input::Timeout => {
+                self.do_what_is_due();
+                sip::Input::Timeout
+            }
             Input::Command(command) => {
                 self.handle_command(command);
                 return self.drain();
@@ -275,7 +333,8 @@ impl Server {
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout()
+        let due = self.due.first().map(|(at, _)| *at);
+        self.endpoint.poll_timeout().into_iter().chain(due).min()
     }
 
     /// What the server was told once.
@@ -299,6 +358,9 @@ impl Server {
         self.controlling.is_empty()
             && self.participating.is_empty()
             && self.places.is_empty()
+            && self.turned_away.is_empty()
+            && self.subscriptions.is_empty()
+            && self.due.is_empty()
             && self.endpoint.is_empty()
     }
 
@@ -342,7 +404,21 @@ impl Server {
                 self.release_participation_of(&address);
             }
             Command::PutGroup(group) => self.directory.put_group(*group),
-            Command::RemoveGroup { address } => self.directory.remove_group(&address),
+            Command::RemoveGroup { address } => {
+                self.directory.remove_group(&address);
+                self.release_sessions_of(&address);
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        while let Some((at, due)) = self.due.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.due.remove(&(at, due));
+            match due {
+                Due::Invites(place) => self.invite_due(place),
+                Due::Notify(place) => self.notify_due(place),
+                Due::Release(place) => self.release_overdue(place),
+            }
         }
     }
 
@@ -356,14 +432,14 @@ impl Server {
         match event {
             sip::Event::Invited { session, request } => self.be_invited(session, &request),
             sip::Event::Progress { session, response } => match self.places.get(&session) {
-                Some(&Place::Member(place)) => self.member_progressed(place, &response),
+                Some(&Place::Participant { place, key }) => self.participant_progressed(place, key, &response),
                 Some(&Place::Downstream(place)) => self.downstream_progressed(place, &response),
-                Some(Place::Inviter(_) | Place::Upstream(_)) | None => {}
+                Some(Place::TurnedAway(_) | Place::Upstream(_)) | None => {}
             },
             sip::Event::Established { session, response } => match self.places.get(&session) {
-                Some(&Place::Member(place)) => self.member_accepted(place, session, &response),
+                Some(&Place::Participant { place, key }) => self.participant_accepted(place, key, &response),
                 Some(&Place::Downstream(place)) => self.downstream_accepted(place, &response),
-                Some(Place::Inviter(_) | Place::Upstream(_)) | None => {}
+                Some(Place::TurnedAway(_) | Place::Upstream(_)) | None => {}
             },
             sip::Event::ModificationOffered { session, request } => {
                 self.modification_offered(session, &request);
@@ -372,30 +448,35 @@ impl Server {
             sip::Event::ModificationEnded { session, status, retry_after, .. } => {
                 self.modification_ended(session, status, retry_after);
             }
-            sip::Event::Ended { session, end, by, status, reason, response: _ } => {
-                let end = leg::Ended { end, by, status, reason };
+            sip::Event::Ended { session, end, by, status, reason, response } => {
+                let end = leg::Ended { end, by, status, reason, response };
                 match self.places.remove(&session) {
-                    Some(Place::Inviter(place)) => self.inviter_ended(place, end),
-                    Some(Place::Member(place)) => self.member_ended(place, session, end),
+                    Some(Place::Participant { place, key }) => self.participant_ended(place, key, end),
+                    Some(Place::TurnedAway(place)) => {
+                        let record = self.turned_away.remove(place);
+                        self.close(record);
+                    }
                     Some(Place::Upstream(place)) => self.upstream_ended(place, end),
                     Some(Place::Downstream(place)) => self.downstream_ended(place, end),
                     None => {}
                 }
             }
             sip::Event::Requested { request, message } => self.be_requested(request, &message),
+            sip::Event::Subscribed { subscriber, request } => self.be_subscribed(subscriber, &request),
+            sip::Event::Resubscribed { subscriber, .. } => self.be_resubscribed(subscriber),
+            sip::Event::SubscriberEnded { subscriber, .. } => self.subscriber_ended(subscriber),
+            sip::Event::Referred { subscriber, wants_progress, request } => {
+                self.be_referred(subscriber, wants_progress, &request);
+            }
             sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
             // The next hop is the core's address in every dialog: it record-routes. An ACK or a PRACK changes nothing here.
             sip::Event::Locate { .. }
             | sip::Event::Acknowledged { .. }
             | sip::Event::ProgressAcknowledged { .. }
             | sip::Event::Answered { .. }
-            // No event package is offered, and nothing is subscribed to.
+            // Nothing is subscribed to.
             | sip::Event::Notified { .. }
-            | sip::Event::SubscriptionEnded { .. }
-            | sip::Event::Subscribed { .. }
-            | sip::Event::Referred { .. }
-            | sip::Event::Resubscribed { .. }
-            | sip::Event::SubscriberEnded { .. } => {}
+            | sip::Event::SubscriptionEnded { .. } => {}
         }
     }
 
@@ -411,10 +492,14 @@ impl Server {
             Some(b"orig") if self.is_elsewhere(request) => self.originate(session, request, inviter),
             Some(b"orig") if self.is_without_list(request) => self.pre_establish(session, request, inviter),
             Some(b"orig") => self.control(session, request, inviter),
-            Some(b"term") if !is_focus && self.is_factory(request) => {
+            Some(b"term") if self.is_factory(request) || self.identity_in(request.uri_text()).is_some() => {
                 self.control(session, request, inviter);
             }
-            Some(b"term") => self.participate(session, request, inviter),
+            Some(b"term") => match self.group_in(request) {
+                Some(group) if is_focus => self.refuse_with_members(session, &group, &inviter),
+                Some(_) => self.control(session, request, inviter),
+                None => self.participate(session, request, inviter),
+            },
             Some(_) | None if is_focus => self.participate(session, request, inviter),
             Some(_) | None => self.control(session, request, inviter),
         }
@@ -431,13 +516,18 @@ impl Server {
         self.is_factory(request) && !parts.iter().any(|part| part.is(resource_lists::CONTENT_TYPE))
     }
 
+    /// The group that is hosted here and that an INVITE is for.
+    fn group_in(&self, request: &Message) -> Option<Bytes> {
+        address::canonical(request.uri_text()).filter(|address| self.directory.group(address).is_some())
+    }
+
     /// Whether another PoC Server, or another shard of this one, controls the session that an INVITE is for: the one that hosts
     /// the group, or has the session (digest 2).
     fn is_elsewhere(&self, request: &Message) -> bool {
-        let is_hosted =
-            address::canonical(request.uri_text()).is_some_and(|uri| self.directory.group(&uri).is_some());
-        let kind = request.uri().ok().and_then(|uri| uri.parameters.value(b"session"));
-        is_hosted || kind.is_some_and(|kind| kind != b"1-1")
+        let uri = request.uri().ok();
+        let kind = uri.as_ref().and_then(|uri| uri.parameters.value(b"session"));
+        let is_session = uri.and_then(|uri| sip::Identifier::parse(uri.user?)).is_some();
+        self.group_in(request).is_some() || is_session || kind.is_some_and(|kind| kind != b"1-1")
     }
 
     fn command(&mut self, command: sip::Command) -> Result<Option<SessionId>, Misuse> {

@@ -14,14 +14,14 @@ impl Server {
     /// A peer wants other media: a re-INVITE, UPDATE or PRACK with an offer.
     pub(super) fn modification_offered(&mut self, session: SessionId, request: &Message) {
         match self.places.get(&session) {
-            Some(&(Place::Inviter(place) | Place::Member(place))) => {
+            Some(&Place::Participant { place, key }) => {
                 let offer = Bytes::copy_from_slice(request.body());
-                self.answer_participant(place, session, &offer);
+                self.answer_participant(place, key, session, &offer);
             }
             Some(&(Place::Upstream(place) | Place::Downstream(place))) => {
                 self.pass_on_offer(place, session, request);
             }
-            None => {}
+            Some(Place::TurnedAway(_)) | None => {}
         }
     }
 

@@ -21,7 +21,7 @@ impl Server {
         let served = inviter.address.clone().unwrap_or_default();
         let hosted = self.directory.group(&invited).map(|group| group.kind.session_type());
         let session_type = participating::kind_of_session(uri).or(hosted);
-        let group = names_group(uri, session_type).then(|| invited.clone()).unwrap_or_default();
+        let group = if names_group(uri, session_type) { invited.clone() } else { Bytes::new() };
         let place =
             self.open_participation(session, ServedAs::Inviter, served, invited, &inviter, session_type);
         self.participating[place].record.group = group;

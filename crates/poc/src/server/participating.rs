@@ -259,7 +259,7 @@ impl Server {
 
     /// Downstream has accepted with what cannot be passed on.
     fn give_up_answer(&mut self, place: usize, upstream: SessionId) {
-        let ended = Ended { end: End::Rejected, by: Party::Remote, status: Some(488), reason: None };
+        let ended = Ended { by: Party::Remote, ..Ended::here(End::Rejected, 488) };
         self.note_end(place, Side::Invited, &ended);
         self.participating[place].record.status = ended.status;
         if let Some(downstream) = self.participating[place].downstream {
@@ -354,7 +354,7 @@ impl Server {
                 ServedAs::Inviter => 403,
                 ServedAs::Invited => 404,
             };
-            let ended = Ended { end: End::Released, by: Party::Local, status: Some(status), reason: None };
+            let ended = Ended::here(End::Released, status);
             self.note_end(place, Side::Server, &ended);
             if let Some(downstream) = downstream {
                 self.withdraw(downstream, state == State::Established, Vec::new());

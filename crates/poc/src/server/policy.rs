@@ -37,6 +37,8 @@ pub(super) struct Inviter {
     pub(super) address: Option<Bytes>,
     /// The invited users must not learn it (RFC 3323, RFC 3325 §7).
     pub(super) is_anonymous: bool,
+    /// It knows the response code 433 (RFC 5079): an inviter of 1.0 does not (Q3).
+    pub(super) knows_433: bool,
     /// How it wants the invited client to answer (RFC 5373).
     pub(super) wish: Wish,
 }
@@ -62,7 +64,8 @@ impl Inviter {
             Uri::parse(from.uri).is_ok_and(|uri| uri.host.eq_ignore_ascii_case(b"anonymous.invalid"))
         });
         let is_anonymous = calls_itself_nobody || [&b"id"[..], b"user", b"header"].into_iter().any(is_hidden);
-        Self { address, is_anonymous, wish: Wish::of(request) }
+        let knows_433 = user_agent::version(request).is_some_and(|version| version.major >= 2);
+        Self { address, is_anonymous, knows_433, wish: Wish::of(request) }
     }
 }
 
@@ -92,6 +95,14 @@ pub(super) fn may_initiate<'a>(directory: &'a Directory, inviter: &Inviter) -> R
     Ok(served)
 }
 
+/// Whether `inviter` may be anonymous, if it is (RFC 5079, digest 10.2 row 4).
+pub(super) fn may_hide(is_admitted: bool, inviter: &Inviter) -> Result<(), Refusal> {
+    if is_admitted || !inviter.is_anonymous {
+        return Ok(());
+    }
+    Err(Refusal::saying(if inviter.knows_433 { 433 } else { 403 }, "anonymity not allowed"))
+}
+
 /// The terminating side: whether `invited` may be invited, and who answers. The first row of digest 10.2 that matches
 /// decides; row 3 is about groups.
 pub(super) fn may_be_invited(
@@ -106,11 +117,7 @@ pub(super) fn may_be_invited(
     let user = &served.user;
     let published = served.publications.settings(now).or(config.unpublished);
     let settings = published.ok_or(Refusal::status(480))?; // 2
-    if inviter.is_anonymous && user.refuses_anonymous {
-        // 4; Q3: an inviter of 1.0 does not know 433.
-        let knows_433 = user_agent::version(request).is_some_and(|version| version.major >= 2);
-        return Err(Refusal::saying(if knows_433 { 433 } else { 403 }, "anonymity not allowed"));
-    }
+    may_hide(!user.refuses_anonymous, inviter)?; // 4
     let access = user.access_of(inviter.address.as_deref().unwrap_or_default());
     if access == Access::Reject {
         return Err(Refusal::status(403)); // 5

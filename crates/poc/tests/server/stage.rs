@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::server::{Command, Config, Counters, Event, Input, Record, Server, User};
+use poc::server::{Command, Config, Counters, Event, Group, Input, Record, Server, User};
 use sip::message::Name;
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{Duration, Instant, Message};
@@ -70,6 +70,12 @@ impl Call {
     pub(crate) fn terminating(inviter: &str, to: &str) -> Self {
         let contact = "Contact: <sip:ps77@192.0.2.66;session=1-1>;+g.poc.talkburst;isfocus\r\n";
         Self::new("term", inviter, to, contact)
+    }
+
+    /// Somebody wants into a session of a group, or into one whose identity is known: the Participating PoC Function of the
+    /// inviter has let the INVITE pass, and the core hands it over as terminating.
+    pub(crate) fn to_group(inviter: &str, to: &str) -> Self {
+        Self::new("term", inviter, to, "Contact: <sip:pf7@192.0.2.66>;+g.poc.talkburst\r\n")
     }
 
     fn new(role: &str, inviter: &str, to: &str, contact: &str) -> Self {
@@ -210,6 +216,10 @@ impl Stage {
 
     pub(crate) fn put(&mut self, user: User) {
         self.input(Input::Command(Command::PutUser(Box::new(user))));
+    }
+
+    pub(crate) fn put_group(&mut self, group: Group) {
+        self.input(Input::Command(Command::PutGroup(Box::new(group))));
     }
 
     pub(crate) fn change(&mut self, user: &str, change: impl FnOnce(&mut User)) {
@@ -357,12 +367,7 @@ impl Stage {
 
     /// The last INVITE for `user`.
     pub(crate) fn leg(&self, user: &str) -> Message {
-        let uri = format!("sip:{user}@home1.example");
-        self.invites
-            .get(&uri)
-            .and_then(|all| all.last())
-            .unwrap_or_else(|| panic!("nobody invited {user}"))
-            .clone()
+        self.leg_to(&format!("sip:{user}@home1.example"))
     }
 
     pub(crate) fn invites_of(&self, user: &str) -> usize {
@@ -406,6 +411,18 @@ impl Stage {
         self.receive(&response.replace("Contact: <sip:ben@192.0.2.88>\r\n", &contact));
     }
 
+    /// A refusal with a body of this type.
+    pub(crate) fn refuse_typed(
+        &mut self,
+        request: &Message,
+        status: u16,
+        lines: &str,
+        kind: &str,
+        body: &str,
+    ) {
+        self.receive(&answer(request, status, lines, body).replace("application/sdp", kind));
+    }
+
     /// 200 with a body of this type.
     pub(crate) fn answer_typed(&mut self, request: &Message, kind: &str, body: &str) {
         self.receive(&answer(request, 200, "", body).replace("application/sdp", kind));
@@ -431,6 +448,45 @@ impl Stage {
             call_id(leg),
             body.len()
         ));
+    }
+
+    // Those who want to know, and who want others to come or go.
+
+    /// A request of `who` outside of any dialog, and what comes back at once: the response first.
+    pub(crate) fn request(
+        &mut self,
+        who: &str,
+        method: &str,
+        to: &str,
+        lines: &str,
+        body: &str,
+    ) -> (String, Vec<Message>) {
+        self.now += ms(1);
+        let call = Call::to_group(who, to);
+        let branch = format!("{method}{}", self.now.as_millis());
+        let lines = format!("P-Asserted-Identity: <{who}>\r\nContact: <sip:client@192.0.2.77>\r\n{lines}");
+        let call = Call { call_id: branch.clone(), ..call };
+        self.receive(&call.request(method, 1, &branch, "", &lines, body));
+        let came = self.take(&branch);
+        (branch, came)
+    }
+
+    pub(crate) fn subscribe(&mut self, who: &str, identity: &str) -> (String, Vec<Message>) {
+        let lines = "Event: conference\r\nAccept: application/conference-info+xml\r\nExpires: 3600\r\n";
+        self.request(who, "SUBSCRIBE", identity, lines, "")
+    }
+
+    pub(crate) fn refer(&mut self, who: &str, identity: &str, target: &str) -> (String, Vec<Message>) {
+        self.request(who, "REFER", identity, &format!("Refer-To: <{target}>\r\n"), "")
+    }
+
+    /// The NOTIFYs of a dialog since it was last asked; each is answered.
+    pub(crate) fn notified(&mut self, dialog: &str) -> Vec<Message> {
+        let notified = self.take(dialog);
+        for request in &notified {
+            self.answer(request, 200);
+        }
+        notified
     }
 
     // Settings.

@@ -1,0 +1,232 @@
+//! REFER to a PoC Session: users are added, removed, or their invitations taken back (digest 9.4, 10.7; RFC 4579 §5.5, §5.11).
+
+use bytes::Bytes;
+use sip::message::{Body, Message, Name, Uri};
+use sip::usage::{End, Party};
+use sip::{Duration, SubscriberId, SubscriptionState};
+
+use super::super::Server;
+use super::super::leg::{self, Ended};
+use super::super::policy::Inviter;
+use super::super::record::{SessionType, Side};
+use super::inviting::Invitee;
+use super::{Controlling, Entrance, Participant, ParticipantState};
+use crate::address;
+use crate::answer_state::AnswerState;
+use crate::body::{multipart, resource_lists, sipfrag};
+
+/// Longer than an invitation takes.
+const REFERRAL: Duration = Duration::from_secs(300);
+
+/// What a REFER wants.
+enum Wish {
+    Add(Vec<Bytes>),
+    Remove(Bytes),
+}
+
+impl Server {
+    /// A REFER to a PoC Session Identity.
+    pub(in super::super) fn be_referred(
+        &mut self,
+        subscriber: SubscriberId,
+        wants_progress: bool,
+        request: &Message,
+    ) {
+        let found = self.identity_in(request.uri_text()).and_then(|identity| self.identities.get(&identity));
+        let Some(place) = found.copied() else { return self.reject(subscriber, 404) };
+        self.refer_to_session(place, subscriber, wants_progress, request);
+    }
+
+    /// A REFER to the session at `place`, within a dialog of it or not.
+    pub(in super::super) fn refer_to_session(
+        &mut self,
+        place: usize,
+        subscriber: SubscriberId,
+        wants_progress: bool,
+        request: &Message,
+    ) {
+        let done = match self.wish(place, request) {
+            Ok(Wish::Add(addresses)) => self.add(place, subscriber, wants_progress, addresses),
+            Ok(Wish::Remove(address)) => self.remove(place, subscriber, wants_progress, &address),
+            Err(status) => Err(status),
+        };
+        if let Err(status) = done {
+            self.reject(subscriber, status);
+        }
+    }
+
+    /// What is wanted, and whether it may be: by who takes part, and is entitled to if there is a group document. In a session
+    /// without one everybody adds, and the initiator removes.
+    fn wish(&self, place: usize, request: &Message) -> Result<Wish, u16> {
+        let controlling = &self.controlling[place];
+        let who = Inviter::of(request).address.ok_or(403_u16)?;
+        let inside = controlling.participant_of(&who).map(|(_, inside)| inside.state);
+        if !matches!(inside, Some(ParticipantState::Connected | ParticipantState::Waiting)) {
+            return Err(403);
+        }
+        let wish = self.wish_of(controlling, &who, request)?;
+        let is_entitled = match (&controlling.group, &wish) {
+            (_, Wish::Remove(address)) if *address == who => inside == Some(ParticipantState::Connected),
+            (Some(group), _) => self.directory.is_among(group.adds, group, Some(&who)),
+            (None, Wish::Add(_)) => true,
+            (None, Wish::Remove(_)) => controlling.serves(&who),
+        };
+        if is_entitled { Ok(wish) } else { Err(403) }
+    }
+
+    fn wish_of(&self, controlling: &Controlling, who: &Bytes, request: &Message) -> Result<Wish, u16> {
+        let target = request.addresses(Name::ReferTo).next().and_then(Result::ok).ok_or(400_u16)?;
+        if let Some(id) = target.uri.strip_prefix(b"cid:") {
+            // RFC 5368 §4: the list is the body, or a part of it.
+            let parts = multipart::parts_of(request).map_err(|_| 400_u16)?;
+            let is_meant = |part: &&multipart::Part<'_>| {
+                part.is(resource_lists::CONTENT_TYPE) && (part.id.is_empty() || part.id == id)
+            };
+            let list = parts.iter().find(is_meant).ok_or(400_u16)?;
+            let entries = resource_lists::read(list.bytes).map_err(|_| 400_u16)?;
+            let addresses = entries.iter().map(|entry| address::canonical(&entry.uri).ok_or(400_u16));
+            return addresses.collect::<Result<_, _>>().map(Wish::Add);
+        }
+        let uri = Uri::parse(target.uri).map_err(|_| 400_u16)?;
+        let method = uri.parameters.value(b"method").unwrap_or(b"INVITE");
+        let is_session =
+            self.identity_in(target.uri).is_some_and(|identity| identity == controlling.identity);
+        match method {
+            b"INVITE" => Ok(Wish::Add(vec![address::canonical(target.uri).ok_or(400_u16)?])),
+            b"BYE" if is_session => Ok(Wish::Remove(who.clone())),
+            b"BYE" => Ok(Wish::Remove(address::canonical(target.uri).ok_or(400_u16)?)),
+            _ => Err(400),
+        }
+    }
+
+    fn add(
+        &mut self,
+        place: usize,
+        subscriber: SubscriberId,
+        wants_progress: bool,
+        addresses: Vec<Bytes>,
+    ) -> Result<(), u16> {
+        let controlling = &mut self.controlling[place];
+        let is_list = addresses.len() > 1;
+        let mut fresh: Vec<Bytes> = Vec::new();
+        for address in addresses {
+            let is_waiting = controlling.queue.iter().any(|invitee| invitee.address == address);
+            if controlling.participant_of(&address).is_none() && !is_waiting && !fresh.contains(&address) {
+                fresh.push(address);
+            }
+        }
+        // Those who were invited and have gone stay on record, so they count besides.
+        let all =
+            controlling.connected + controlling.waiting() + controlling.pending + controlling.queue.len();
+        let is_full = all + fresh.len() > controlling.participants_max
+            || controlling.participants.len() + fresh.len() > 4 * controlling.participants_max;
+        if fresh.is_empty() || is_full {
+            return Err(486);
+        }
+        self.admit_referral(subscriber)?;
+        let controlling = &mut self.controlling[place];
+        if controlling.session_type == SessionType::OneToOne {
+            controlling.session_type = SessionType::AdHoc;
+        }
+        // RFC 5368 §5: a list has no one whose progress it would be.
+        let referral = (wants_progress && !is_list).then_some(subscriber);
+        let invitees = fresh.into_iter().map(|address| Invitee { referral, ..Invitee::new(address) });
+        controlling.queue.extend(invitees);
+        if wants_progress {
+            let state = if is_list { leg::gone() } else { SubscriptionState::Active };
+            self.say(subscriber, state, Some(progress(100, None)));
+        }
+        if self.controlling[place].next_invites.is_none() {
+            self.invite_next(place);
+        }
+        Ok(())
+    }
+
+    /// C74: one leg goes, whatever it has come to, and no other hears of it.
+    fn remove(
+        &mut self,
+        place: usize,
+        subscriber: SubscriberId,
+        wants_progress: bool,
+        address: &Bytes,
+    ) -> Result<(), u16> {
+        let controlling = &self.controlling[place];
+        let queued = controlling.queue.iter().position(|invitee| invitee.address == *address);
+        let found = controlling.participant_of(address).filter(|(_, inside)| !inside.was_removed());
+        let found = found.map(|(key, _)| key);
+        if found.is_none() && queued.is_none() {
+            return Err(404);
+        }
+        self.admit_referral(subscriber)?;
+        if wants_progress {
+            self.tell_last(subscriber, 200, None);
+        }
+        let controlling = &mut self.controlling[place];
+        let invitee = queued.and_then(|at| controlling.queue.remove(at));
+        if let Some(referral) = invitee.and_then(|invitee| invitee.referral) {
+            self.tell_last(referral, 487, None);
+        }
+        if let Some(key) = found {
+            self.expel(place, key);
+        }
+        self.fail_if_hopeless(place);
+        Ok(())
+    }
+
+    fn expel(&mut self, place: usize, key: usize) {
+        let controlling = &mut self.controlling[place];
+        let Participant { leg, state: before, ref entrance, .. } = controlling.participants[key];
+        let side = if matches!(entrance, Entrance::Initiated) { Side::Inviter } else { Side::Invited };
+        let (Some(leg), false) = (leg, matches!(before, ParticipantState::Withdrawn { .. })) else { return };
+        controlling.enter(key, ParticipantState::Withdrawn { instead: None, is_removed: true });
+        self.withdraw(leg, before == ParticipantState::Connected, Vec::new());
+        let ended =
+            Ended { end: End::Released, by: Party::Local, status: None, reason: None, response: None };
+        self.reconsider(place, side, before, ended);
+        self.note_conference(place);
+    }
+
+    fn admit_referral(&mut self, subscriber: SubscriberId) -> Result<(), u16> {
+        let admit = sip::Command::Admit { subscriber, expires: REFERRAL, headers: Vec::new(), contact: None };
+        self.command(admit).map(|_| ()).map_err(|_| 500)
+    }
+
+    /// Whoever has added a participant hears how that goes (RFC 3515 §2.4.5).
+    pub(super) fn tell_referrer(
+        &mut self,
+        place: usize,
+        key: usize,
+        status: u16,
+        answer_state: Option<AnswerState>,
+    ) {
+        let Some(participant) = self.controlling[place].participants.get_mut(key) else { return };
+        let Entrance::Invited { referral, .. } = &mut participant.entrance else { return };
+        let Some(subscriber) = *referral else { return };
+        if status < 200 {
+            return self.say(subscriber, SubscriptionState::Active, Some(progress(status, answer_state)));
+        }
+        *referral = None;
+        self.tell_last(subscriber, status, answer_state);
+    }
+
+    /// What a REFER has come to.
+    pub(in super::super) fn tell_last(
+        &mut self,
+        subscriber: SubscriberId,
+        status: u16,
+        answer_state: Option<AnswerState>,
+    ) {
+        self.say(subscriber, leg::gone(), Some(progress(status, answer_state)));
+    }
+}
+
+fn progress(status: u16, answer_state: Option<AnswerState>) -> Body {
+    sipfrag::write(sipfrag::Progress { status, answer_state })
+}
+
+impl Participant {
+    /// Whether somebody else has wanted the participant to go.
+    pub(super) fn was_removed(&self) -> bool {
+        matches!(self.state, ParticipantState::Withdrawn { is_removed: true, .. })
+    }
+}

@@ -1,0 +1,457 @@
+//! The Controlling PoC Function: one PoC Session and its participants (digest 10.3 to 10.7, 14.6).
+//!
+//! ```text
+//!              183 Unconfirmed   enough take part   nobody is left to wait for   the initiator ends   release
+//! Inviting     Unconfirmed +200  Established +200   Releasing +4xx               Releasing            Releasing +4xx
+//! Unconfirmed  -                 Established        Releasing +BYE               Releasing            Releasing +BYE
+//! Established  -                 -                  too few: Releasing           too few: Releasing   Releasing +BYE
+//! Releasing    -                 -                  -                            -                    -
+//! ```
+//!
+//! +200, +4xx and +BYE go to the initiator, whose INVITE made the session. A session that invites nobody begins as
+//! `Established`. Entering `Releasing` withdraws every leg, whatever it has come to; it is left when the last leg has ended,
+//! and then the record is closed. What "too few" are is the policy's to say.
+
+mod adding;
+mod conference;
+mod inviting;
+mod joining;
+mod plan;
+mod release;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use sip::message::Name;
+use sip::usage::{End, Party};
+use sip::{Contact, Headers, Instant, Message, SessionId, SubscriberId};
+use slab::Slab;
+
+use self::conference::Conference;
+use self::inviting::Invitee;
+use super::group::{Group, GroupKind, GroupRole, ReleasePolicy};
+use super::leg::{self, Ended};
+use super::policy::{Inviter, Refusal};
+use super::record::{Function, Record, SessionType, Side};
+use super::{Place, Server};
+use crate::answer_state::AnswerState;
+use crate::sdp::{self, Capabilities, Described};
+
+/// One PoC Session.
+#[derive(Clone, Debug)]
+pub(super) struct Controlling {
+    state: State,
+    session_type: SessionType,
+    /// The group that it is a session of, as it was when the session began.
+    group: Option<Box<Group>>,
+    /// The PoC Session Identity: the user and host of our Contact on every leg.
+    identity: Bytes,
+    participants: Slab<Participant>,
+    /// The last who had this PoC Address.
+    by_address: BTreeMap<Bytes, usize>,
+    /// Groups in the list whose members took their place.
+    resolved: BTreeSet<Bytes>,
+    /// Whose INVITE made the session, if it invites anybody, until that leg has ended.
+    initiator: Option<usize>,
+    /// Who is still to be invited.
+    queue: VecDeque<Invitee>,
+    /// When the next of them are invited.
+    next_invites: Option<Instant>,
+    /// Participants whose legs stand.
+    connected: usize,
+    /// Participants whose invitations are under way.
+    pending: usize,
+    participants_max: usize,
+    participants_min: usize,
+    policy: ReleasePolicy,
+    /// When it has lasted long enough.
+    until: Option<Instant>,
+    /// Whether the initiator has been told that somebody is being asked.
+    has_rung: bool,
+    /// The initiator's slot is taken.
+    holds_slot: bool,
+    /// What the initiator offered.
+    offer: Bytes,
+    /// What the participants are told of our media.
+    media: Capabilities,
+    /// What is the same in every INVITE of the session.
+    invitation: Invitation,
+    conference: Conference,
+    /// What will be told of the INVITE that made the session, if it invites anybody.
+    record: Option<Box<Record>>,
+}
+
+/// See the table at the top of this file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Inviting,
+    Unconfirmed,
+    Established,
+    Releasing,
+}
+
+/// Somebody who takes part, is to, or did.
+#[derive(Clone, Debug)]
+struct Participant {
+    address: Bytes,
+    is_anonymous: bool,
+    role: GroupRole,
+    /// The leg, until it has ended.
+    leg: Option<SessionId>,
+    state: ParticipantState,
+    entrance: Entrance,
+    described: Described,
+    answered: Option<Instant>,
+    /// How it ended, once it has.
+    ended: Option<(Instant, Ended)>,
+}
+
+/// How far a participant has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ParticipantState {
+    /// The participant's own INVITE waits for its answer.
+    Waiting,
+    /// The invitation is under way.
+    Invited {
+        /// Its client alerts.
+        is_alerting: bool,
+    },
+    /// The participant takes part.
+    Connected,
+    /// The leg is to end, for this status towards the initiator if that is not what it ends with.
+    Withdrawn {
+        /// This status.
+        instead: Option<u16>,
+        /// Whether somebody else has wanted it so.
+        is_removed: bool,
+    },
+    /// The leg has ended.
+    Over,
+}
+
+/// How somebody came into a session.
+#[derive(Clone, Debug)]
+enum Entrance {
+    /// The session was made by the participant's INVITE.
+    Initiated,
+    /// The participant's INVITE met a session that stood; the record of that INVITE.
+    Joined(Box<Record>),
+    /// Was invited.
+    Invited {
+        /// Groups within groups above the entry.
+        depth: usize,
+        /// Who is told how the invitation goes: whose REFER it was.
+        referral: Option<SubscriberId>,
+    },
+}
+
+/// What is the same in every INVITE of a session.
+#[derive(Clone, Debug, Default)]
+struct Invitation {
+    from: Bytes,
+    headers: Headers,
+    contact: Contact,
+    hops: Option<u8>,
+}
+
+impl Controlling {
+    /// Whether the session was made by the user of this address.
+    fn serves(&self, address: &[u8]) -> bool {
+        self.record.as_ref().is_some_and(|record| record.inviter == address)
+    }
+
+    /// Moves a participant on, and counts.
+    fn enter(&mut self, key: usize, state: ParticipantState) {
+        let Some(participant) = self.participants.get_mut(key) else { return };
+        let before = std::mem::replace(&mut participant.state, state);
+        for (each, is_more) in [(before, false), (state, true)] {
+            let count = match each {
+                ParticipantState::Connected => &mut self.connected,
+                ParticipantState::Invited { .. } => &mut self.pending,
+                ParticipantState::Waiting | ParticipantState::Withdrawn { .. } | ParticipantState::Over => {
+                    continue;
+                }
+            };
+            *count = if is_more { *count + 1 } else { count.saturating_sub(1) };
+        }
+        self.conference.note(&self.participants[key]);
+    }
+
+    /// Enters somebody who is not there yet.
+    fn insert(&mut self, participant: Participant) -> usize {
+        let state = participant.state;
+        let address = participant.address.clone();
+        let key = self.participants.insert(Participant { state: ParticipantState::Over, ..participant });
+        self.by_address.insert(address, key);
+        self.enter(key, state);
+        key
+    }
+
+    /// Who of this address takes part or is to.
+    fn participant_of(&self, address: &[u8]) -> Option<(usize, &Participant)> {
+        let key = *self.by_address.get(address)?;
+        self.participants.get(key).filter(|participant| participant.leg.is_some()).map(|found| (key, found))
+    }
+
+    /// Whether enough take part for the initiator to be answered; the initiator counts.
+    fn is_ready(&self) -> bool {
+        self.connected + 1 >= self.participants_min
+    }
+
+    /// Whether enough may still come.
+    fn is_hopeless(&self) -> bool {
+        self.connected + 1 + self.pending + self.queue.len() < self.participants_min
+    }
+
+    /// Digest 10.5: whether those who remain are to be released.
+    fn is_to_end(&self) -> bool {
+        let is_led = |group: &Group| group.kind == GroupKind::Dispatch;
+        let is_leaderless = self.group.as_deref().is_some_and(is_led)
+            && !self.participants.iter().any(|(_, each)| {
+                each.state == ParticipantState::Connected && each.role == GroupRole::Distinguished
+            });
+        self.connected < self.policy.fewer_than.max(1)
+            || (self.policy.with_initiator && self.initiator.is_none() && self.record.is_some())
+            || is_leaderless
+    }
+
+    /// Digest 12.3: what the failure of everybody is to the initiator.
+    fn best_status(&self) -> u16 {
+        let statuses = || {
+            let invited = self
+                .participants
+                .iter()
+                .filter(|(_, each)| matches!(each.entrance, Entrance::Invited { .. }));
+            invited.map(|(_, each)| match (&each.ended, each.state) {
+                (_, ParticipantState::Withdrawn { instead: Some(status), .. }) => status,
+                (Some((_, ended)), _) => ended.status_for_inviter(),
+                (None, _) => 480,
+            })
+        };
+        let first = statuses().next().unwrap_or(480);
+        match () {
+            () if self.session_type == SessionType::OneToOne => first,
+            () if statuses().all(|status| status >= 600) => first,
+            () if statuses().all(|status| status == 486) => 486,
+            () => 480,
+        }
+    }
+}
+
+impl Server {
+    /// An INVITE that makes a session here, or joins one.
+    pub(super) fn control(&mut self, session: SessionId, request: &Message, inviter: Inviter) {
+        match self.plan(request, &inviter) {
+            Ok(plan::Plan::Create(creation)) => self.create(session, request, &inviter, creation),
+            Ok(plan::Plan::Join(joining)) => self.join(session, inviter, joining),
+            Err(refusal) => {
+                let record = self.record(&inviter);
+                self.turn_away(session, record, refusal);
+            }
+        }
+    }
+
+    /// Refuses an INVITE that no session comes of; its record is closed when its leg is gone.
+    pub(super) fn turn_away(&mut self, session: SessionId, mut record: Record, refusal: Refusal) {
+        self.counters.refused += 1;
+        record.status = Some(refusal.status);
+        let place = self.turned_away.insert(record);
+        self.places.insert(session, Place::TurnedAway(place));
+        self.refuse(session, refusal);
+    }
+
+    /// The record of an INVITE that arrives now.
+    fn record(&self, inviter: &Inviter) -> Record {
+        Record {
+            serial: 0,
+            function: Function::Controlling,
+            session_type: None,
+            inviter: inviter.address.clone().unwrap_or_default(),
+            group: Bytes::new(),
+            invitations: Vec::new(),
+            begun: self.now,
+            answered: None,
+            ended: self.now,
+            end: End::Rejected,
+            by: Side::Server,
+            status: None,
+            reason: None,
+        }
+    }
+
+    /// A participant's 1xx.
+    pub(super) fn participant_progressed(&mut self, place: usize, key: usize, response: &Message) {
+        let controlling = &mut self.controlling[place];
+        let is_ringing = response.status() == Some(180);
+        let is_invited =
+            controlling.participants[key].state == ParticipantState::Invited { is_alerting: false };
+        if is_ringing && is_invited {
+            controlling.enter(key, ParticipantState::Invited { is_alerting: true });
+            self.tell_referrer(place, key, 180, None);
+            self.note_conference(place);
+        }
+        let controlling = &mut self.controlling[place];
+        match controlling.state {
+            State::Inviting => {}
+            State::Unconfirmed | State::Established | State::Releasing => return,
+        }
+        let Some(initiator) = controlling.initiator_leg() else { return };
+        if AnswerState::of(response) == Some(AnswerState::Unconfirmed) {
+            // Digest 7.5: the header field in a 1xx is for servers, and ends here.
+            if self.config.early_answer && controlling.participants_min <= 2 {
+                self.answer_initiator(place, AnswerState::Unconfirmed);
+            }
+        } else if is_ringing && !std::mem::replace(&mut controlling.has_rung, true) {
+            self.progress(initiator, 180, Vec::new());
+        }
+    }
+
+    /// An invited participant's 200, which has been acknowledged.
+    pub(super) fn participant_accepted(&mut self, place: usize, key: usize, response: &Message) {
+        let now = self.now;
+        let controlling = &mut self.controlling[place];
+        let media = sdp::accept(&controlling.media, response.body());
+        let participant = &mut controlling.participants[key];
+        let Some(leg) = participant.leg else { return };
+        let media = match media {
+            Ok(media) => media,
+            Err(error) => {
+                tracing::warn!(%error, "unusable answer of a participant");
+                let state = ParticipantState::Withdrawn { instead: Some(488), is_removed: false };
+                controlling.enter(key, state);
+                return self.leave(leg, leg::reason(Some(&leg::reason_of_status(488))));
+            }
+        };
+        participant.answered = Some(now);
+        // Everybody who comes later must take what the first one took: the server does not transcode.
+        controlling.media.codecs = vec![media.codec];
+        controlling.enter(key, ParticipantState::Connected);
+        self.tell_referrer(place, key, 200, AnswerState::of(response));
+        self.participant_came(place);
+    }
+
+    /// One more takes part.
+    fn participant_came(&mut self, place: usize) {
+        let controlling = &mut self.controlling[place];
+        match controlling.state {
+            State::Inviting if controlling.is_ready() => {
+                self.answer_initiator(place, AnswerState::Confirmed);
+            }
+            State::Unconfirmed => controlling.state = State::Established,
+            State::Inviting | State::Established => {}
+            State::Releasing => debug_assert!(false, "a leg that was withdrawn is never established"),
+        }
+        self.note_conference(place);
+    }
+
+    /// 200 to the initiator, with our media (digest 7.5, 10.3 step 7).
+    fn answer_initiator(&mut self, place: usize, answer_state: AnswerState) {
+        let now = self.now;
+        let controlling = &mut self.controlling[place];
+        let (Some(key), Some(leg)) = (controlling.initiator, controlling.initiator_leg()) else { return };
+        let (media, offer) = (&controlling.media, &controlling.offer);
+        let described = &mut controlling.participants[key].described;
+        let answer = described.try_describe(|origin| sdp::answer(media, origin, offer));
+        let Ok(answer) = answer else {
+            // The codec that the participant took is one that the initiator offered, so this does not happen; if it did,
+            // nobody would hear anybody.
+            let ended = Ended::here(End::Rejected, 488);
+            return self.release(place, Side::Server, ended);
+        };
+        let headers: Headers = match answer_state {
+            AnswerState::Confirmed => {
+                controlling.state = State::Established;
+                Vec::new()
+            }
+            AnswerState::Unconfirmed => {
+                controlling.state = State::Unconfirmed;
+                vec![(Name::PAnswerState, Bytes::from_static(answer_state.as_str().as_bytes()))]
+            }
+        };
+        controlling.enter(key, ParticipantState::Connected);
+        controlling.participants[key].answered = Some(now);
+        if let Some(record) = &mut controlling.record {
+            (record.answered, record.status) = (Some(now), Some(200));
+        }
+        self.accept(leg, headers, Some(sdp::body(answer)));
+        self.note_conference(place);
+    }
+
+    /// The end of a participant's leg: refused, never answered, left, or what was withdrawn. A CANCEL of it has been answered
+    /// already, both parts.
+    pub(super) fn participant_ended(&mut self, place: usize, key: usize, ended: Ended) {
+        let now = self.now;
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        let Some(participant) = controlling.participants.get_mut(key) else { return };
+        let before = participant.state;
+        participant.leg = None;
+        participant.ended = Some((now, ended.clone()));
+        let side = match participant.entrance {
+            Entrance::Initiated => Side::Inviter,
+            Entrance::Joined(_) | Entrance::Invited { .. } => Side::Invited,
+        };
+        if !matches!(before, ParticipantState::Withdrawn { .. }) {
+            controlling.enter(key, ParticipantState::Over);
+        } else {
+            controlling.conference.note(&controlling.participants[key]);
+        }
+        if controlling.initiator == Some(key) {
+            controlling.initiator = None;
+            self.vacate_initiator(place);
+        }
+        let status = ended.status_for_inviter();
+        self.tell_referrer(place, key, status, None);
+        self.replace_by_members(place, key, &ended);
+        self.close_joined(place, key, &ended);
+        self.reconsider(place, side, before, ended);
+        self.note_conference(place);
+        self.close_controlling(place);
+    }
+
+    /// What the end of one leg means for the others (digest 10.3 steps 10 and 11, 10.5, 14.6 steps 1 to 4).
+    fn reconsider(&mut self, place: usize, side: Side, before: ParticipantState, ended: Ended) {
+        let controlling = &self.controlling[place];
+        let has_left = before == ParticipantState::Connected;
+        match controlling.state {
+            State::Inviting if controlling.initiator.is_none() => self.release(place, side, ended),
+            State::Inviting if controlling.is_hopeless() => self.fail(place),
+            // The BYE after an early answer.
+            State::Unconfirmed if side == Side::Inviter => self.release(place, side, ended),
+            State::Unconfirmed if controlling.pending == 0 && controlling.queue.is_empty() => {
+                self.fail(place)
+            }
+            State::Established if has_left && controlling.is_to_end() => self.release(place, side, ended),
+            State::Inviting | State::Unconfirmed | State::Established | State::Releasing => {}
+        }
+    }
+
+    /// Too many have failed for a session to come of it.
+    fn fail(&mut self, place: usize) {
+        let status = self.controlling[place].best_status();
+        let ended = Ended { by: Party::Remote, ..Ended::here(End::Rejected, status) };
+        self.release(place, Side::Invited, ended);
+    }
+
+    /// A participant of a session that is controlled here offers other media: the server answers for itself.
+    pub(super) fn answer_participant(&mut self, place: usize, key: usize, session: SessionId, offer: &[u8]) {
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        let media = controlling.media.clone();
+        let Some(participant) = controlling.participants.get_mut(key) else { return };
+        let answer = if offer.is_empty() {
+            Ok(participant.described.describe(|origin| sdp::offer(&media, origin)))
+        } else {
+            participant.described.try_describe(|origin| sdp::answer(&media, origin, offer))
+        };
+        match answer {
+            Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
+            Err(_) => self.refuse(session, Refusal::status(488)),
+        }
+    }
+}
+
+impl Controlling {
+    /// The leg of the initiator, while it stands or waits.
+    fn initiator_leg(&self) -> Option<SessionId> {
+        self.initiator.and_then(|key| self.participants[key].leg)
+    }
+}
