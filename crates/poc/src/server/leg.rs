@@ -70,6 +70,12 @@ pub(super) fn no_answer() -> Headers {
     vec![(Name::Reason, Bytes::from_static(b"SIP;cause=408;text=\"No answer\""))]
 }
 
+/// Whom a request is to be looked at for: `orig`, its sender, or `term`, its receiver; the core says so in its Route (digest 13.1).
+pub(super) fn role_of(request: &Message) -> Option<&[u8]> {
+    let route = request.addresses(Name::Route).next().and_then(Result::ok)?;
+    Uri::parse(route.uri).ok()?.user
+}
+
 /// The lines of `names` that `request` has.
 pub(super) fn passed_on(request: &Message, names: &[Name]) -> Headers {
     let lines = request.headers().filter(|header| names.contains(&header.name));
@@ -196,20 +202,20 @@ impl Server {
     }
 
     pub(super) fn refuse(&mut self, leg: SessionId, refusal: Refusal) {
-        let Refusal { status, warning } = refusal;
+        let headers = self.explanation(refusal);
+        let status = refusal.status;
+        let done = self.command(sip::Command::Refuse { session: leg, status, headers, body: None });
+        unless_over(leg, done);
+    }
+
+    /// What a refusal says to a human.
+    pub(super) fn explanation(&self, refusal: Refusal) -> Headers {
         let agent = self.config.sip.listeners.first().map_or_else(
             || "talkburst".to_owned(), // RFC 3261 §20.43: a pseudonym
             |listener| listener.advertised.to_string(),
         );
-        let warning =
-            warning.map(|text| (Name::Warning, Bytes::from(format!("399 {agent} \"{text}\"")))).into_iter();
-        let done = self.command(sip::Command::Refuse {
-            session: leg,
-            status,
-            headers: warning.collect(),
-            body: None,
-        });
-        unless_over(leg, done);
+        let line = |text| (Name::Warning, Bytes::from(format!("399 {agent} \"{text}\"")));
+        refusal.warning.map(line).into_iter().collect()
     }
 
     /// Refuses with something that belongs to the refusal.

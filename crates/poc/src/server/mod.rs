@@ -14,6 +14,7 @@ mod controlling;
 mod directory;
 mod group;
 mod leg;
+mod messaging;
 mod modifying;
 mod originating;
 mod participating;
@@ -39,6 +40,7 @@ pub use record::{Function, Invitation, Record, SessionType, Side};
 
 use self::controlling::Controlling;
 use self::directory::Directory;
+use self::messaging::Messaging;
 use self::participating::Participating;
 use self::policy::Inviter;
 use crate::address;
@@ -76,6 +78,8 @@ pub struct Config {
     pub notify_after: Duration,
     /// How long a subscriber is left alone then.
     pub notify_every: Duration,
+    /// Each MESSAGE that was sent on and has no answer yet, copies to the members of groups among them.
+    pub messages_max: usize,
     /// The settings of a user who has published none. `None`: not registered for PoC, 480 (digest Q9).
     pub unpublished: Option<Settings>,
     /// For how long settings are kept that come without a span.
@@ -95,7 +99,7 @@ impl Config {
         sip.body_types = ["application/sdp", "multipart/mixed", "application/resource-lists+xml"]
             .map(|kind| Bytes::from_static(kind.as_bytes()))
             .to_vec();
-        sip.methods = vec![Method::Publish, Method::Refer];
+        sip.methods = vec![Method::Publish, Method::Message, Method::Refer];
         sip.events = vec![Bytes::from_static(conference_info::EVENT.as_bytes())];
         sip.session_expires = Some(Duration::from_secs(30 * 60));
         Self {
@@ -112,6 +116,7 @@ impl Config {
             invites_pause: Duration::from_millis(10),
             notify_after: Duration::from_millis(500),
             notify_every: Duration::from_secs(5),
+            messages_max: 10_000,
             unpublished: None,
             publication: Duration::from_secs(3600),
             publication_min: Duration::from_secs(60),
@@ -212,6 +217,7 @@ pub struct Server {
     /// What is to be done when.
     due: BTreeSet<(Instant, Due)>,
     participating: Slab<Participating>,
+    messaging: Messaging,
     /// What each session of the endpoint is to the server.
     places: BTreeMap<SessionId, Place>,
     events: VecDeque<Event>,
@@ -279,6 +285,7 @@ impl Server {
             turned_away: Slab::new(),
             due: BTreeSet::new(),
             participating: Slab::new(),
+            messaging: Messaging::default(),
             places: BTreeMap::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -357,6 +364,7 @@ impl Server {
     pub fn is_empty(&self) -> bool {
         self.controlling.is_empty()
             && self.participating.is_empty()
+            && self.messaging.is_empty()
             && self.places.is_empty()
             && self.turned_away.is_empty()
             && self.subscriptions.is_empty()
@@ -461,6 +469,9 @@ impl Server {
                     None => {}
                 }
             }
+            sip::Event::Requested { request, message } if message.method() == Some(Method::Message) => {
+                self.be_messaged(request, &message);
+            }
             sip::Event::Requested { request, message } => self.be_requested(request, &message),
             sip::Event::Subscribed { subscriber, request } => self.be_subscribed(subscriber, &request),
             sip::Event::Resubscribed { subscriber, .. } => self.be_resubscribed(subscriber),
@@ -468,12 +479,12 @@ impl Server {
             sip::Event::Referred { subscriber, wants_progress, request } => {
                 self.be_referred(subscriber, wants_progress, &request);
             }
+            sip::Event::Answered { request, response, .. } => self.message_answered(request, response.as_ref()),
             sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),
             // The next hop is the core's address in every dialog: it record-routes. An ACK or a PRACK changes nothing here.
             sip::Event::Locate { .. }
             | sip::Event::Acknowledged { .. }
             | sip::Event::ProgressAcknowledged { .. }
-            | sip::Event::Answered { .. }
             // Nothing is subscribed to.
             | sip::Event::Notified { .. }
             | sip::Event::SubscriptionEnded { .. } => {}
@@ -484,8 +495,7 @@ impl Server {
     /// users of this server, and anybody else is served in inviting.
     fn be_invited(&mut self, session: SessionId, request: &Message) {
         let inviter = Inviter::of(request);
-        let route = request.addresses(Name::Route).next().and_then(Result::ok);
-        let user = route.and_then(|route| Uri::parse(route.uri).ok()?.user);
+        let user = leg::role_of(request);
         let focus = |contact: sip::message::NameAddr<'_>| contact.parameters.has(b"isfocus");
         let is_focus = request.addresses(Name::Contact).filter_map(Result::ok).any(focus);
         match user {

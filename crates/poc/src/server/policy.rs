@@ -9,6 +9,7 @@ use sip::{Instant, Message};
 use super::Config;
 use super::directory::{Access, Directory, Served};
 use crate::address;
+use crate::body::settings::Settings;
 use crate::client::AnswerMode;
 use crate::user_agent;
 
@@ -103,16 +104,21 @@ pub(super) fn may_hide(is_admitted: bool, inviter: &Inviter) -> Result<(), Refus
     Err(Refusal::saying(if inviter.knows_433 { 433 } else { 403 }, "anonymity not allowed"))
 }
 
-/// The terminating side: whether `invited` may be invited, and who answers. The first row of digest 10.2 that matches
-/// decides; row 3 is about groups.
-pub(super) fn may_be_invited(
+/// A user who may be reached.
+pub(super) struct Reached<'a> {
+    pub(super) served: &'a Served,
+    pub(super) settings: Settings,
+    pub(super) access: Access,
+}
+
+/// The terminating side: whether anything of `inviter` reaches `invited`. Rows 1 to 5 of digest 10.2; row 3 is about groups.
+pub(super) fn may_reach<'a>(
     config: &Config,
-    directory: &Directory,
+    directory: &'a Directory,
     now: Instant,
-    request: &Message,
     invited: &[u8],
     inviter: &Inviter,
-) -> Result<AnswerMode, Refusal> {
+) -> Result<Reached<'a>, Refusal> {
     let served = directory.get(invited).ok_or(Refusal::status(404))?; // 1
     let user = &served.user;
     let published = served.publications.settings(now).or(config.unpublished);
@@ -122,6 +128,21 @@ pub(super) fn may_be_invited(
     if access == Access::Reject {
         return Err(Refusal::status(403)); // 5
     }
+    Ok(Reached { served, settings, access })
+}
+
+/// The terminating side: whether `invited` may be invited, and who answers. The first row of digest 10.2 that matches
+/// decides.
+pub(super) fn may_be_invited(
+    config: &Config,
+    directory: &Directory,
+    now: Instant,
+    request: &Message,
+    invited: &[u8],
+    inviter: &Inviter,
+) -> Result<AnswerMode, Refusal> {
+    let Reached { served, settings, access } = may_reach(config, directory, now, invited, inviter)?;
+    let user = &served.user;
     if settings.incoming_session_barring == Some(true) {
         return Err(Refusal::status(480)); // 6
     }

@@ -5,6 +5,7 @@ mod conference;
 mod controlling;
 mod directory;
 mod groups;
+mod messaging;
 mod orders;
 mod originating;
 mod participating;

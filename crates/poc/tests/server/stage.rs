@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::server::{Command, Config, Counters, Event, Group, Input, Record, Server, User};
+use poc::server::{
+    Command, Config, Counters, Event, Group, GroupKind, GroupMember, GroupRole, Input, Record, Server, User,
+};
 use sip::message::Name;
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{Duration, Instant, Message};
@@ -136,6 +138,17 @@ impl Call {
         Self { branch: again(&self.branch), call_id: again(&self.call_id), ..self.clone() }
     }
 
+    /// A MESSAGE of `sender`, or for a user of the server, with this body.
+    pub(crate) fn messaging(role: &str, sender: &str, to: &str, kind: &str, body: &str) -> Self {
+        let call = Self::new(role, sender, to, "").replacing("application/sdp", kind).with_body(body);
+        Self { call_id: format!("message{}", call.call_id), ..call }
+    }
+
+    /// The MESSAGE.
+    pub(crate) fn message(&self) -> String {
+        self.request("MESSAGE", self.number, &self.branch, "", &self.lines, &self.body)
+    }
+
     /// The INVITE.
     pub(crate) fn invite(&self) -> String {
         self.request("INVITE", self.number, &self.branch, "", &self.lines, &self.body)
@@ -226,6 +239,18 @@ impl Stage {
         let mut user = User::new(Bytes::from(format!("sip:{user}@home1.example")));
         change(&mut user);
         self.put(user);
+    }
+
+    /// A group of this network is hosted here.
+    pub(crate) fn host(&mut self, name: &str, members: &[&str], change: impl FnOnce(&mut Group)) {
+        let mut group = Group::new(Bytes::from(format!("sip:{name}@home1.example")), GroupKind::PreArranged);
+        let member = |address: &&str| GroupMember {
+            address: Bytes::copy_from_slice(address.as_bytes()),
+            role: GroupRole::Ordinary,
+        };
+        group.members = members.iter().map(member).collect();
+        change(&mut group);
+        self.put_group(group);
     }
 
     pub(crate) fn remove(&mut self, user: &str) {
@@ -332,6 +357,20 @@ impl Stage {
 
     pub(crate) fn bye(&mut self, call: &Call, response: &Message) {
         self.within(call, response, "BYE", call.number + 1, "", "");
+    }
+
+    /// Each MESSAGE of the server that nobody has looked at, by Request-URI.
+    pub(crate) fn messages(&mut self) -> Vec<Message> {
+        let is_message = |message: &Message| word(message) == "MESSAGE";
+        let call_ids: Vec<_> = self
+            .sent
+            .iter()
+            .filter(|(_, all)| all.iter().any(is_message))
+            .map(|(id, _)| id.clone())
+            .collect();
+        let mut messages: Vec<_> = call_ids.iter().flat_map(|id| self.take(id)).filter(is_message).collect();
+        messages.sort_by(|one, other| one.uri_text().cmp(other.uri_text()));
+        messages
     }
 
     /// What the server has sent in this call since it was last asked.

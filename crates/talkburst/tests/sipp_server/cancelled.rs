@@ -77,11 +77,11 @@ fn a_new_invitation_right_behind_a_cancelled_one_is_not_refused_as_busy() {
     assert_eq!(played.received("ben", "INVITE").len(), 2);
 }
 
-/// Case 14: a MESSAGE that is for PoC goes to the PoC Server, which does not have it: 405, whatever becomes of the session.
+/// Case 14: a MESSAGE that is for PoC goes to the PoC Server, and has an answer of its own, whatever becomes of the session.
 #[test]
-fn a_message_that_races_the_cancel_is_405_and_holds_nothing_up() {
+fn a_message_that_races_the_cancel_has_its_own_answer_and_holds_nothing_up() {
     let play = Play::new().anna(
-        "> INVITE\n < 180\n > MESSAGE\n < 405 MESSAGE | Allow: PUBLISH\n > CANCEL\n < 200 CANCEL\n < 487\n > ACK",
+        "> INVITE\n < 180\n > MESSAGE nobody\n < 404 MESSAGE\n > CANCEL\n < 200 CANCEL\n < 487\n > ACK",
     );
     let Some(played) = play.ben(IS_CANCELLED).run() else { return };
     assert_eq!(played.record("controlling"), ("cancelled", "inviter", Some(487)));

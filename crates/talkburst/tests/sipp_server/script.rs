@@ -146,7 +146,8 @@ impl Writer<'_> {
             (self.invite, self.answer, self.has_invited) = ((number, branch), 0, true);
         }
         // The CANCEL of a further INVITE in the dialog, and the ACK of its refusal, are as that INVITE is.
-        let home = format!("sip:{}@poc.internal", self.part.invited);
+        let invited = if has("nobody") { "nobody" } else { self.part.invited };
+        let home = format!("sip:{invited}@poc.internal");
         let uri = match method {
             _ if ends => "[next_url]".to_owned(),
             "INVITE" | "CANCEL" | "ACK" | "MESSAGE" => home.clone(),
