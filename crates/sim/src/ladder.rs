@@ -149,6 +149,17 @@ impl Trace {
                 Some(status) => format!("told: {outcome} ({status})"),
                 None => format!("told: {outcome}"),
             },
+            Event::MemberProgress { status, .. } => format!("told: about a user ({status})"),
+            Event::MemberChanged { status: Some(status), .. } => {
+                format!("told: decided about a user ({status})")
+            }
+            Event::MemberChanged { status: None, .. } => "told: nothing about a user".to_owned(),
+            Event::Participants { .. } => "told: who takes part".to_owned(),
+            Event::WatchEnded { .. } => "told: no more who takes part".to_owned(),
+            Event::Alerted { .. } => "told: alerted".to_owned(),
+            Event::AlertAnswered { .. } => "told: the alert is answered".to_owned(),
+            Event::PreEstablished => "told: pre-established".to_owned(),
+            Event::PreEstablishedEnded { .. } => "told: not pre-established".to_owned(),
             Event::Locate { .. } => "told: look up the next hop".to_owned(),
             Event::Registered { .. } => "told: registered".to_owned(),
             Event::RegistrationFailed { .. } => "told: not registered".to_owned(),

@@ -187,6 +187,14 @@ impl Teller {
             Event::Progress { .. }
             | Event::Modified { .. }
             | Event::ModificationEnded { .. }
+            | Event::MemberProgress { .. }
+            | Event::MemberChanged { .. }
+            | Event::Participants { .. }
+            | Event::WatchEnded { .. }
+            | Event::Alerted { .. }
+            | Event::AlertAnswered { .. }
+            | Event::PreEstablished
+            | Event::PreEstablishedEnded { .. }
             | Event::Ended { .. }
             | Event::Locate { .. }
             | Event::Registered { .. }

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::BodyError;
 use super::xml;
@@ -20,7 +21,7 @@ pub const NAMESPACE: &str = "urn:oma:params:xml:ns:poc:group-advertisement";
 const TEXT_MAX: usize = 1024;
 
 /// A group and what is said about it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Advertisement {
     /// The PoC Group Identity.
     pub group: Bytes,
@@ -33,7 +34,7 @@ pub struct Advertisement {
 }
 
 /// What kind of group is advertised.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum AdvertisedKind {
     /// Members are invited.
     PreArranged,

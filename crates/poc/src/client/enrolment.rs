@@ -53,6 +53,15 @@ impl Registration {
     }
 }
 
+impl Registration {
+    /// A feature tag with its semicolon, unless it is there.
+    pub(super) fn add_tag(&mut self, tag: &'static [u8]) {
+        if !self.tags.windows(tag.len()).any(|window| window == tag) {
+            self.tags = Bytes::from([&self.tags[..], tag].concat());
+        }
+    }
+}
+
 /// The registration and the publication of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Enrolment {

@@ -7,9 +7,12 @@ use sip::usage::{End, Party};
 use sip::{Duration, SessionId};
 
 use super::addressee::Addressee;
+use super::alerts::{Alert, AlertId};
 use super::enrolment::Registration;
+use super::members::Change;
 use super::outcome::Outcome;
 use crate::answer_state::AnswerState;
+use crate::body::conference_info::Roster;
 use crate::focus::Focus;
 use crate::sdp::{Capabilities, Media};
 
@@ -34,6 +37,8 @@ pub struct Config {
     /// Whether what an INVITE says about the answer mode is obeyed (RFC 5373): only if nobody but the own PoC Server can
     /// send one that asks for PoC. One that does not then meets the user, never an automatic answer.
     pub trusts_answer_mode: bool,
+    /// Whether Instant Personal Alerts and group advertisements are taken.
+    pub accepts_alerts: bool,
     /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
     pub sessions_max: usize,
     /// How long an invitation of ours may go on before it is cancelled.
@@ -56,6 +61,7 @@ impl Config {
             registration: None,
             conference_factory: None,
             trusts_answer_mode: false,
+            accepts_alerts: false,
             sessions_max: 8,
             set_up_limit: None,
             no_answer_after: Some(Duration::from_secs(120)),
@@ -98,6 +104,15 @@ pub enum AnswerRequest {
     Automatic,
     /// By itself, whatever its user has settled: manual answer override, `Priv-Answer-Mode: Auto`.
     Override,
+}
+
+/// What a session is among simultaneous ones (digest 8.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Emphasis {
+    /// It is the primary one: its talk bursts are heard before those of others.
+    pub is_primary: bool,
+    /// Talk bursts of no other one are heard.
+    pub is_locked: bool,
 }
 
 /// What the SIP/IP core is.
@@ -166,6 +181,37 @@ pub enum Command {
     Leave(SessionId),
     /// Offer the client's capabilities again in an established session.
     Modify(SessionId),
+    /// Say what an established session is among simultaneous ones (re-INVITE, digest 8.3).
+    Emphasise {
+        /// Which.
+        session: SessionId,
+        /// What it is.
+        emphasis: Emphasis,
+    },
+    /// Ask the PoC Server to add a user to an established session, or to send one away (digest 9.4).
+    Refer {
+        /// Which.
+        session: SessionId,
+        /// What is to be done.
+        change: Change,
+        /// The PoC Address as a URI.
+        user: Bytes,
+    },
+    /// Be told who takes part in an established session, until it ends (digest 9.7).
+    Watch(SessionId),
+    /// Alert a user or a group without a session (digest 9.8).
+    Alert {
+        /// Under which name its answer is told.
+        id: AlertId,
+        /// The next hops, in the order in which they are tried; none: those of [`Config::registration`].
+        targets: Vec<Target>,
+        /// Route values.
+        routes: Vec<Bytes>,
+        /// The address of the user or the group, as a URI.
+        to: Bytes,
+        /// What is to be known.
+        alert: Alert,
+    },
     /// Where the next hop is that [`Event::Locate`] named.
     Located {
         /// Which.
@@ -237,6 +283,65 @@ pub enum Event {
         /// The final response, if there was one. A 2xx crossed our CANCEL: the peer believes in the modification.
         status: Option<u16>,
     },
+    /// A user who is being added to a session, or removed from it: what the PoC Server says meanwhile.
+    MemberProgress {
+        /// Which.
+        session: SessionId,
+        /// What is being done.
+        change: Change,
+        /// To whom.
+        user: Bytes,
+        /// 101 to 199.
+        status: u16,
+    },
+    /// That is decided: the last that is said of it.
+    MemberChanged {
+        /// Which.
+        session: SessionId,
+        /// What was to be done.
+        change: Change,
+        /// To whom.
+        user: Bytes,
+        /// 2xx: it was done, or taken on without a further word; `None`: nobody said.
+        status: Option<u16>,
+    },
+    /// Who takes part in a session that is watched has changed.
+    Participants {
+        /// Which.
+        session: SessionId,
+        /// Everybody, and how they stand.
+        roster: Box<Roster>,
+    },
+    /// Who takes part is not told any more, although the session goes on.
+    WatchEnded {
+        /// Which.
+        session: SessionId,
+        /// The final response that refused it, if there was one.
+        status: Option<u16>,
+    },
+    /// An alert, or a group advertisement, has arrived.
+    Alerted {
+        /// From of the MESSAGE, without its parameters.
+        from: Bytes,
+        /// What is to be known.
+        alert: Alert,
+    },
+    /// An alert of ours was answered.
+    AlertAnswered {
+        /// Which.
+        alert: AlertId,
+        /// 200: it has arrived; 202: it was taken on; `None`: no answer came.
+        status: Option<u16>,
+    },
+    /// The pre-established session stands: sessions begin without waiting for media to be agreed on (digest 7.2).
+    PreEstablished,
+    /// It does not, or not any more.
+    PreEstablishedEnded {
+        /// The final response that refused it, if there was one.
+        status: Option<u16>,
+        /// When it is tried again; `None`: not by itself.
+        retry_in: Option<Duration>,
+    },
     /// The registration stands; told again when it was refreshed.
     Registered {
         /// For how long.
@@ -296,9 +401,17 @@ impl Event {
             | Self::Established { session, .. }
             | Self::Modified { session, .. }
             | Self::ModificationEnded { session, .. }
+            | Self::MemberProgress { session, .. }
+            | Self::MemberChanged { session, .. }
+            | Self::Participants { session, .. }
+            | Self::WatchEnded { session, .. }
             | Self::Ended { session, .. }
             | Self::Locate { session, .. } => Some(*session),
             Self::Disconnect { .. }
+            | Self::Alerted { .. }
+            | Self::AlertAnswered { .. }
+            | Self::PreEstablished
+            | Self::PreEstablishedEnded { .. }
             | Self::Registered { .. }
             | Self::RegistrationFailed { .. }
             | Self::Deregistered { .. }

@@ -7,10 +7,11 @@
 //! A session lives in the [`Client`], not in a handle or in its name: nobody goes on ringing because one was lost.
 //! [`Client::sessions`] names them all, and [`Client::close`] ends them all.
 
+use bytes::Bytes;
 use sip::{Instant, Misuse, SessionId};
 
 use super::session::{State, unless_over};
-use super::{Client, Command, Input};
+use super::{Change, Client, Command, Emphasis, Input};
 use crate::focus::Focus;
 
 /// A session, as what it is now.
@@ -103,6 +104,44 @@ impl Established<'_> {
     /// [`Misuse::TooLate`] if there is none without an answer.
     pub fn cancel_modification(&mut self, now: Instant) -> Result<(), Misuse> {
         self.0.client.cancel(now, self.0.id)
+    }
+
+    /// Says what it is among simultaneous sessions.
+    ///
+    /// # Errors
+    /// [`Misuse::Busy`] while another change is under way.
+    pub fn emphasise(&mut self, now: Instant, emphasis: Emphasis) -> Result<(), Misuse> {
+        self.more(now, |session| Command::Emphasise { session, emphasis })
+    }
+
+    /// Asks the PoC Server to invite another user; told by [`Event::MemberChanged`](super::Event::MemberChanged).
+    ///
+    /// # Errors
+    /// [`Misuse::Address`] if `user` is no SIP URI of a user; [`Misuse::NotEstablished`] if there is no focus;
+    /// [`Misuse::Busy`] while too much else is being asked.
+    pub fn add(&mut self, now: Instant, user: Bytes) -> Result<(), Misuse> {
+        self.more(now, |session| Command::Refer { session, change: Change::Add, user })
+    }
+
+    /// Asks the PoC Server to send a user away, or to take back an invitation that still rings.
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add).
+    pub fn remove(&mut self, now: Instant, user: Bytes) -> Result<(), Misuse> {
+        self.more(now, |session| Command::Refer { session, change: Change::Remove, user })
+    }
+
+    /// Asks who takes part: told by [`Event::Participants`](super::Event::Participants) until the session ends.
+    ///
+    /// # Errors
+    /// [`Misuse::NotEstablished`] if there is no focus; [`Misuse::Busy`] while too much else is being asked.
+    pub fn watch(&mut self, now: Instant) -> Result<(), Misuse> {
+        self.more(now, Command::Watch)
+    }
+
+    fn more(&mut self, now: Instant, command: impl FnOnce(SessionId) -> Command) -> Result<(), Misuse> {
+        let id = self.0.id;
+        self.0.client.handle_input(now, Input::Command(command(id))).map(|_| ())
     }
 
     /// What the PoC Server calls it; `None`: nobody is between the two.

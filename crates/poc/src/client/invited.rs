@@ -85,7 +85,7 @@ impl Client {
 
 /// Who invites, and the group for which it is (digest 8.5): that stands in From, and then its inviter in Referred-By.
 fn introduced(request: &Message, focus: Option<&Focus>) -> (Bytes, Option<Bytes>) {
-    let from = without_parameters(request, Name::From).unwrap_or_default();
+    let from = inviter_of(request);
     let is_of_a_group = focus.is_some_and(|focus| match focus.session_type {
         SessionType::PreArranged | SessionType::Chat => true,
         SessionType::OneToOne | SessionType::AdHoc => false,
@@ -94,6 +94,11 @@ fn introduced(request: &Message, focus: Option<&Focus>) -> (Bytes, Option<Bytes>
         Some(inviter) => (inviter, Some(from)),
         None => (from, None),
     }
+}
+
+/// From without its parameters.
+pub(super) fn inviter_of(request: &Message) -> Bytes {
+    without_parameters(request, Name::From).unwrap_or_default()
 }
 
 /// An address without its parameters: display name and URI as written.

@@ -6,10 +6,12 @@
 //! settings that a PoC Server goes by.
 
 mod addressee;
+mod alerts;
 mod enrolment;
 mod face;
 mod handle;
 mod invited;
+mod members;
 mod outcome;
 mod registration;
 mod retry;
@@ -17,19 +19,23 @@ mod session;
 mod settings;
 mod starting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use sip::message::Method;
 use sip::transport::{Target, Transmit};
-use sip::{Endpoint, Identifiers, Instant, Misuse, SessionId};
+use sip::{Endpoint, Identifiers, Instant, Misuse, SessionId, SubscriptionId};
 
 pub use addressee::{Addressee, Invitees, ListError};
+pub use alerts::{Alert, AlertId};
 pub use enrolment::Registration;
-pub use face::{AnswerMode, AnswerRequest, Command, Config, Event, Input, PocSettings, Profile};
+pub use face::{AnswerMode, AnswerRequest, Command, Config, Emphasis, Event, Input, PocSettings, Profile};
 pub use handle::{Accepted, Established, Handle, Incoming, Outgoing};
+pub use members::Change;
 pub use outcome::{Outcome, Role, Timing};
 
 use self::enrolment::Enrolment;
+use self::members::Purpose;
 use self::session::Session;
 
 /// A PoC Client without sockets and without a clock. See [`Endpoint`] for the order of calls.
@@ -38,6 +44,10 @@ pub struct Client {
     config: Config,
     endpoint: Endpoint,
     sessions: BTreeMap<SessionId, Session>,
+    /// What is asked of PoC Servers about sessions.
+    subscriptions: BTreeMap<SubscriptionId, Purpose>,
+    /// Alerts that have no answer.
+    alerts: BTreeSet<AlertId>,
     events: VecDeque<Event>,
     /// Its user wants no session any more.
     is_closed: bool,
@@ -55,6 +65,14 @@ impl Client {
         if config.trusts_answer_mode && !config.sip.supported.iter().any(|tag| tag == answermode) {
             config.sip.supported.push(Bytes::from_static(answermode)); // RFC 5373 §2
         }
+        if config.accepts_alerts {
+            if !config.sip.methods.contains(&Method::Message) {
+                config.sip.methods.push(Method::Message);
+            }
+            if let Some(registration) = &mut config.registration {
+                registration.add_tag(b";+g.poc.groupad"); // digest 9.8
+            }
+        }
         let endpoint = Endpoint::new(config.sip.clone());
         // Another seed than the endpoint's: what is drawn here is not drawn there too.
         let seed = config.sip.seed.map(|octet| !octet);
@@ -65,6 +83,8 @@ impl Client {
             config,
             endpoint,
             sessions: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            alerts: BTreeSet::new(),
             events: VecDeque::new(),
             is_closed: false,
             described: 0,
@@ -150,7 +170,14 @@ impl Client {
         self.endpoint.canonical_beside(
             now,
             owners,
-            &(sessions, enrolment, self.config.settings, self.is_closed, &self.events),
+            &(
+                sessions,
+                enrolment,
+                self.config.settings,
+                (&self.subscriptions, &self.alerts),
+                self.is_closed,
+                &self.events,
+            ),
         )
     }
 

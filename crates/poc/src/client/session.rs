@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use sip::message::{Fault, Name, NameAddr};
+use sip::transport::Target;
 use sip::usage::{End, Party};
 use sip::{Instant, Message, Misuse, SessionId};
 
 use super::outcome::{Outcome, Role, Timing};
-use super::{Client, Command, Event, Profile};
+use super::{Client, Command, Emphasis, Event, Profile};
 use crate::answer_state::AnswerState;
 use crate::focus::Focus;
 use crate::sdp::{self, Media, Origin};
@@ -25,6 +26,10 @@ pub(super) struct Session {
     pub(super) described: Bytes,
     /// What the PoC Server calls it.
     pub(super) focus: Option<Focus>,
+    /// What it is among others.
+    pub(super) emphasis: Emphasis,
+    /// The next hops and Route values that its user has given for it.
+    pub(super) way: (Vec<Target>, Vec<Bytes>),
     /// Answers that came in reliable provisional responses, by the tag of their dialog (RFC 3262 §5).
     early: Vec<(Bytes, Box<Media>)>,
     /// Our offer stood in the 200 to a re-INVITE: the answer will stand in the ACK.
@@ -56,16 +61,13 @@ impl Session {
             unanswered: false,
             origin,
             focus: None,
+            way: (Vec::new(), Vec::new()),
+            emphasis: Emphasis::default(),
             early: Vec::new(),
             awaits_answer: false,
             offered_early: false,
             described: Bytes::new(),
         }
-    }
-
-    /// The same, with this as our last session description.
-    pub(super) fn with_description(self, described: Bytes) -> Self {
-        Self { described, ..self }
     }
 
     /// What decides how it goes on: all but the moments that are only reported.
@@ -78,6 +80,7 @@ impl Session {
             self.awaits_answer,
             self.offered_early,
             &self.described,
+            self.emphasis,
         )
     }
 
@@ -111,10 +114,14 @@ impl Client {
             | Command::Refuse(id)
             | Command::Leave(id)
             | Command::Modify(id)
+            | Command::Refer { session: id, .. }
+            | Command::Watch(id)
+            | Command::Emphasise { session: id, .. }
             | Command::Located { session: id, .. } => {
                 self.sessions.get(id).ok_or(Misuse::NoSession)?;
             }
             Command::StartSession { .. }
+            | Command::Alert { .. }
             | Command::Register
             | Command::Deregister
             | Command::NetworkChanged
@@ -130,6 +137,12 @@ impl Client {
             Command::Refuse(session) => self.refuse_session(session, 480)?, // digest Q2
             Command::Leave(session) => self.leave_session(session, Vec::new())?,
             Command::Modify(session) => self.modify_session(session)?,
+            Command::Emphasise { session, emphasis } => self.emphasise(session, emphasis)?,
+            Command::Refer { session, change, user } => self.refer_to(session, change, user)?,
+            Command::Watch(session) => self.watch(session)?,
+            Command::Alert { id, targets, routes, to, alert } => {
+                self.send_alert(id, (targets, routes), to, &alert)?;
+            }
             Command::Located { session, targets } => {
                 self.command(sip::Command::Located { session, targets })?;
             }
@@ -205,7 +218,8 @@ impl Client {
     /// Offers our capabilities again: a session that was held, for instance, goes on.
     fn modify_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
-        let offer = |origin| (sdp::offer(&self.config.capabilities, origin), ());
+        let capabilities = self.emphasised(session.emphasis);
+        let offer = |origin| (sdp::offer(&capabilities, origin), ());
         let (offer, (), origin) = session.describe(offer);
         self.command(sip::Command::Modify {
             session: id,
@@ -216,6 +230,24 @@ impl Client {
             (session.origin, session.described) = (origin, offer);
         }
         Ok(())
+    }
+
+    /// digest 8.3: offered again with what it is among others. A change that cannot be offered changes nothing.
+    fn emphasise(&mut self, id: SessionId, emphasis: Emphasis) -> Result<(), Misuse> {
+        let session = self.sessions.get_mut(&id).ok_or(Misuse::NoSession)?;
+        let before = std::mem::replace(&mut session.emphasis, emphasis);
+        self.modify_session(id).inspect_err(|_| {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.emphasis = before;
+            }
+        })
+    }
+
+    fn emphasised(&self, Emphasis { is_primary, is_locked }: Emphasis) -> sdp::Capabilities {
+        let mut capabilities = self.config.capabilities.clone();
+        capabilities.talk_burst.poc_sess_priority |= is_primary;
+        capabilities.talk_burst.poc_lock |= is_locked;
+        capabilities
     }
 
     pub(super) fn command(&mut self, command: sip::Command) -> Result<(), Misuse> {
@@ -256,12 +288,18 @@ impl Client {
                 self.events.push_back(Event::ModificationEnded { session, end, by, status });
             }
             sip::Event::Locate { session, uri } => self.events.push_back(Event::Locate { session, uri }),
-            sip::Event::Answered { request, response, end: _ } => self.be_told(request, response.as_ref()),
-            // No method and no event package is asked for, and nothing is subscribed to: see [`sip::Config`].
-            sip::Event::Requested { .. }
-            | sip::Event::Notified { .. }
-            | sip::Event::SubscriptionEnded { .. }
-            | sip::Event::Subscribed { .. }
+            sip::Event::Answered { request, response, end: _ } => {
+                if !self.alert_answered(request, response.as_ref()) {
+                    self.be_told(request, response.as_ref());
+                }
+            }
+            sip::Event::Requested { request, message } => self.be_alerted(request, &message),
+            sip::Event::Notified { subscription, message } => self.be_notified(subscription, &message),
+            sip::Event::SubscriptionEnded { subscription, end, status, .. } => {
+                self.subscription_ended(subscription, end, status);
+            }
+            // No event package is served, and no REFER: see [`sip::Config`].
+            sip::Event::Subscribed { .. }
             | sip::Event::Referred { .. }
             | sip::Event::Resubscribed { .. }
             | sip::Event::SubscriberEnded { .. } => {}
@@ -411,6 +449,7 @@ impl Client {
     fn be_ended(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.timing.ended = self.now;
+        self.forget_members(id);
         let end = if session.unanswered { End::Expired } else { end };
         let outcome = Outcome { role: session.role, end, by, status, reason, timing: session.timing };
         self.events.push_back(Event::Ended { session: id, outcome });

@@ -39,6 +39,7 @@ impl Client {
             headers.push((Name::Require, tag)); // RFC 5366 §3
             with_list(&offer, listed)
         };
+        let way = (targets.clone(), routes.clone());
         let (targets, routes) = self.way_to(targets, routes);
         let invite = Invite {
             targets,
@@ -55,8 +56,9 @@ impl Client {
         };
         let input = sip::Input::Command(sip::Command::Invite(Box::new(invite)));
         let id = self.endpoint.handle_input(self.now, input)?.ok_or(Misuse::NoSession)?;
-        let session = Session::new(Role::Inviter, self.now, State::Inviting, origin);
-        self.sessions.insert(id, session.with_description(offer));
+        let mut session = Session::new(Role::Inviter, self.now, State::Inviting, origin);
+        (session.described, session.way) = (offer, way);
+        self.sessions.insert(id, session);
         Ok(id)
     }
 

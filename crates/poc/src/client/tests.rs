@@ -28,8 +28,10 @@ fn config(place: u8) -> Config {
     Config::new(sip, Bytes::from(name), Capabilities::amr(address(place).ip(), 45_200, 25_463))
 }
 
+mod alerts;
 mod enrolment;
 mod handles;
+mod members;
 mod modifying;
 mod starting;
 

@@ -316,6 +316,14 @@ impl Teller {
             Event::Progress { .. }
             | Event::Modified { .. }
             | Event::ModificationEnded { .. }
+            | Event::MemberProgress { .. }
+            | Event::MemberChanged { .. }
+            | Event::Participants { .. }
+            | Event::WatchEnded { .. }
+            | Event::Alerted { .. }
+            | Event::AlertAnswered { .. }
+            | Event::PreEstablished
+            | Event::PreEstablishedEnded { .. }
             | Event::Locate { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }

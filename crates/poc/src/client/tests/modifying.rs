@@ -31,6 +31,14 @@ fn media_of(event: &Event) -> &Media {
         | Event::Invited { .. }
         | Event::ModificationEnded { .. }
         | Event::Ended { .. }
+        | Event::MemberProgress { .. }
+        | Event::MemberChanged { .. }
+        | Event::Participants { .. }
+        | Event::WatchEnded { .. }
+        | Event::Alerted { .. }
+        | Event::AlertAnswered { .. }
+        | Event::PreEstablished
+        | Event::PreEstablishedEnded { .. }
         | Event::Locate { .. }
         | Event::Registered { .. }
         | Event::RegistrationFailed { .. }

@@ -441,8 +441,16 @@ impl Play {
             | Event::Deregistered { .. }
             | Event::SettingsPublished
             | Event::SettingsFailed { .. } => self.tell_enrolment(now, &event),
+            Event::MemberProgress { .. }
+            | Event::MemberChanged { .. }
+            | Event::Participants { .. }
+            | Event::WatchEnded { .. }
+            | Event::Alerted { .. }
+            | Event::AlertAnswered { .. }
+            | Event::PreEstablished
+            | Event::PreEstablishedEnded { .. }
             // The driver has closed it.
-            Event::Disconnect { .. } => {}
+            | Event::Disconnect { .. } => {}
         }
     }
 
@@ -473,6 +481,14 @@ impl Play {
             | Event::Established { .. }
             | Event::Modified { .. }
             | Event::ModificationEnded { .. }
+            | Event::MemberProgress { .. }
+            | Event::MemberChanged { .. }
+            | Event::Participants { .. }
+            | Event::WatchEnded { .. }
+            | Event::Alerted { .. }
+            | Event::AlertAnswered { .. }
+            | Event::PreEstablished
+            | Event::PreEstablishedEnded { .. }
             | Event::Ended { .. }
             | Event::Locate { .. }
             | Event::Disconnect { .. } => return,
