@@ -19,8 +19,8 @@ use sip::{
     ReceivedId, Refer, Reliability, SessionId, Subscribe, SubscriberId, SubscriptionId, SubscriptionState,
 };
 
-/// Messages that one datagram may cause.
-const ANSWER_MAX: usize = 4;
+/// Messages that one datagram may cause: a BYE is answered, and so is each REFER that waits in its session.
+const ANSWER_MAX: usize = 4 + 16;
 
 fuzz_target!(|octets: &[u8]| {
     let settings = octets.first().copied().filter(|first| first & 0xf0 == 0x90);
@@ -72,6 +72,7 @@ fn subscription(expires: Duration) -> Command {
 fn referral(wants_progress: bool) -> Command {
     Command::Refer(Box::new(Refer {
         id: SubscriptionId(1),
+        within: None,
         targets: vec![Target { transport: Transport::Udp, remote: address(5070) }],
         uri: Bytes::from_static(b"sip:ben@poc.example"),
         from: Bytes::from_static(b"<sip:anna@poc.example>"),
@@ -79,6 +80,7 @@ fn referral(wants_progress: bool) -> Command {
         routes: Vec::new(),
         refer_to: Bytes::from_static(b"<sip:cara@poc.example>"),
         headers: Vec::new(),
+        body: None,
         contact: None,
         wants_progress,
     }))
@@ -211,6 +213,12 @@ impl Fuzz {
             }
             0xa8 => Input::Command(referral(true)),
             0xa9 => Input::Command(referral(false)),
+            0xaa => {
+                let to = Bytes::from_static(b"<sip:cara@poc.example>");
+                let id = SubscriptionId(2 + place as u64 / 64);
+                Input::Command(Command::Refer(Box::new(Refer::within(id, session, to))))
+            }
+            0xab => Input::Command(Command::Unsubscribe { subscription: SubscriptionId(2) }),
             _ => Input::Datagram { path, bytes: self.as_sent(step) },
         };
         let is_datagram = matches!(input, Input::Datagram { .. });

@@ -61,6 +61,7 @@ impl Client {
         let (targets, routes) = self.way_of(id)?;
         let refer = Refer {
             id: name,
+            within: None,
             targets,
             to: Bytes::from([b"<", &uri[..], b">"].concat()),
             uri,
@@ -68,6 +69,7 @@ impl Client {
             routes,
             refer_to,
             headers: self.identified(),
+            body: None,
             contact: None,
             wants_progress: true,
         };

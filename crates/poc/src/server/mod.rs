@@ -476,7 +476,7 @@ impl Server {
             sip::Event::Subscribed { subscriber, request } => self.be_subscribed(subscriber, &request),
             sip::Event::Resubscribed { subscriber, .. } => self.be_resubscribed(subscriber),
             sip::Event::SubscriberEnded { subscriber, .. } => self.subscriber_ended(subscriber),
-            sip::Event::Referred { subscriber, wants_progress, request } => {
+            sip::Event::Referred { subscriber, session: _, wants_progress, request } => {
                 self.be_referred(subscriber, wants_progress, &request);
             }
             sip::Event::Answered { request, response, .. } => self.message_answered(request, response.as_ref()),

@@ -335,7 +335,7 @@ impl Endpoint {
     }
 
     fn authentication(&mut self, owner: Owner) -> Option<&mut Authentication> {
-        match owner.session() {
+        match self.session_under(owner) {
             Some(id) => self.session(id).map(|session| &mut session.authentication),
             None => self.waiting(owner).map(|waiting| &mut waiting.authentication),
         }
@@ -358,15 +358,7 @@ impl Endpoint {
                 session.map(|session| self.contact_in(session, path))
             }
             Owner::Request(id) => self.contact_outside(path, self.requests.get(&id)?.contact.as_ref()?),
-            Owner::Subscribing(id) => {
-                let subscription = self.subscriptions.get(&id)?;
-                let contact = subscription.waiting.contact.as_ref();
-                Some(self.contact(path, &subscription.local_tag, contact))
-            }
-            Owner::Notifying(id) => {
-                let subscriber = self.subscribers.get(id.index as usize).filter(|each| each.id == id)?;
-                Some(self.contact(path, &subscriber.local_tag, subscriber.waiting.contact.as_ref()))
-            }
+            Owner::Subscribing(_) | Owner::Notifying(_) => self.contact_of_subscription(owner, path),
             Owner::Leaving(_)
             | Owner::Declining(_)
             | Owner::Refreshing(_)

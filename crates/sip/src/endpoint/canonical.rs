@@ -63,6 +63,7 @@ impl Endpoint {
             let _ = writeln!(text, "{:?} {:#?}", session.leave_headers, session.authentication);
             let _ = writeln!(text, "{:#?} {:?}", session.session_timer, session.min_se);
             let _ = writeln!(text, "{} {:#?}", session.allows_update, session.described);
+            let _ = writeln!(text, "{:#?}", session.referrals);
             if let Some(asked) = &session.asked {
                 let transaction = place(asked.transaction);
                 let _ = writeln!(text, "{transaction:?} {:?} {:#?}", asked.remote_tag, asked.until);
@@ -95,6 +96,7 @@ impl Endpoint {
             let transaction = place(each.transaction);
             let _ = writeln!(text, "{id:?} {transaction:?} {:#?} {:#?}", each.usage, each.waiting);
             let _ = writeln!(text, "{:?} {:?} {:#?}", each.local_tag, each.event, each.path);
+            let _ = writeln!(text, "{:#?}", each.home);
             let _ = writeln!(text, "{:?} {:#?} {:#?}", each.headers, each.first, each.dialog);
         }
         let mut subscribers: Vec<_> = self.subscribers.iter().map(|(_, each)| each).collect();
@@ -105,6 +107,7 @@ impl Endpoint {
             let _ =
                 writeln!(text, "{:?} {:?} {:?} {:#?}", each.origin, each.local_tag, each.event, each.path);
             let _ = writeln!(text, "{:?} {:#?} {:#?}", each.span, each.dialog, each.next);
+            let _ = writeln!(text, "{:#?} {:?}", each.home, each.target);
         }
         let _ = writeln!(text, "{:#?} {:#?} {:#?} {beside:#?}", self.requests, self.outbox, self.events);
         Canonical(normalised(&text, now, owners))

@@ -138,6 +138,8 @@ pub enum Event {
     Referred {
         /// Under which name.
         subscriber: SubscriberId,
+        /// The session in whose dialog it came, and whose end is that of the subscription too.
+        session: Option<SessionId>,
         /// Whether it becomes a subscription once it is accepted. If not, nothing is said of it any more (RFC 4488).
         wants_progress: bool,
         /// The REFER; its Refer-To is one address.

@@ -379,7 +379,8 @@ pub struct Subscribe {
     pub contact: Option<Contact>,
 }
 
-/// A wish that a peer sends a request.
+/// A wish that a peer sends a request: outside of any dialog, or in that of an established session. There it is one of up to 16
+/// at once; each is over with the session at the latest, and none ends it.
 ///
 /// A 2xx, or a NOTIFY before it, makes a subscription to the event `refer`, which is refreshed until it ends. A 2xx with
 /// `Refer-Sub: false` makes none: then [`Event::SubscriptionEnded`](super::Event::SubscriptionEnded) is `Released` with the
@@ -388,6 +389,9 @@ pub struct Subscribe {
 pub struct Refer {
     /// The name of the subscription.
     pub id: SubscriptionId,
+    /// The session in whose dialog it is sent. The dialog then says where it goes, and what stands between here and `refer_to`
+    /// is empty.
+    pub within: Option<SessionId>,
     /// The next hops, in the order in which they are tried (RFC 3263 §4.3).
     pub targets: Vec<Target>,
     /// The Request-URI: a peer, and not the session with it (RFC 7647 §4).
@@ -402,11 +406,33 @@ pub struct Refer {
     pub refer_to: Bytes,
     /// Further header lines of the REFER: Referred-By, Target-Dialog, for instance.
     pub headers: Headers,
-    /// What our Contact in the dialog says; `None` for the same as in others.
+    /// The body: the list that `refer_to` points to (RFC 5368), for instance.
+    pub body: Option<Body>,
+    /// What our Contact in the dialog says; `None` for the same as in others, and in the dialog of a session.
     pub contact: Option<Contact>,
     /// Whether the peer is to tell what becomes of it. If not it is asked for no subscription, which it may make all the same
     /// (RFC 4488 §4); only for a Request-URI whose requests are not forked (§5).
     pub wants_progress: bool,
+}
+
+impl Refer {
+    /// One in the dialog of `session`.
+    pub fn within(id: SubscriptionId, session: SessionId, refer_to: Bytes) -> Self {
+        Self {
+            id,
+            within: Some(session),
+            targets: Vec::new(),
+            uri: Bytes::new(),
+            from: Bytes::new(),
+            to: Bytes::new(),
+            routes: Vec::new(),
+            refer_to,
+            headers: Vec::new(),
+            body: None,
+            contact: None,
+            wants_progress: true,
+        }
+    }
 }
 
 /// A subscription of ours, as its user calls it: free again once it has ended.

@@ -23,6 +23,7 @@ impl Endpoint {
             return Err(Misuse::NotEstablished);
         }
         session.state = State::Leaving;
+        self.end_referrals(id, End::Left, Party::Local);
         self.leave_dialog(id, headers);
         Ok(())
     }
@@ -32,6 +33,7 @@ impl Endpoint {
         let Some(session) = self.session(id) else { return };
         session.state = State::Leaving;
         let headers = std::mem::take(&mut session.leave_headers);
+        self.end_referrals(id, End::Left, Party::Local);
         self.leave_dialog(id, &headers);
     }
 

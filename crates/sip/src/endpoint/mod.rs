@@ -20,6 +20,7 @@ mod refreshing;
 mod reliable;
 mod request;
 mod session;
+mod sharing;
 mod subscribing;
 mod subscription;
 mod tables;
@@ -443,6 +444,8 @@ impl Endpoint {
         if session.state == State::Over {
             return;
         }
+        self.end_referrals(id, end, by);
+        let Some(session) = self.session(id) else { return };
         session.state = State::Over;
         session.session_timer = None;
         session.described = None;

@@ -6,12 +6,12 @@ use super::asking::Waiting;
 use super::check::{check_body, check_contact, check_headers, check_subscription_headers};
 use super::face::{Contact, SubscriberId, SubscriptionState};
 use super::referring::{REFER, trying};
-use super::subscription::{EXPIRES, Notification, Origin, Place, Subscribed, expires_of, written};
+use super::subscription::{EXPIRES, Home, Notification, Origin, Place, Subscribed, expires_of, written};
 use super::*;
 use crate::message::Valued;
 use crate::reply::Received;
-use crate::usage::subscription::is_same_event;
 use crate::usage::subscription::notifier::{Action, Notifier, Step};
+use crate::usage::subscription::{Outcome, is_same_event};
 
 impl Endpoint {
     /// Allow-Events, if there is anything to subscribe to (§4.4.4).
@@ -77,8 +77,28 @@ impl Endpoint {
         let Received { head, path, .. } = Received::new(&mut self.scratch, request, path)?;
         let machine = Machine::Server { machine: Server::start(path, self.timers.clone()), tag };
         let transaction = self.open(machine, SmallVec::from_slice(&[key, merged]), Owner::Nobody);
+        let home = Home::Own(dialog.key(&self.keyed));
+        let event = Bytes::copy_from_slice(event);
+        let id = self.enter_subscriber(origin, home, tag, path, event, span, (transaction, head));
+        if let Some(subscriber) = self.subscriber(id) {
+            subscriber.dialog = Some(Box::new(dialog));
+        }
+        Ok(Some(id))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that makes a subscription")]
+    pub(super) fn enter_subscriber(
+        &mut self,
+        origin: Origin,
+        home: Home,
+        local_tag: Identifier,
+        path: Path,
+        event: Bytes,
+        span: Duration,
+        asked: (usize, crate::reply::ReplyHead),
+    ) -> SubscriberId {
         self.serial = self.serial.wrapping_add(1);
-        let (usage, dialog_key) = (Notifier::new(self.now, &self.timers), dialog.key(&self.keyed));
+        let usage = Notifier::new(self.now, &self.timers);
         let entry = self.subscribers.vacant_entry();
         let index = u32::try_from(entry.key()).expect("fewer than 2^32 subscriptions");
         let id = SubscriberId { index, serial: self.serial };
@@ -87,18 +107,19 @@ impl Endpoint {
             usage,
             origin,
             waiting: Waiting::default(),
-            local_tag: tag,
+            local_tag,
             path,
-            event: Bytes::copy_from_slice(event),
+            event,
             span,
-            dialog: Box::new(dialog),
-            key: dialog_key,
-            asked: Some((transaction, head)),
+            dialog: None,
+            home,
+            target: None,
+            asked: Some(asked),
             next: None,
             timer: None,
         });
         self.reschedule_subscriber(id);
-        Ok(Some(id))
+        id
     }
 
     /// The user accepts a SUBSCRIBE or a REFER.
@@ -113,12 +134,19 @@ impl Endpoint {
         contact.as_ref().map_or(Ok(()), check_contact)?;
         let now = self.now;
         let subscriber = self.subscriber(id).ok_or(Misuse::NoSession)?;
+        if contact.is_some() && matches!(subscriber.home, Home::Session(_)) {
+            return Err(Misuse::HeaderLine);
+        }
         let asked = subscriber.asked.take().ok_or(Misuse::NothingToAnswer)?;
         // §4.2.1.1: it may be shortened and is never lengthened.
         subscriber.span = subscriber.span.min(expires);
         subscriber.usage.admit(now, subscriber.span);
         subscriber.waiting.contact = contact;
-        let (span, key, origin) = (subscriber.span, subscriber.key, subscriber.origin);
+        let target = subscriber.target.take();
+        let (span, home, origin) = (subscriber.span, subscriber.home, subscriber.origin);
+        if let (Some(target), Some(dialog)) = (target, self.dialog_of_subscription(Owner::Notifying(id))) {
+            dialog.set_target(&target);
+        }
         let mut lines = match origin {
             Origin::Subscribe => vec![(Name::Expires, written(span))],
             Origin::Refer => Vec::new(),
@@ -128,7 +156,9 @@ impl Endpoint {
         self.respond_to_subscribe(id, &asked, 200, &lines); // §8.3.1, RFC 7647 §5: never 202
         match origin {
             Origin::Subscribe | Origin::Refer => {
-                self.dialogs.insert(key, Place::Subscriber(id));
+                if let Home::Own(key) = home {
+                    self.dialogs.insert(key, Place::Subscriber(id));
+                }
                 self.reschedule_subscriber(id);
             }
             Origin::Unobserved => self.remove_subscriber(id),
@@ -198,25 +228,39 @@ impl Endpoint {
         id: SubscriberId,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        let now = self.now;
         let number = request.cseq()?.number;
         let Some(subscriber) = self.subscriber(id) else { return Ok(()) };
-        if !subscriber.dialog.accept_cseq(number) {
+        if !subscriber.dialog.as_mut().is_some_and(|dialog| dialog.accept_cseq(number)) {
             return self.answer(key, path, request, 500, &Vec::new()); // RFC 3261 §12.2.2
         }
         if !request.value(Name::Event).is_some_and(|event| is_same_event(&subscriber.event, event)) {
             return self.answer(key, path, request, 403, &Vec::new()); // §4.5.2: dialogs are not shared
         }
+        self.resubscribe(key, path, id, request)
+    }
+
+    /// The same, in order and of this subscription.
+    pub(super) fn resubscribe(
+        &mut self,
+        key: Key,
+        path: Path,
+        id: SubscriberId,
+        request: &Essentials<'_>,
+    ) -> Result<(), Fault> {
+        let now = self.now;
+        let Some(subscriber) = self.subscriber(id) else { return Ok(()) };
         let span = expires_of(request).unwrap_or(EXPIRES).min(subscriber.span);
         if !subscriber.usage.admit(now, span) {
             return self.answer(key, path, request, 481, &Vec::new());
         }
-        subscriber.dialog.refresh_target(request);
-        let (tag, contact) = (subscriber.local_tag, subscriber.waiting.contact.clone());
+        let (tag, owner) = (subscriber.local_tag, Owner::Notifying(id));
+        if let Some(dialog) = self.dialog_of_subscription(owner) {
+            dialog.refresh_target(request);
+        }
         let received = Received::new(&mut self.scratch, request, path)?;
-        let contact = self.contact(&received.path, &tag, contact.as_ref());
+        let contact = self.contact_of_subscription(owner, &received.path);
         let lines = [(Name::Expires, written(span))];
-        let extra = Extra { contact: Some(&contact), headers: &lines, body: None };
+        let extra = Extra { contact: contact.as_deref(), headers: &lines, body: None };
         self.answer_with(key, &received, request, tag, 200, &extra);
         self.events.push_back(Event::Resubscribed { subscriber: id, request: request.message().clone() });
         self.reschedule_subscriber(id);
@@ -241,9 +285,7 @@ impl Endpoint {
 
     fn take_notifier_step(&mut self, id: SubscriberId, step: Step) {
         if let Some(outcome) = step.outcome {
-            let crate::usage::subscription::Outcome { end, by, status } = outcome;
-            tracing::debug!(subscriber = id.serial, ?end, ?by, ?status, "subscriber gone");
-            self.events.push_back(Event::SubscriberEnded { subscriber: id, end, by, status });
+            self.tell_subscriber_ended(id, outcome);
         }
         match step.action {
             Action::Nothing | Action::Keep => {}
@@ -279,16 +321,17 @@ impl Endpoint {
         let now = self.now;
         let Some(subscriber) = self.subscriber(id) else { return };
         let Some(notification) = subscriber.next.take() else { return };
-        let (inherited, tag, contact) =
-            (subscriber.path, subscriber.local_tag, subscriber.waiting.contact.clone());
-        let cseq = subscriber.dialog.next_cseq();
-        let (dialog, event) = (subscriber.dialog.clone(), subscriber.event.clone());
+        let (inherited, event) = (subscriber.path, subscriber.event.clone());
         let state = spelled(&notification.state, subscriber.usage.remaining(now));
+        let owner = Owner::Notifying(id);
+        let Some(dialog) = self.dialog_of_subscription(owner) else { return };
+        let cseq = dialog.next_cseq();
+        let dialog = dialog.clone();
         let path = self.path_in(&dialog, inherited);
         let branch = self.identifiers.draw();
         let composed = self.fit(path, |endpoint, path| {
-            let (via, contact) =
-                (endpoint.via(path, &branch), endpoint.contact(path, &tag, contact.as_ref()));
+            let via = endpoint.via(path, &branch);
+            let contact = endpoint.contact_of_subscription(owner, path).unwrap_or_default();
             let mut writer = dialog.write_request(&mut endpoint.scratch, Method::Notify, cseq, &via);
             writer
                 .line(Name::Contact, &contact)
@@ -305,7 +348,7 @@ impl Endpoint {
                 if let Some(subscriber) = self.subscriber(id) {
                     subscriber.waiting.fallback = fallback;
                 }
-                self.send_request(request, &branch, b"NOTIFY", path, Owner::Notifying(id));
+                self.send_request(request, &branch, b"NOTIFY", path, owner);
             }
             Err(misuse) => {
                 tracing::warn!(%misuse, "NOTIFY cannot be written");
@@ -329,8 +372,8 @@ impl Endpoint {
     ) {
         let Some(subscriber) = self.subscriber(id) else { return };
         let (tag, path) = (subscriber.local_tag, subscriber.path);
-        let contact = subscriber.waiting.contact.clone();
-        let contact = (200..300).contains(&status).then(|| self.contact(&path, &tag, contact.as_ref()));
+        let is_success = (200..300).contains(&status);
+        let contact = self.contact_of_subscription(Owner::Notifying(id), &path).filter(|_| is_success);
         let extra = Extra { contact: contact.as_deref(), headers, body: None };
         let product = &self.config.product;
         let response = head.response(&mut self.scratch, status, tag.as_bytes(), product, &extra);
@@ -348,7 +391,29 @@ impl Endpoint {
         if let Some((timer, _)) = subscriber.timer {
             self.wheel.disarm(timer);
         }
-        self.dialogs.remove(&subscriber.key);
+        match subscriber.home {
+            Home::Own(key) => drop(self.dialogs.remove(&key)),
+            Home::Session(_) => self.forget_referrer(subscriber.home, id),
+        }
+    }
+
+    /// Ends a subscription of a peer whose session ends, and what asks for one (RFC 3261 §15.1.2).
+    pub(super) fn end_subscriber(&mut self, id: SubscriberId, outcome: Outcome) {
+        let Some(subscriber) = self.subscriber(id) else { return };
+        let is_told = subscriber.usage.is_ending();
+        if let Some(asked) = subscriber.asked.take() {
+            self.respond_to_subscribe(id, &asked, 487, &Vec::new());
+        }
+        if !is_told {
+            self.tell_subscriber_ended(id, outcome);
+        }
+        self.remove_subscriber(id);
+    }
+
+    fn tell_subscriber_ended(&mut self, id: SubscriberId, outcome: Outcome) {
+        let Outcome { end, by, status } = outcome;
+        tracing::debug!(subscriber = id.serial, ?end, ?by, ?status, "subscriber gone");
+        self.events.push_back(Event::SubscriberEnded { subscriber: id, end, by, status });
     }
 
     fn reschedule_subscriber(&mut self, id: SubscriberId) {

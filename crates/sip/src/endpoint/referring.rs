@@ -1,10 +1,10 @@
-//! REFER outside of any dialog: ours, and those of peers. RFC 3515, RFC 4488, RFC 7647.
+//! REFER: ours, and those of peers. RFC 3515, RFC 4488, RFC 7647.
 //!
-//! The subscription that it makes is one like others: see `subscribing` and `notifying`.
+//! The subscription that it makes is one like others: see `subscribing` and `notifying`; within a session see `sharing` too.
 
 use bytes::Bytes;
 
-use super::check::{check_address, check_refer, check_routes, check_uri};
+use super::check::{check_address, check_body, check_refer, check_routes, check_uri};
 use super::face::{Refer, Request, RequestId};
 use super::subscribing::Beginning;
 use super::subscription::{EXPIRES, Origin};
@@ -17,23 +17,49 @@ pub(super) const REFER: &[u8] = b"refer";
 pub(super) const NO_SUBSCRIPTION: &[u8] = b"norefersub";
 
 /// The user of a peer decides how long its subscription stands, not the REFER (RFC 3515 §2.4.4).
-const SPAN_MAX: Duration = Duration::from_secs(u32::MAX as u64);
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Endpoint {
     /// Sends a REFER.
     pub(super) fn refer(&mut self, refer: Refer) -> Result<(), Misuse> {
-        let Refer { id, targets, uri, from, to, routes, refer_to, headers, contact, wants_progress } = refer;
+        let Refer {
+            id,
+            within,
+            targets,
+            uri,
+            from,
+            to,
+            routes,
+            refer_to,
+            headers,
+            body,
+            contact,
+            wants_progress,
+        } = refer;
         check_refer(&refer_to, &headers)?;
-        check_uri(&uri)?;
-        check_address(&from)?;
-        check_address(&to)?;
-        check_routes(&routes)?;
         let mut lines = vec![(Name::ReferTo, refer_to)];
         if !wants_progress {
             lines.push((Name::ReferSub, Bytes::from_static(b"false"))); // RFC 4488 §4
             lines.push((Name::Supported, Bytes::from_static(NO_SUBSCRIPTION)));
         }
         lines.extend(headers);
+        if let Some(session) = within {
+            // The dialog says all of it.
+            let is_bare = [&uri, &from, &to].into_iter().all(Bytes::is_empty)
+                && targets.is_empty()
+                && routes.is_empty()
+                && contact.is_none();
+            return if is_bare {
+                self.refer_within(id, session, &lines, body.as_ref())
+            } else {
+                Err(Misuse::Address)
+            };
+        }
+        check_uri(&uri)?;
+        check_address(&from)?;
+        check_address(&to)?;
+        check_routes(&routes)?;
+        check_body(body.as_ref())?;
         let request = Request {
             id: RequestId(0),
             method: Method::Refer,
@@ -43,7 +69,7 @@ impl Endpoint {
             targets,
             routes,
             headers: lines,
-            body: None,
+            body,
             call_id: None,
             cseq: None,
             contact: None,
@@ -64,20 +90,25 @@ impl Endpoint {
         path: Path,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        // RFC 3515 §2.4.2: one value, else 400. Two lines do not come so far.
-        if request.items(Name::ReferTo).count() != 1 {
-            request.address(Name::ReferTo)?;
-            return Err(Fault::Repeated(Name::ReferTo));
-        }
-        let origin = if is_unobserved(request) { Origin::Unobserved } else { Origin::Refer };
+        let origin = origin_of(request)?;
         let opened = self.open_subscriber(key, path, request, origin, REFER, SPAN_MAX)?;
         if let Some(subscriber) = opened {
             let wants_progress = origin == Origin::Refer;
             let request = request.message().clone();
-            self.events.push_back(Event::Referred { subscriber, wants_progress, request });
+            self.events.push_back(Event::Referred { subscriber, session: None, wants_progress, request });
         }
         Ok(())
     }
+}
+
+/// What becomes of a REFER that is accepted. RFC 3515 §2.4.2: it has one value of Refer-To, else 400. Two lines do not come so
+/// far.
+pub(super) fn origin_of(request: &Message) -> Result<Origin, Fault> {
+    if request.items(Name::ReferTo).count() != 1 {
+        request.address(Name::ReferTo)?;
+        return Err(Fault::Repeated(Name::ReferTo));
+    }
+    Ok(if is_unobserved(request) { Origin::Unobserved } else { Origin::Refer })
 }
 
 /// RFC 4488 §4: whether a REFER asks for no subscription, or the 2xx to one says that there is none.

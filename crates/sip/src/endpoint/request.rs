@@ -170,16 +170,16 @@ impl Endpoint {
             Method::Prack => self.handle_prack(key, path, id, request),
             Method::Update => self.handle_update(key, path, id, request),
             Method::Info => self.handle_info(key, path, id, request),
-            // RFC 6665 §4.5.2: dialogs are not shared.
+            Method::Notify => self.handle_notify_within(key, path, id, request),
+            Method::Refer if self.is_for_user(method) => self.handle_refer_within(key, path, id, request),
             Method::Subscribe if self.packages().next().is_some() => {
-                self.answer(key, path, request, 403, &Vec::new())
+                self.handle_subscribe_within(key, path, id, request)
             }
             Method::Ack
             | Method::Bye
             | Method::Cancel
             | Method::Invite
             | Method::Message
-            | Method::Notify
             | Method::Options
             | Method::Publish
             | Method::Refer
@@ -187,7 +187,7 @@ impl Endpoint {
             | Method::Subscribe
             | Method::Other => {
                 // What the user answers outside of dialogs has nobody within one.
-                let allow = vec![(Name::Allow, Bytes::from_static(ALLOWED))];
+                let allow = self.allow_within();
                 self.answer_generally(key, path, method, request, allow)
             }
         }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::attempt::Further;
 use super::face::{Contact, Headers, SessionId};
+use super::sharing::Referrals;
 use crate::auth::Authentication;
 use crate::dialog::Dialog;
 use crate::hash::Key;
@@ -54,6 +55,8 @@ pub(super) struct Session {
     pub(super) allows_update: bool,
     /// What we last said of our media: what a refresh says again.
     pub(super) described: Option<Box<Body>>,
+    /// What shares the dialog.
+    pub(super) referrals: Option<Box<Referrals>>,
     /// The challenges that were answered under this Call-ID.
     pub(super) authentication: Authentication,
     pub(super) timer: Option<(TimerId, Instant)>,

@@ -9,7 +9,7 @@ use super::check::{
 };
 use super::face::{Request, RequestId, Subscribe, SubscriptionId};
 use super::referring::{identified, is_unobserved};
-use super::subscription::{Place, Subscription, expires_of, written};
+use super::subscription::{Home, Place, Subscription, expires_of, written};
 use super::*;
 use crate::message::Valued;
 use crate::reply::Received;
@@ -83,7 +83,7 @@ impl Endpoint {
                 headers,
                 first,
                 dialog: None,
-                key,
+                home: Home::Own(key),
                 transaction,
                 timer: None,
             },
@@ -138,7 +138,15 @@ impl Endpoint {
         let action = match (response.and_then(Message::status), response) {
             (Some(status @ 200..=299), Some(response)) if response.is_cseq_method(Method::Refer) => {
                 // RFC 3515 §2.4.4: the span is told by the NOTIFY.
-                if is_unobserved(response) { subscription.usage.release(status) } else { Action::Nothing }
+                if is_unobserved(response) {
+                    let action = subscription.usage.release(status);
+                    self.refresh_target_within(id, response);
+                    action
+                } else {
+                    self.refresh_target_within(id, response);
+                    self.note_referred(id);
+                    Action::Nothing
+                }
             }
             (Some(200..=299), Some(response)) => {
                 subscription.usage.handle_success(now, expires_of(response));
@@ -172,7 +180,6 @@ impl Endpoint {
         id: SubscriptionId,
         request: &Essentials<'_>,
     ) -> Result<(), Fault> {
-        let now = self.now;
         let Some(event) = request.value(Name::Event) else {
             return self.answer(key, path, request, 489, &Vec::new());
         };
@@ -196,24 +203,38 @@ impl Endpoint {
             // §4.4.1: this makes the dialog. Any other of the same SUBSCRIBE finds nothing from now on.
             (None, Some(first)) => {
                 let dialog = Dialog::of_subscriber(first, request)?;
-                let (full, half) = (dialog.key(&self.keyed), subscription.key);
+                let full = dialog.key(&self.keyed);
                 subscription.dialog = Some(Box::new(dialog));
-                (subscription.first, subscription.key) = (None, full);
+                subscription.first = None;
                 subscription.waiting.targets.clear(); // a dialog has one next hop
                 subscription.waiting.fallback = None;
-                self.dialogs.remove(&half);
+                if let Home::Own(half) = std::mem::replace(&mut subscription.home, Home::Own(full)) {
+                    self.dialogs.remove(&half);
+                }
                 self.dialogs.insert(full, Place::Subscription(id));
             }
             (None, None) => return Ok(()),
         }
+        self.take_notify(key, path, id, standing, request)
+    }
+
+    /// A NOTIFY of a subscription of ours, in order.
+    pub(super) fn take_notify(
+        &mut self,
+        key: Key,
+        path: Path,
+        id: SubscriptionId,
+        standing: Standing,
+        request: &Essentials<'_>,
+    ) -> Result<(), Fault> {
+        let now = self.now;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Ok(()) };
         let is_wanted = !subscription.usage.is_unwanted();
         let tag = subscription.local_tag;
         let action = subscription.usage.handle_notify(now, standing);
-        let contact = subscription.waiting.contact.clone();
         let received = Received::new(&mut self.scratch, request, path)?;
-        let contact = self.contact(&received.path, &tag, contact.as_ref());
-        let extra = Extra { contact: Some(&contact), headers: &[], body: None };
+        let contact = self.contact_of_subscription(Owner::Subscribing(id), &received.path);
+        let extra = Extra { contact: contact.as_deref(), headers: &[], body: None };
         self.answer_with(key, &received, request, tag, 200, &extra);
         if is_wanted {
             self.events.push_back(Event::Notified { subscription: id, message: request.message().clone() });
@@ -245,17 +266,16 @@ impl Endpoint {
 
     fn send_subscribe(&mut self, id: SubscriptionId, expires: Duration) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
-        let (inherited, tag, contact) =
-            (subscription.path, subscription.local_tag, subscription.waiting.contact.clone());
+        let inherited = subscription.path;
         let mut lines = vec![(Name::Event, subscription.event.clone()), (Name::Expires, written(expires))];
         lines.extend(subscription.headers.iter().cloned());
-        let Some(dialog) = &mut subscription.dialog else { return };
+        let owner = Owner::Subscribing(id);
+        let Some(dialog) = self.dialog_of_subscription(owner) else { return };
         let cseq = dialog.next_cseq();
         let dialog = dialog.clone();
         let path = self.path_in(&dialog, inherited);
-        let contact = self.contact(&path, &tag, contact.as_ref());
+        let contact = self.contact_of_subscription(owner, &path).unwrap_or_default();
         lines.push((Name::Contact, Bytes::copy_from_slice(&contact)));
-        let owner = Owner::Subscribing(id);
         let sent = self.start_in_dialog(&dialog, cseq, Method::Subscribe, &lines, path, owner);
         let now = self.now;
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
@@ -270,12 +290,20 @@ impl Endpoint {
         }
     }
 
-    fn end_subscription(&mut self, id: SubscriptionId, outcome: Outcome, notify: Option<&Message>) {
+    pub(super) fn end_subscription(
+        &mut self,
+        id: SubscriptionId,
+        outcome: Outcome,
+        notify: Option<&Message>,
+    ) {
         let Some(subscription) = self.subscriptions.remove(&id) else { return };
         if let Some((timer, _)) = subscription.timer {
             self.wheel.disarm(timer);
         }
-        self.dialogs.remove(&subscription.key);
+        match subscription.home {
+            Home::Own(key) => drop(self.dialogs.remove(&key)),
+            Home::Session(_) => self.forget_referral(subscription.home, id),
+        }
         let state = notify.and_then(|notify| notify.valued(Name::SubscriptionState).next()?.ok());
         let reason = |state: &Valued<'_>| state.parameters.value(b"reason").map(Bytes::copy_from_slice);
         let Outcome { end, by, status } = outcome;
@@ -290,7 +318,7 @@ impl Endpoint {
         });
     }
 
-    fn reschedule_subscription(&mut self, id: SubscriptionId) {
+    pub(super) fn reschedule_subscription(&mut self, id: SubscriptionId) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         let deadline = subscription.usage.deadline();
         tables::rearm(&mut self.wheel, &mut subscription.timer, Due::Subscription(id), deadline);

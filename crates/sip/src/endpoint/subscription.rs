@@ -21,6 +21,15 @@ pub(super) enum Place {
     Subscriber(SubscriberId),
 }
 
+/// In which dialog a subscription stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Home {
+    /// One of its own, at this place in the dialog table.
+    Own(Key),
+    /// That of a session (RFC 3515 §2.4.6).
+    Session(SessionId),
+}
+
 /// A subscription of ours.
 #[derive(Clone, Debug)]
 pub(super) struct Subscription {
@@ -35,11 +44,11 @@ pub(super) struct Subscription {
     pub(super) event: Bytes,
     /// What the user adds to each SUBSCRIBE.
     pub(super) headers: Headers,
-    /// The first SUBSCRIBE, or the REFER, until a NOTIFY has made the dialog.
+    /// The first SUBSCRIBE, or the REFER, until a NOTIFY has made the dialog; in that of a session for good.
     pub(super) first: Option<Message>,
+    /// The one that a NOTIFY has made.
     pub(super) dialog: Option<Box<Dialog>>,
-    /// Where in the dialog table it stands.
-    pub(super) key: Key,
+    pub(super) home: Home,
     /// The last SUBSCRIBE, or the REFER: what is said to an earlier one does not count any more.
     pub(super) transaction: usize,
     pub(super) timer: Option<(TimerId, Instant)>,
@@ -61,9 +70,11 @@ pub(super) struct Subscribed {
     pub(super) event: Bytes,
     /// The longest span that its user grants; before that the one that the peer asks for.
     pub(super) span: Duration,
-    pub(super) dialog: Box<Dialog>,
-    /// Where in the dialog table it stands.
-    pub(super) key: Key,
+    /// That of its own.
+    pub(super) dialog: Option<Box<Dialog>>,
+    pub(super) home: Home,
+    /// The Contact URI of a REFER within a session: the remote target once it is accepted (RFC 5057 §5.4).
+    pub(super) target: Option<Bytes>,
     /// The first SUBSCRIBE, or the REFER, until it is answered.
     pub(super) asked: Option<(usize, ReplyHead)>,
     /// What is to be said next.
@@ -114,11 +125,14 @@ impl Endpoint {
         }
     }
 
-    /// The dialog of a subscription.
-    pub(super) fn dialog_of_subscription(&mut self, owner: Owner) -> Option<&mut Dialog> {
+    /// In which dialog the subscription stands that the request is one of.
+    fn home_of(&self, owner: Owner) -> Option<Home> {
         match owner {
-            Owner::Subscribing(id) => self.subscriptions.get_mut(&id)?.dialog.as_deref_mut(),
-            Owner::Notifying(id) => self.subscriber(id).map(|each| &mut *each.dialog),
+            Owner::Subscribing(id) => self.subscriptions.get(&id).map(|each| each.home),
+            Owner::Notifying(id) => {
+                let subscriber = self.subscribers.get(id.index as usize).filter(|each| each.id == id);
+                subscriber.map(|each| each.home)
+            }
             Owner::Invite(_)
             | Owner::Leaving(_)
             | Owner::Declining(_)
@@ -127,6 +141,57 @@ impl Endpoint {
             | Owner::Request(_)
             | Owner::Nobody => None,
         }
+    }
+
+    /// The session under whose Call-ID the request was sent.
+    pub(super) fn session_under(&self, owner: Owner) -> Option<SessionId> {
+        match self.home_of(owner) {
+            Some(Home::Session(id)) => Some(id),
+            Some(Home::Own(_)) | None => owner.session(),
+        }
+    }
+
+    /// The dialog of a subscription.
+    pub(super) fn dialog_of_subscription(&mut self, owner: Owner) -> Option<&mut Dialog> {
+        if let Home::Session(id) = self.home_of(owner)? {
+            return self.session(id)?.dialog.as_deref_mut();
+        }
+        match owner {
+            Owner::Subscribing(id) => self.subscriptions.get_mut(&id)?.dialog.as_deref_mut(),
+            Owner::Notifying(id) => self.subscriber(id)?.dialog.as_deref_mut(),
+            Owner::Invite(_)
+            | Owner::Leaving(_)
+            | Owner::Declining(_)
+            | Owner::Refreshing(_)
+            | Owner::Acknowledging(_)
+            | Owner::Request(_)
+            | Owner::Nobody => None,
+        }
+    }
+
+    /// Our Contact in the dialog of a subscription.
+    pub(super) fn contact_of_subscription(&self, owner: Owner, path: &Path) -> Option<Text> {
+        if let Home::Session(id) = self.home_of(owner)? {
+            let session = self.sessions.get(id.index as usize).filter(|session| session.id == id)?;
+            return Some(self.contact_in(session, path));
+        }
+        let (local_tag, waiting) = match owner {
+            Owner::Subscribing(id) => {
+                self.subscriptions.get(&id).map(|each| (&each.local_tag, &each.waiting))?
+            }
+            Owner::Notifying(id) => {
+                let subscriber = self.subscribers.get(id.index as usize).filter(|each| each.id == id);
+                subscriber.map(|each| (&each.local_tag, &each.waiting))?
+            }
+            Owner::Invite(_)
+            | Owner::Leaving(_)
+            | Owner::Declining(_)
+            | Owner::Refreshing(_)
+            | Owner::Acknowledging(_)
+            | Owner::Request(_)
+            | Owner::Nobody => return None,
+        };
+        Some(self.contact(path, local_tag, waiting.contact.as_ref()))
     }
 
     pub(super) fn subscriber(&mut self, id: SubscriberId) -> Option<&mut Subscribed> {

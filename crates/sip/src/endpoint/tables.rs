@@ -92,6 +92,7 @@ impl Endpoint {
             min_se: Duration::ZERO,
             allows_update: false,
             described: None,
+            referrals: None,
             authentication: Authentication::default(),
             timer: None,
         });

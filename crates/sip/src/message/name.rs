@@ -39,6 +39,7 @@ names! {
     Contact = "Contact" | "m",
     ContentDisposition = "Content-Disposition",
     ContentEncoding = "Content-Encoding" | "e",
+    ContentId = "Content-ID",
     ContentLanguage = "Content-Language",
     ContentLength = "Content-Length" | "l",
     ContentType = "Content-Type" | "c",

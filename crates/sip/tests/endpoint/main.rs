@@ -24,6 +24,7 @@ mod reliable;
 mod requests;
 mod robustness;
 mod session_timers;
+mod sharing;
 mod streams;
 mod subscriptions;
 mod updates;

@@ -24,6 +24,7 @@ fn bytes(text: &'static str) -> Bytes {
 fn wish(wants_progress: bool) -> Refer {
     Refer {
         id: ID,
+        within: None,
         targets: vec![Target { transport: Transport::Udp, remote: address(PEER) }],
         uri: bytes("sip:ben@192.0.2.9"),
         from: bytes("<sip:anna@example.com>"),
@@ -31,6 +32,7 @@ fn wish(wants_progress: bool) -> Refer {
         routes: Vec::new(),
         refer_to: bytes("<sip:cara@example.com>"),
         headers: headers(&[(Name::ReferredBy, "<sip:anna@example.com>")]),
+        body: None,
         contact: None,
         wants_progress,
     }
@@ -252,7 +254,7 @@ fn referral(branch: &str, lines: &str) -> Request {
 fn referred(wire: &mut Wire) -> (SubscriberId, bool) {
     let mut events = wire.events();
     assert_eq!(events.len(), 1, "{events:?}");
-    let Event::Referred { subscriber, wants_progress, request } = events.remove(0) else {
+    let Event::Referred { subscriber, session: None, wants_progress, request } = events.remove(0) else {
         panic!("not referred")
     };
     assert_eq!(request.method(), Some(Method::Refer));

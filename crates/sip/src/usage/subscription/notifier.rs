@@ -105,6 +105,14 @@ impl Notifier {
         matches!(self.state, State::Asked(_))
     }
 
+    /// Whether the user was told the end of it.
+    pub fn is_ending(&self) -> bool {
+        match self.state {
+            State::EndWaiting | State::Ending | State::Over => true,
+            State::Asked(_) | State::Idle(_) | State::Notifying(_) | State::NotifyWaiting(_) => false,
+        }
+    }
+
     /// How long it stands, and whether there is more than one NOTIFY to come.
     fn term(&self) -> Option<Term> {
         match self.state {
