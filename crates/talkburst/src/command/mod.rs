@@ -3,6 +3,8 @@
 mod answer;
 mod call;
 mod demo;
+#[cfg(unix)]
+mod group;
 mod password;
 #[cfg(unix)]
 mod serve;
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     /// Who may use the server: enter, remove, list, change.
     #[cfg(unix)]
     User(user::Arguments),
+    /// Which groups there are, and who belongs to them.
+    #[cfg(unix)]
+    Group(group::Arguments),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
 }
@@ -49,6 +54,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Serve(arguments) => serve::run(arguments),
         #[cfg(unix)]
         Command::User(arguments) => user::run(arguments),
+        #[cfg(unix)]
+        Command::Group(arguments) => group::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
     }
 }
@@ -197,7 +204,7 @@ impl fmt::Display for Failure {
                 write!(f, "failed to reach the server that has the data folder: {error}; restart it")
             }
             #[cfg(unix)]
-            Self::NotDone(refusal) => write!(f, "failed to change the users: {refusal}"),
+            Self::NotDone(refusal) => write!(f, "failed to do this: {refusal}"),
         }
     }
 }

@@ -99,9 +99,9 @@ struct TypedRules {
 
 /// `anna`, or `anna@DOMAIN`.
 #[derive(Clone, Debug)]
-struct Name {
-    user: String,
-    domain: Option<String>,
+pub(super) struct Name {
+    pub(super) user: String,
+    pub(super) domain: Option<String>,
 }
 
 impl std::str::FromStr for Name {
@@ -206,15 +206,15 @@ fn line_of(user: &crate::control::Listed) -> String {
     line
 }
 
-/// Whoever has the data folder, and the address of the user there.
-async fn open(data: &Data, name: &Name) -> Result<(Desk, String), Failure> {
+/// Whoever has the data folder, and the address that this name has there.
+pub(super) async fn open(data: &Data, name: &Name) -> Result<(Desk, String), Failure> {
     let mut desk = Desk::open(&data.path()?).await?;
     let asked = Order::Domain { asked: name.domain.clone() };
     let Reply::Domain { domain } = expected(desk.ask(asked).await?)? else { return Err(strange()) };
     Ok((desk, format!("sip:{}@{domain}", name.user)))
 }
 
-fn domain_of(address: &str) -> &str {
+pub(super) fn domain_of(address: &str) -> &str {
     address.split_once('@').map_or("", |(_, domain)| domain)
 }
 
@@ -222,14 +222,14 @@ fn ha1_of(name: &Name, address: &str, secret: &[u8]) -> Ha1 {
     Ha1::of(&name.user, domain_of(address), secret)
 }
 
-fn done(reply: Reply) -> Result<(), Failure> {
+pub(super) fn done(reply: Reply) -> Result<(), Failure> {
     if matches!(expected(reply)?, Reply::Done) { Ok(()) } else { Err(strange()) }
 }
 
 /// A reply that is neither a refusal nor a failure.
-fn expected(reply: Reply) -> Result<Reply, Failure> {
+pub(super) fn expected(reply: Reply) -> Result<Reply, Failure> {
     match reply {
-        Reply::Done | Reply::Domain { .. } | Reply::Users { .. } => Ok(reply),
+        Reply::Done | Reply::Domain { .. } | Reply::Users { .. } | Reply::Groups { .. } => Ok(reply),
         Reply::Refused(Refusal::Value { why }) => Err(Failure::Value(why)),
         Reply::Refused(refusal) => Err(Failure::NotDone(refusal)),
         Reply::Failed { why } => Err(Failure::Server(std::io::Error::other(why))),
@@ -237,7 +237,7 @@ fn expected(reply: Reply) -> Result<Reply, Failure> {
 }
 
 /// The reply is to another question.
-fn strange() -> Failure {
+pub(super) fn strange() -> Failure {
     Failure::Server(std::io::ErrorKind::InvalidData.into())
 }
 

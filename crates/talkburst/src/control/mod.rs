@@ -3,6 +3,7 @@
 //! The program that is typed at and the server that runs may be of different versions, so each line tells its version.
 
 mod client;
+mod group;
 mod listener;
 
 use std::fmt;
@@ -10,9 +11,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::client::{AskError, Desk};
+pub(crate) use self::group::ListedGroup;
 pub(crate) use self::listener::{Asked, listen};
 
-use crate::store::account::{Account, Ha1, Rules, name_fault};
+use poc::server::GroupRole;
+
+use crate::store::account::{Account, Ha1, Rules, display_name_fault, name_fault};
+use crate::store::group::{Group, Policy, member_fault};
 use crate::store::{Store, StoreError};
 
 /// The version of the lines.
@@ -37,6 +42,18 @@ pub(crate) enum Order {
     SetPassword { name: String, ha1: Ha1 },
     /// Change a user's rules.
     SetRules { name: String, rules: Rules },
+    /// Enter a group of this domain.
+    AddGroup { domain: String, group: Group },
+    /// Remove a group.
+    RemoveGroup { name: String },
+    /// Tell which groups there are.
+    ListGroups,
+    /// Change what is said of a group, but its members.
+    SetPolicy { name: String, display_name: Option<String>, policy: Policy },
+    /// Enter members of a group, or give them another role.
+    PutMembers { name: String, addresses: Vec<String>, role: GroupRole },
+    /// Remove members of a group.
+    RemoveMembers { name: String, addresses: Vec<String> },
 }
 
 /// What came of it.
@@ -49,6 +66,8 @@ pub(crate) enum Reply {
     Domain { domain: String },
     /// All users.
     Users { users: Vec<Listed> },
+    /// All groups.
+    Groups { groups: Vec<ListedGroup> },
     /// It is not done, and never will be.
     Refused(Refusal),
     /// It is not done.
@@ -72,6 +91,14 @@ pub(crate) enum Refusal {
     Taken { name: String },
     /// There is no user of this name.
     Unknown { name: String },
+    /// There is a group of this name.
+    GroupTaken { name: String },
+    /// There is no group of this name.
+    UnknownGroup { name: String },
+    /// There is neither a user nor a group of ours with this address.
+    UnknownMember { address: String },
+    /// There is no such member.
+    NoMember { name: String, address: String },
     /// The users are of this domain.
     OtherDomain { of: String },
     /// A value is wrong.
@@ -82,41 +109,54 @@ pub(crate) enum Refusal {
     Version { known: u16 },
 }
 
-/// What has changed, for those who have users in memory.
+/// What has changed, for those who have users and groups in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
     Put(Box<Account>),
     Remove(String),
+    PutGroup(Box<Group>),
+    RemoveGroup(String),
 }
 
+/// What an order leads to: its reply, and what has changed.
+pub(crate) type Done = (Reply, Vec<Change>);
+
 /// Carries an order out in the store. What has changed comes back besides.
-pub(crate) async fn carry_out(
-    store: &mut Store,
-    order: Order,
-) -> Result<(Reply, Option<Change>), StoreError> {
+pub(crate) async fn carry_out(store: &mut Store, order: Order) -> Result<Done, StoreError> {
     match try_order(store, order).await {
-        Err(StoreError::OtherDomain { of, .. }) => Ok((Reply::Refused(Refusal::OtherDomain { of }), None)),
+        Err(StoreError::OtherDomain { of, .. }) => Ok(refused(Refusal::OtherDomain { of })),
         tried => tried,
     }
 }
 
-async fn try_order(store: &mut Store, order: Order) -> Result<(Reply, Option<Change>), StoreError> {
+fn refused(refusal: Refusal) -> Done {
+    (Reply::Refused(refusal), Vec::new())
+}
+
+async fn try_order(store: &mut Store, order: Order) -> Result<Done, StoreError> {
     if let Some(why) = order.fault() {
-        return Ok((Reply::Refused(Refusal::Value { why: why.to_owned() }), None));
+        return Ok(refused(Refusal::Value { why: why.to_owned() }));
     }
     let (is_done, refusal, change) = match order {
         Order::Domain { asked } => {
             let domain = store.domain(asked.as_deref()).await?;
-            return Ok((Reply::Domain { domain }, None));
+            return Ok((Reply::Domain { domain }, Vec::new()));
         }
         Order::List => return list(store).await,
         Order::Add { domain, user } => {
             store.settle_domain(Some(&domain)).await?;
+            if store.has_group(&user.name).await? {
+                return Ok(refused(Refusal::GroupTaken { name: user.name }));
+            }
             let refusal = Refusal::Taken { name: user.name.clone() };
             (store.add(&user).await?, refusal, Some(Change::Put(Box::new(user))))
         }
         Order::Remove { name } => {
-            (store.remove(&name).await?, Refusal::Unknown { name: name.clone() }, Some(Change::Remove(name)))
+            let address = format!("sip:{name}@{}", store.domain(None).await?);
+            let Some(left) = store.remove(&name, &address).await? else {
+                return Ok(refused(Refusal::Unknown { name }));
+            };
+            return Ok((Reply::Done, group::changes(store, Change::Remove(name), left).await?));
         }
         Order::SetPassword { name, ha1 } => {
             let is_done = store.set_ha1(&name, &ha1).await?;
@@ -126,15 +166,27 @@ async fn try_order(store: &mut Store, order: Order) -> Result<(Reply, Option<Cha
             let is_done = store.set_rules(&name, &rules).await?;
             (is_done, Refusal::Unknown { name: name.clone() }, put(store, &name).await?)
         }
+        Order::AddGroup { domain, group } => return group::add(store, &domain, group).await,
+        Order::RemoveGroup { name } => return group::remove(store, name).await,
+        Order::ListGroups => return group::list(store).await,
+        Order::SetPolicy { name, display_name, policy } => {
+            return group::set_policy(store, name, display_name.as_deref(), &policy).await;
+        }
+        Order::PutMembers { name, addresses, role } => {
+            return group::put_members(store, name, &addresses, role).await;
+        }
+        Order::RemoveMembers { name, addresses } => {
+            return group::remove_members(store, name, &addresses).await;
+        }
     };
-    Ok(if is_done { (Reply::Done, change) } else { (Reply::Refused(refusal), None) })
+    Ok(if is_done { (Reply::Done, change.into_iter().collect()) } else { refused(refusal) })
 }
 
 async fn put(store: &mut Store, name: &str) -> Result<Option<Change>, StoreError> {
     Ok(store.account(name).await?.map(|account| Change::Put(Box::new(account))))
 }
 
-async fn list(store: &mut Store) -> Result<(Reply, Option<Change>), StoreError> {
+async fn list(store: &mut Store) -> Result<Done, StoreError> {
     let domain = store.domain(None).await?;
     let listed = |account: Account| Listed {
         address: format!("sip:{}@{domain}", account.name),
@@ -143,7 +195,7 @@ async fn list(store: &mut Store) -> Result<(Reply, Option<Change>), StoreError> 
         rules: account.rules,
     };
     let users = store.accounts().await?.into_iter().map(listed).collect();
-    Ok((Reply::Users { users }, None))
+    Ok((Reply::Users { users }, Vec::new()))
 }
 
 impl Order {
@@ -153,8 +205,19 @@ impl Order {
             Self::Add { domain, user } => domain_fault(domain).or_else(|| user.fault()),
             Self::SetPassword { name, ha1 } => name_fault(name).or_else(|| ha1.fault()),
             Self::SetRules { name, rules } => name_fault(name).or_else(|| rules.fault()),
-            // A name that no user can have is one that no user has.
-            Self::Remove { .. } | Self::List => None,
+            Self::AddGroup { domain, group } => domain_fault(domain).or_else(|| group.fault()),
+            Self::SetPolicy { name, display_name, policy } => name_fault(name)
+                .or_else(|| display_name.as_deref().and_then(display_name_fault))
+                .or_else(|| policy.fault()),
+            Self::PutMembers { name, addresses, .. } => {
+                name_fault(name).or_else(|| addresses.iter().find_map(|address| member_fault(address)))
+            }
+            // What cannot be there is not there.
+            Self::Remove { .. }
+            | Self::List
+            | Self::RemoveGroup { .. }
+            | Self::ListGroups
+            | Self::RemoveMembers { .. } => None,
         }
     }
 
@@ -226,6 +289,18 @@ impl fmt::Display for Refusal {
             }
             Self::Unknown { name } => {
                 write!(f, "there is no user {name}; talkburst user list tells who there is")
+            }
+            Self::GroupTaken { name } => {
+                write!(f, "there is a group {name} already; choose another name, or remove that one first")
+            }
+            Self::UnknownGroup { name } => {
+                write!(f, "there is no group {name}; talkburst group list tells which there are")
+            }
+            Self::UnknownMember { address } => {
+                write!(f, "there is neither a user nor a group {address}; enter that one first")
+            }
+            Self::NoMember { name, address } => {
+                write!(f, "{address} is no member of {name}; talkburst group list tells who is")
             }
             Self::OtherDomain { of } => {
                 write!(f, "the users of this data folder are of {of}; use that domain, or another --data")

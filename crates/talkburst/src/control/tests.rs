@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use poc::server::GroupKind;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -16,6 +18,31 @@ fn account(name: &str) -> Account {
 
 fn add(user: Account) -> Order {
     Order::Add { domain: "poc.internal".to_owned(), user }
+}
+
+fn group(name: &str) -> Group {
+    Group {
+        name: name.to_owned(),
+        display_name: None,
+        policy: Policy::of(GroupKind::PreArranged),
+        members: BTreeMap::new(),
+    }
+}
+
+fn add_group(group: Group) -> Order {
+    Order::AddGroup { domain: "poc.internal".to_owned(), group }
+}
+
+fn owned(addresses: &[&str]) -> Vec<String> {
+    addresses.iter().map(|address| (*address).to_owned()).collect()
+}
+
+fn put_members(name: &str, addresses: &[&str]) -> Order {
+    Order::PutMembers { name: name.to_owned(), addresses: owned(addresses), role: GroupRole::Ordinary }
+}
+
+fn remove_members(name: &str, addresses: &[&str]) -> Order {
+    Order::RemoveMembers { name: name.to_owned(), addresses: owned(addresses) }
 }
 
 /// A clerk with a store, behind a socket; `with` runs beside it.
@@ -56,6 +83,16 @@ fn an_order_and_its_reply_are_one_line_each() {
         Order::List,
         Order::SetPassword { name: "anna".to_owned(), ha1: account("anna").ha1 },
         Order::SetRules { name: "anna".to_owned(), rules: Rules::default() },
+        add_group(group("patrol")),
+        Order::RemoveGroup { name: "patrol".to_owned() },
+        Order::ListGroups,
+        Order::SetPolicy {
+            name: "patrol".to_owned(),
+            display_name: None,
+            policy: Policy::of(GroupKind::Chat),
+        },
+        put_members("patrol", &["sip:anna@poc.internal"]),
+        remove_members("patrol", &["sip:anna@poc.internal"]),
     ];
     for order in orders {
         let line = order.to_line();
@@ -159,21 +196,118 @@ fn each_order_is_carried_out_or_refused_by_name() {
         let anna = || "anna".to_owned();
         let unknown = || Reply::Refused(Refusal::Unknown { name: anna() });
         let domain = Reply::Domain { domain: "poc.internal".to_owned() };
-        assert_eq!(ask(Order::Domain { asked: None }).await, (domain, None));
-        assert_eq!(ask(Order::Remove { name: anna() }).await, (unknown(), None));
+        assert_eq!(ask(Order::Domain { asked: None }).await, (domain, Vec::new()));
+        assert_eq!(ask(Order::Remove { name: anna() }).await, (unknown(), Vec::new()));
 
-        let put = |account| Some(Change::Put(Box::new(account)));
+        let put = |account| vec![Change::Put(Box::new(account))];
         assert_eq!(ask(add(account("anna"))).await, (Reply::Done, put(account("anna"))));
         let taken = Reply::Refused(Refusal::Taken { name: anna() });
-        assert_eq!(ask(add(account("anna"))).await, (taken, None));
+        assert_eq!(ask(add(account("anna"))).await, (taken, Vec::new()));
         let other = Order::Domain { asked: Some("home1.example".to_owned()) };
         let of = "poc.internal".to_owned();
-        assert_eq!(ask(other).await, (Reply::Refused(Refusal::OtherDomain { of }), None));
+        assert_eq!(ask(other).await, (Reply::Refused(Refusal::OtherDomain { of }), Vec::new()));
         let ha1 = Ha1::of("anna", "poc.internal", b"other");
         let changed = Account { ha1: ha1.clone(), ..account("anna") };
         let order = Order::SetPassword { name: anna(), ha1 };
         assert_eq!(ask(order.clone()).await, (Reply::Done, put(changed)));
-        assert_eq!(ask(Order::Remove { name: anna() }).await, (Reply::Done, Some(Change::Remove(anna()))));
-        assert_eq!(ask(order).await, (unknown(), None));
+        assert_eq!(ask(Order::Remove { name: anna() }).await, (Reply::Done, vec![Change::Remove(anna())]));
+        assert_eq!(ask(order).await, (unknown(), Vec::new()));
     });
+}
+
+#[test]
+fn each_order_about_a_group_is_carried_out_or_refused_by_name() {
+    let scratch = Scratch::new();
+    block_on(async {
+        let mut store = scratch.store().await;
+        let mut ask = async |order: Order| carry_out(&mut store, order).await.unwrap();
+        let put = |members: &[&str]| {
+            let members = members.iter().map(|address| ((*address).to_owned(), GroupRole::Ordinary));
+            vec![Change::PutGroup(Box::new(Group { members: members.collect(), ..group("patrol") }))]
+        };
+        let patrol = || "patrol".to_owned();
+        let unknown = || refused(Refusal::UnknownGroup { name: patrol() });
+        let (anna, there) = ("sip:anna@poc.internal", "sip:dora@home2.example");
+
+        for order in [
+            Order::RemoveGroup { name: patrol() },
+            Order::SetPolicy { name: patrol(), display_name: None, policy: group("patrol").policy },
+            put_members("patrol", &[]),
+            remove_members("patrol", &[anna]),
+        ] {
+            assert_eq!(ask(order).await, unknown());
+        }
+        assert_eq!(ask(add_group(group("patrol"))).await, (Reply::Done, put(&[])));
+        let taken = Refusal::GroupTaken { name: patrol() };
+        assert_eq!(ask(add_group(group("patrol"))).await, refused(taken.clone()));
+        assert_eq!(ask(add(account("patrol"))).await, refused(taken));
+        ask(add(account("anna"))).await;
+        let taken = Refusal::Taken { name: "anna".to_owned() };
+        assert_eq!(ask(add_group(group("anna"))).await, refused(taken));
+
+        // All or none. Of another domain nothing is known.
+        let nobody = Refusal::UnknownMember { address: "sip:ben@poc.internal".to_owned() };
+        let order = put_members("patrol", &[anna, "sip:ben@poc.internal"]);
+        assert_eq!(ask(order).await, refused(nobody));
+        assert_eq!(ask(put_members("patrol", &[there, anna])).await, (Reply::Done, put(&[anna, there])));
+        let stranger = Refusal::NoMember { name: patrol(), address: "sip:ben@poc.internal".to_owned() };
+        let order = remove_members("patrol", &[there, "sip:ben@poc.internal"]);
+        assert_eq!(ask(order).await, refused(stranger));
+        assert_eq!(ask(remove_members("patrol", &[there])).await, (Reply::Done, put(&[anna])));
+
+        // Whoever is removed belongs to nothing: the next one of that name is somebody else.
+        let removed = vec![Change::Remove("anna".to_owned()), put(&[]).remove(0)];
+        assert_eq!(ask(Order::Remove { name: "anna".to_owned() }).await, (Reply::Done, removed));
+        assert_eq!(ask(add_group(group("all"))).await.0, Reply::Done);
+        assert_eq!(ask(put_members("all", &["sip:patrol@poc.internal"])).await.0, Reply::Done);
+        let all = Change::PutGroup(Box::new(group("all")));
+        let removed = vec![Change::RemoveGroup(patrol()), all];
+        assert_eq!(ask(Order::RemoveGroup { name: patrol() }).await, (Reply::Done, removed));
+        let listed = ListedGroup { address: "sip:all@poc.internal".to_owned(), group: group("all") };
+        assert_eq!(ask(Order::ListGroups).await.0, Reply::Groups { groups: vec![listed] });
+    });
+}
+
+#[test]
+fn a_value_that_no_group_can_have_is_refused_before_the_store() {
+    let scratch = Scratch::new();
+    let policy = |change: fn(&mut Policy)| {
+        let mut policy = group("patrol").policy;
+        change(&mut policy);
+        add_group(Group { policy, ..group("patrol") })
+    };
+    let wrong = [
+        add_group(group("poc-factory")),
+        add(account("poc-factory")),
+        add_group(group("pat rol")),
+        add_group(Group { display_name: Some("a\u{7}".to_owned()), ..group("patrol") }),
+        policy(|policy| policy.participants_max = 1),
+        policy(|policy| policy.participants_min = policy.participants_max + 1),
+        policy(|policy| policy.release_below = policy.participants_max + 1),
+        policy(|policy| policy.longest_minutes = Some(0)),
+        put_members("patrol", &["ben"]),
+        put_members("patrol", &["sip:ben@HOME2.example"]),
+        add_group(Group { members: [("tel:+1".to_owned(), GroupRole::Ordinary)].into(), ..group("patrol") }),
+    ];
+    let octets: Vec<u8> = wrong.iter().flat_map(Order::to_line).collect();
+    let replies = served(&scratch, move |folder| raw(folder, &octets, 11));
+    for (order, reply) in wrong.iter().zip(replies) {
+        assert!(matches!(reply, Reply::Refused(Refusal::Value { .. })), "{order:?}: {reply:?}");
+    }
+    // Once it is there.
+    block_on(async {
+        let mut store = scratch.store().await;
+        carry_out(&mut store, add_group(group("patrol"))).await.unwrap();
+        for members in [put_members("patrol", &["sip:patrol@poc.internal"]), too_many()] {
+            let (reply, changes) = carry_out(&mut store, members).await.unwrap();
+            assert!(matches!(reply, Reply::Refused(Refusal::Value { .. })), "{reply:?}");
+            assert_eq!(changes, []);
+        }
+        assert_eq!(store.group("patrol").await.unwrap(), Some(group("patrol")));
+    });
+}
+
+fn too_many() -> Order {
+    let addresses: Vec<_> = (0..10_001).map(|each| format!("sip:user{each}@home2.example")).collect();
+    Order::PutMembers { name: "patrol".to_owned(), addresses, role: GroupRole::Ordinary }
 }

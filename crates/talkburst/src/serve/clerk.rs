@@ -15,6 +15,7 @@ use super::worker::{Dropped, Heard, Neighbour, Order};
 use crate::clock::{Clock, wall};
 use crate::control::{Asked, Change, Reply, carry_out};
 use crate::store::account::{ANYBODY, AccessName, Account};
+use crate::store::group::Group;
 use crate::store::{Store, StoreError, StoredSession};
 
 /// How long a record waits for others at most.
@@ -106,9 +107,9 @@ impl Clerk {
 
     async fn carry_out(&mut self, order: crate::control::Order) -> Reply {
         match carry_out(&mut self.store, order).await {
-            Ok((reply, change)) => {
+            Ok((reply, changes)) => {
                 // Effective before it is told.
-                if let Some(change) = change {
+                for change in changes {
                     self.be_changed(change).await;
                 }
                 reply
@@ -127,6 +128,16 @@ impl Clerk {
                 let address = address(&name, &self.domain);
                 let input = Input::Remove { name: name.into(), address: address.clone().into() };
                 (input, Told::UserRemoved { address })
+            }
+            Change::PutGroup(group) => {
+                let address = address(&group.name, &self.domain);
+                let told = Told::GroupChanged { address, members: group.members.len() };
+                (put_group(&group, &self.domain), told)
+            }
+            Change::RemoveGroup(name) => {
+                let address = address(&name, &self.domain);
+                let input = Input::RemoveGroup { name: name.into(), address: address.clone().into() };
+                (input, Told::GroupRemoved { address })
             }
         };
         self.change(&input).await;
@@ -230,4 +241,9 @@ pub(super) fn put(account: &Account, domain: &str) -> Input {
     let name = Bytes::from(account.name.clone());
     let core = account.ha1.to_core().map(|ha1| sipcore::User { name, ha1 });
     Input::Put { core, server: Box::new(user) }
+}
+
+/// What the shards are told of a group.
+pub(super) fn put_group(group: &Group, domain: &str) -> Input {
+    Input::PutGroup { name: Bytes::from(group.name.clone()), group: Box::new(group.to_server(domain)) }
 }

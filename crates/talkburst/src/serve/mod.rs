@@ -37,15 +37,13 @@ use crate::clock::Clock;
 use crate::command::Failure;
 use crate::control::{self, Desk};
 use crate::store::StoreError;
+use crate::store::account::FACTORY;
 
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
 
 /// Where speech would be received, and talk burst control. Both are said in SDP; neither is there yet.
 const MEDIA_PORTS: (u16, u16) = (45_210, 25_473);
-
-/// The user part of the conference factory (digest 3).
-const FACTORY: &str = "poc-factory";
 
 /// Events that may wait for the clerk. Beyond it they are dropped.
 const EVENTS_MAX: usize = 4096;
@@ -99,7 +97,7 @@ impl Service {
             Desk::Server(_) => return Err(StoreError::InUse(settings.folder).into()),
         };
         let domain = store.serve_domain(settings.domain.as_deref()).await?;
-        let accounts = store.accounts().await?;
+        let (accounts, groups) = (store.accounts().await?, store.groups().await?);
 
         // 2. The sockets.
         let occupied = |occupied: crate::driver::Occupied| {
@@ -118,6 +116,9 @@ impl Service {
             let mut shard = plan.shard(number)?;
             for account in &accounts {
                 shard.handle_input(clock.now(), clerk::put(account, &domain));
+            }
+            for group in &groups {
+                shard.handle_input(clock.now(), clerk::put_group(group, &domain));
             }
             shards.push(shard);
         }
@@ -165,6 +166,7 @@ impl Service {
                 data: store.folder().display().to_string(),
                 shards: settings.shards,
                 users: accounts.len(),
+                groups: groups.len(),
             },
         );
         let users = accounts.into_iter().take(2).map(|account| account.name).collect();

@@ -58,6 +58,10 @@ pub(crate) enum Input {
     Put { core: Option<sipcore::User>, server: Box<poc::server::User> },
     /// There is no such user any more.
     Remove { name: Bytes, address: Bytes },
+    /// There is this group, or what is known of one has changed.
+    PutGroup { name: Bytes, group: Box<poc::server::Group> },
+    /// There is no such group any more.
+    RemoveGroup { name: Bytes, address: Bytes },
 }
 
 /// A message on its way between two elements of this process.
@@ -143,6 +147,18 @@ impl Shard {
                 self.server.handle_input(now, poc::server::Input::Command(command));
                 self.settle(now);
                 self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::RemoveUser(name)));
+            }
+            Input::PutGroup { name, group } => {
+                let command = poc::server::Command::PutGroup(group);
+                self.server.handle_input(now, poc::server::Input::Command(command));
+                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::PutService(name)));
+            }
+            Input::RemoveGroup { name, address } => {
+                // What its sessions say still finds the way.
+                let command = poc::server::Command::RemoveGroup { address };
+                self.server.handle_input(now, poc::server::Input::Command(command));
+                self.settle(now);
+                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::RemoveService(name)));
             }
         }
         self.settle(now);

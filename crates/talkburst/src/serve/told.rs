@@ -26,13 +26,39 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Told {
-    Listening { udp: String, tcp: String, domain: String, data: String, shards: u8, users: usize },
-    UserChanged { address: String },
-    UserRemoved { address: String },
-    BindingsChanged { address: String },
+    Listening {
+        udp: String,
+        tcp: String,
+        domain: String,
+        data: String,
+        shards: u8,
+        users: usize,
+        groups: usize,
+    },
+    UserChanged {
+        address: String,
+    },
+    UserRemoved {
+        address: String,
+    },
+    GroupChanged {
+        address: String,
+        members: usize,
+    },
+    GroupRemoved {
+        address: String,
+    },
+    BindingsChanged {
+        address: String,
+    },
     Closed(Box<Closed>),
-    Dropped { count: u64 },
-    NotStored { sessions: usize, why: String },
+    Dropped {
+        count: u64,
+    },
+    NotStored {
+        sessions: usize,
+        why: String,
+    },
     Stopped,
 }
 
@@ -44,6 +70,8 @@ pub(crate) struct Closed {
     function: Function,
     session_type: Option<SessionType>,
     inviter: String,
+    /// The group that the INVITE was for.
+    group: Option<String>,
     invitations: Vec<Invitation>,
     end: End,
     by: Side,
@@ -87,6 +115,7 @@ impl Closed {
             function: record.function,
             session_type: record.session_type,
             inviter: text(&record.inviter),
+            group: (!record.group.is_empty()).then(|| text(&record.group)),
             invitations: invitations.collect(),
             end: record.end,
             by: record.by,
@@ -174,12 +203,16 @@ fn write(json: bool, line: &str) -> io::Result<()> {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listening { udp, tcp, domain, data, shards, users } => {
+            Self::Listening { udp, tcp, domain, data, shards, users, groups } => {
                 write!(f, "{STRONG}serving {domain}{STRONG:#} on udp {udp} and tcp {tcp}: ")?;
-                write!(f, "{users} users, {shards} shards, data in {data}")
+                write!(f, "{users} users, {groups} groups, {shards} shards, data in {data}")
             }
             Self::UserChanged { address } => write!(f, "{} is a user, or has changed", safe(address)),
             Self::UserRemoved { address } => write!(f, "{} is no user any more", safe(address)),
+            Self::GroupChanged { address, members } => {
+                write!(f, "{} is a group of {members}, or has changed", safe(address))
+            }
+            Self::GroupRemoved { address } => write!(f, "{} is no group any more", safe(address)),
             Self::BindingsChanged { address } => write!(f, "the bindings of {} have changed", safe(address)),
             Self::Closed(closed) => closed.fmt(f),
             Self::Dropped { count } => write!(f, "{BAD}dropped so far: {count}{BAD:#}"),
@@ -200,7 +233,11 @@ impl fmt::Display for Closed {
         let invited: Vec<_> = self.invitations.iter().map(|each| safe(&each.invited)).collect();
         let inviter = if self.inviter.is_empty() { "somebody".to_owned() } else { safe(&self.inviter) };
         let with = if invited.is_empty() { "" } else { " with " };
-        write!(f, "{what} of {inviter}{with}{}: ", invited.join(", "))?;
+        write!(f, "{what} of {inviter}")?;
+        if let Some(group) = &self.group {
+            write!(f, " in {}", safe(group))?;
+        }
+        write!(f, "{with}{}: ", invited.join(", "))?;
         let style = if matches!(self.end, End::Cancelled | End::Left | End::Released) { GOOD } else { BAD };
         let (end, by) = (name(&self.end), name(&self.by));
         write!(f, "{style}{end}{style:#} by {by}")?;

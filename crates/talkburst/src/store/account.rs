@@ -13,8 +13,11 @@ const DISPLAY_NAME_MAX: usize = 128;
 /// Rules that a user may have.
 const RULES_MAX: usize = 1000;
 
-/// Octets of the longest address in a rule.
-const ADDRESS_MAX: usize = 256;
+/// Octets of the longest address in a rule, or of a member.
+pub(super) const ADDRESS_MAX: usize = 256;
+
+/// The user part of the conference factory (digest 3). Nobody else has it.
+pub(crate) const FACTORY: &str = "poc-factory";
 
 /// Stands for everybody where a rule names an address.
 pub(crate) const ANYBODY: &str = "anybody";
@@ -68,27 +71,35 @@ pub(crate) enum AccessName {
 impl Account {
     /// What is wrong with it.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let display_name = self.display_name.as_deref().unwrap_or_default();
         name_fault(&self.name)
             .or_else(|| self.ha1.fault())
             .or_else(|| self.rules.fault())
-            .or((display_name.len() > DISPLAY_NAME_MAX)
-                .then_some("the display name is longer than 128 octets"))
-            .or(display_name
-                .contains(char::is_control)
-                .then_some("the display name has a control character; leave it out"))
+            .or_else(|| self.display_name.as_deref().and_then(display_name_fault))
     }
 }
 
-/// What is wrong with the name of a user: RFC 3261 §25.1 `user`, without what would have to be escaped or quoted.
+/// What is wrong with a display name.
+pub(crate) fn display_name_fault(name: &str) -> Option<&'static str> {
+    if name.len() > DISPLAY_NAME_MAX {
+        Some("the display name is longer than 128 octets")
+    } else if name.contains(char::is_control) {
+        Some("the display name has a control character; leave it out")
+    } else {
+        None
+    }
+}
+
+/// What is wrong with the name of a user or a group: RFC 3261 §25.1 `user`, without what would have to be escaped or quoted.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,".contains(&byte);
     if name.is_empty() {
-        Some("a user needs a name, such as anna")
+        Some("a name is missing, such as anna")
     } else if name.len() > NAME_MAX {
         Some("a name has at most 64 characters")
     } else if !name.bytes().all(is_fine) {
         Some("a name has letters, digits and -_.!~*'()&=+$, only, such as anna")
+    } else if name == FACTORY {
+        Some("this is the name of the conference factory; choose another one")
     } else if sip::identifier::Identifier::parse(name.as_bytes()).is_some() {
         Some("this looks like one of the server's own identifiers; choose another name")
     } else {
@@ -159,7 +170,9 @@ mod tests {
             assert_eq!(name_fault(fine), None, "{fine}");
         }
         let long = "a".repeat(65);
-        for wrong in ["", "anna@home", "an na", "ann\u{e4}", "a:b", "a%20", "a/b", "\"a\"", long.as_str()] {
+        for wrong in
+            ["", "anna@home", "an na", "ann\u{e4}", "a:b", "a%20", "a/b", "\"a\"", FACTORY, long.as_str()]
+        {
             assert!(name_fault(wrong).is_some(), "{wrong}");
         }
         assert!(name_fault("0000800123456789abcdefgh").is_some(), "an identifier of ours");

@@ -1,10 +1,11 @@
-//! What outlasts a restart: users, and records of sessions.
+//! What outlasts a restart: users, groups, and records of sessions.
 //!
 //! One connection, one owner: whoever has the [`Folder`] has the store, and nobody on a signalling path waits for it. Queries
 //! go through the driver of sqlx that is chosen by URL, so that PostgreSQL takes the same statements.
 
 pub(crate) mod account;
 mod folder;
+pub(crate) mod group;
 mod schema;
 
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ impl Store {
         }
     }
 
-    /// The same, and it stays as long as there are users.
+    /// The same, and it stays as long as there are users or groups.
     pub(crate) async fn settle_domain(&mut self, asked: Option<&str>) -> Result<String, StoreError> {
         let domain = self.domain(asked).await?;
         if self.domain.as_ref() != Some(&domain) {
@@ -116,7 +117,9 @@ impl Store {
     }
 
     async fn is_empty(&mut self) -> Result<bool, StoreError> {
-        let row = sqlx::query("SELECT COUNT(*) FROM users").fetch_one(&mut self.connection).await?;
+        let row = sqlx::query("SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM poc_groups)")
+            .fetch_one(&mut self.connection)
+            .await?;
         Ok(row.try_get::<i64, _>(0)? == 0)
     }
 
@@ -155,11 +158,21 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Removes a user; whether there was one.
-    pub(crate) async fn remove(&mut self, name: &str) -> Result<bool, StoreError> {
+    /// Removes a user, who is a member of no group any more; `None` if there was none, else the groups that have changed.
+    pub(crate) async fn remove(
+        &mut self,
+        name: &str,
+        address: &str,
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        let mut transaction = self.connection.begin().await?;
         let done =
-            sqlx::query("DELETE FROM users WHERE name = $1").bind(name).execute(&mut self.connection).await?;
-        Ok(done.rows_affected() > 0)
+            sqlx::query("DELETE FROM users WHERE name = $1").bind(name).execute(&mut *transaction).await?;
+        let groups = group::leave_all(&mut transaction, address).await?;
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        transaction.commit().await?;
+        Ok(Some(groups))
     }
 
     /// Changes a user's password; whether there is such a user.

@@ -7,18 +7,30 @@ use sqlx::{AnyConnection, Connection, Row};
 use super::StoreError;
 
 /// What leads from each version to the next one. A version that has been released is never changed.
-const STEPS: [&[&str]; 1] = [&[
-    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE users (
+const STEPS: [&[&str]; 2] = [
+    &[
+        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "CREATE TABLE users (
         name TEXT PRIMARY KEY,
         ha1_md5 TEXT NOT NULL,
         ha1_sha256 TEXT NOT NULL,
         display_name TEXT,
         rules TEXT NOT NULL
     )",
-    "CREATE TABLE sessions (ended BIGINT NOT NULL, record TEXT NOT NULL)",
-    "CREATE INDEX sessions_by_end ON sessions (ended)",
-]];
+        "CREATE TABLE sessions (ended BIGINT NOT NULL, record TEXT NOT NULL)",
+        "CREATE INDEX sessions_by_end ON sessions (ended)",
+    ],
+    &[
+        "CREATE TABLE poc_groups (name TEXT PRIMARY KEY, display_name TEXT, policy TEXT NOT NULL)",
+        "CREATE TABLE poc_group_members (
+        group_name TEXT NOT NULL REFERENCES poc_groups (name),
+        address TEXT NOT NULL,
+        role TEXT NOT NULL,
+        PRIMARY KEY (group_name, address)
+    )",
+        "CREATE INDEX poc_group_members_by_address ON poc_group_members (address)",
+    ],
+];
 
 /// Brings the tables up to date.
 pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -76,6 +88,27 @@ mod tests {
             assert_eq!(version(&mut connection).await, 2);
             let row = sqlx::query("SELECT x, y FROM a").fetch_one(&mut connection).await.unwrap();
             assert_eq!((row.get::<i64, _>(0), row.get::<Option<i64>, _>(1)), (7, None));
+        });
+    }
+
+    /// What the program before groups has left is as it was.
+    #[test]
+    fn users_of_the_first_version_stay_when_groups_come() {
+        let scratch = Scratch::new();
+        block_on(async {
+            let mut connection = scratch.connection().await;
+            migrate_by(&mut connection, &STEPS[..1]).await.unwrap();
+            let rules = r#"{"access":{"anybody":"bar"}}"#;
+            sqlx::query("INSERT INTO users (name, ha1_md5, ha1_sha256, display_name, rules) VALUES ('anna', 'a', 'b', NULL, $1)")
+                .bind(rules)
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            connection.close().await.unwrap();
+            let mut store = scratch.store().await;
+            let accounts = store.accounts().await.unwrap();
+            assert_eq!((accounts.len(), &*accounts[0].name, accounts[0].rules.access.len()), (1, "anna", 1));
+            assert_eq!(store.groups().await.unwrap(), []);
         });
     }
 

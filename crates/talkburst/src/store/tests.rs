@@ -1,5 +1,8 @@
+use poc::server::{GroupKind, GroupRole};
+
 use super::account::AccessName;
 use super::fixture::{Scratch, block_on};
+use super::group::{Changed, Group, Policy};
 use super::*;
 
 fn account(name: &str) -> Account {
@@ -10,6 +13,14 @@ fn account(name: &str) -> Account {
 
 fn ha1(password: &str) -> Ha1 {
     Ha1::of("anna", DOMAIN, password.as_bytes())
+}
+
+fn group(name: &str) -> Group {
+    let mut policy = Policy::of(GroupKind::Dispatch);
+    policy.longest_minutes = Some(90);
+    let members = [("sip:ben@poc.internal", GroupRole::Distinguished), ("sip:carl@a", GroupRole::Ordinary)];
+    let members = members.map(|(address, role)| (address.to_owned(), role)).into();
+    Group { name: name.to_owned(), display_name: Some("Patrol".to_owned()), policy, members }
 }
 
 #[test]
@@ -33,6 +44,35 @@ fn a_restart_keeps_everything() {
 }
 
 #[test]
+fn a_restart_keeps_groups_and_their_members() {
+    let scratch = Scratch::new();
+    block_on(async {
+        let mut store = scratch.store().await;
+        for name in ["patrol", "all"] {
+            assert!(store.add_group(&group(name)).await.unwrap());
+            assert!(!store.add_group(&Group { display_name: None, ..group(name) }).await.unwrap());
+        }
+        let dora = ["sip:dora@a".to_owned()];
+        assert_eq!(store.put_members("all", &dora, GroupRole::Distinguished).await.unwrap(), Changed::Done);
+        assert_eq!(store.put_members("all", &dora, GroupRole::Ordinary).await.unwrap(), Changed::Done);
+        let chat = Policy::of(GroupKind::Chat);
+        assert!(store.set_policy("all", None, &chat).await.unwrap());
+        assert!(!store.set_policy("none", None, &chat).await.unwrap());
+        store.close().await.unwrap();
+
+        let mut store = scratch.store().await;
+        let mut all = Group { display_name: None, policy: chat, ..group("all") };
+        all.members.insert("sip:dora@a".to_owned(), GroupRole::Ordinary);
+        assert_eq!(store.groups().await.unwrap(), [all.clone(), group("patrol")]);
+        assert_eq!(store.group("all").await.unwrap(), Some(all));
+        assert_eq!(store.group("none").await.unwrap(), None);
+        assert_eq!(store.remove_group("patrol", "sip:patrol@a").await.unwrap(), Some(Vec::new()));
+        assert_eq!(store.remove_group("patrol", "sip:patrol@a").await.unwrap(), None);
+        assert_eq!(store.groups().await.unwrap().len(), 1);
+    });
+}
+
+#[test]
 fn a_name_is_taken_once_and_what_is_not_there_is_not_changed() {
     let scratch = Scratch::new();
     block_on(async {
@@ -41,8 +81,9 @@ fn a_name_is_taken_once_and_what_is_not_there_is_not_changed() {
         let other = Account { display_name: None, ..account("anna") };
         assert!(!store.add(&other).await.unwrap());
         assert_eq!(store.accounts().await.unwrap(), [account("anna")]);
-        assert!(store.remove("anna").await.unwrap());
-        assert!(!store.remove("anna").await.unwrap());
+        let address = "sip:anna@poc.internal";
+        assert_eq!(store.remove("anna", address).await.unwrap(), Some(Vec::new()));
+        assert_eq!(store.remove("anna", address).await.unwrap(), None);
         assert!(!store.set_ha1("anna", &ha1("x")).await.unwrap());
         assert!(!store.set_rules("anna", &Rules::default()).await.unwrap());
         assert!(store.accounts().await.unwrap().is_empty());
@@ -60,7 +101,11 @@ fn a_folder_has_one_domain_as_long_as_there_are_users() {
         assert_eq!(store.settle_domain(Some("HOME1.example")).await.unwrap(), "home1.example");
         let refused = store.settle_domain(Some(DOMAIN)).await.unwrap_err().to_string();
         assert!(refused.contains("home1.example") && refused.contains("--data"), "{refused}");
-        store.remove("anna").await.unwrap();
+        store.remove("anna", "sip:anna@home1.example").await.unwrap();
+        // A group holds it too.
+        store.add_group(&group("patrol")).await.unwrap();
+        assert!(store.settle_domain(Some(DOMAIN)).await.is_err());
+        store.remove_group("patrol", "sip:patrol@home1.example").await.unwrap();
         assert_eq!(store.serve_domain(Some(DOMAIN)).await.unwrap(), DOMAIN);
         assert!(store.settle_domain(Some("home1.example")).await.is_err(), "it is served");
     });

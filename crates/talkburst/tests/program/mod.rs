@@ -251,8 +251,22 @@ pub(crate) fn user(
     arguments: &[&str],
     input: &str,
 ) -> (Option<i32>, String, String) {
+    run_with("user", folder, arguments, input)
+}
+
+/// Runs `talkburst group`: exit code, standard output, standard error.
+pub(crate) fn group(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    run_with("group", folder, arguments, "")
+}
+
+fn run_with(
+    what: &str,
+    folder: &std::path::Path,
+    arguments: &[&str],
+    input: &str,
+) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_talkburst"));
-    command.arg("user").args(arguments).arg("--data").arg(folder);
+    command.arg(what).args(arguments).arg("--data").arg(folder);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A command that reads nothing may have ended by now.
