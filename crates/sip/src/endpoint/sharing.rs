@@ -233,7 +233,7 @@ impl Endpoint {
         let meant = if is_same_event(first.as_bytes(), event) { REFER } else { event };
         let found = referrals.theirs.iter().find(|id| {
             let subscriber = self.subscribers.get(id.index as usize).filter(|each| each.id == **id);
-            subscriber.is_some_and(|each| is_same_event(&each.event, meant))
+            subscriber.is_some_and(|each| !each.usage.is_asked() && is_same_event(&each.event, meant))
         });
         match found {
             Some(id) => self.resubscribe(key, path, *id, request),

@@ -1,8 +1,14 @@
 //! What happens within a dialog, in random orders: nothing panics, everything is answered once, and nothing remains
 //! (C60, R12 to R15, I9). `wire` checks what holds for every message.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use sip::message::{Method, Name};
-use sip::{Command, Config, Duration, Message, Reliability, SessionId};
+use sip::{
+    Command, Config, Duration, Event, Message, Refer, Reliability, SessionId, SubscriberId, SubscriptionId,
+    SubscriptionState,
+};
 
 use crate::wire::*;
 
@@ -143,6 +149,122 @@ fn the_inviting_side_survives_every_order() {
         let _ = wire.refuse(session, 480);
         let _ = wire.cancel(session);
         let _ = wire.leave(session);
+        wire.finish();
+    }
+}
+
+/// What the user may do with what shares the dialog of a session. Counts what has begun.
+fn share(wire: &mut Wire, dice: &mut Dice, session: SessionId, begun: &mut Begun) {
+    let subscription = SubscriptionId(dice.roll(3));
+    let place = usize::try_from(dice.roll(4)).expect("few");
+    let subscriber = begun.subscribers.keys().rev().nth(place).copied();
+    match (dice.roll(5), subscriber) {
+        (0, _) => {
+            let refer = Refer {
+                wants_progress: dice.roll(3) > 0,
+                ..Refer::within(subscription, session, Bytes::from_static(b"<sip:cara@example.com>"))
+            };
+            if wire.command(Command::Refer(Box::new(refer))).is_ok() {
+                begun.subscriptions += 1;
+            }
+        }
+        (1, _) => {
+            let _ = wire.command(Command::Unsubscribe { subscription });
+        }
+        (2, Some(subscriber)) => {
+            let expires = Duration::from_secs(60 * dice.roll(2));
+            let _ = wire.command(Command::Admit { subscriber, expires, headers: Vec::new(), contact: None });
+        }
+        (3, Some(subscriber)) => {
+            let reason = Bytes::from_static(b"noresource");
+            let last = SubscriptionState::Terminated { reason, retry_after: None };
+            let state = if dice.roll(2) == 0 { SubscriptionState::Active } else { last };
+            let _ = wire.command(Command::Notify { subscriber, state, headers: Vec::new(), body: None });
+        }
+        (4, Some(subscriber)) if dice.roll(3) == 0 => {
+            let _ = wire.command(Command::Reject { subscriber, status: 403, headers: Vec::new() });
+        }
+        _ => {}
+    }
+}
+
+/// What shared a dialog, and what was told of it.
+#[derive(Default)]
+struct Begun {
+    subscriptions: usize,
+    ended: usize,
+    /// How often the end of each was told.
+    subscribers: BTreeMap<SubscriberId, usize>,
+    is_over: bool,
+}
+
+impl Begun {
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::Referred { subscriber, .. } = event {
+                self.subscribers.insert(*subscriber, 0);
+            }
+            if let Event::SubscriberEnded { subscriber, .. } = event {
+                *self.subscribers.get_mut(subscriber).expect("it has begun") += 1;
+            }
+            self.ended += usize::from(matches!(event, Event::SubscriptionEnded { .. }));
+            assert!(!self.is_over, "the end of the session is the last that is told: {event:?}");
+            self.is_over = matches!(event, Event::Ended { .. });
+        }
+    }
+}
+
+/// Each is told its end once, and none outlives the session.
+#[test]
+fn what_shares_a_dialog_survives_every_order() {
+    for seed in 0..2000 {
+        let mut dice = Dice(seed);
+        let mut wire = Wire::with(|config| {
+            configure(config);
+            config.methods = vec![Method::Refer];
+        });
+        let invite = Request::invite("inv").with(TERMS);
+        wire.receive(&invite.text());
+        let session = wire.invited();
+        wire.accept(session).expect("alerting");
+        let ours = wire.one();
+        wire.receive(&invite.within(&ours, "ACK", 7).text());
+        wire.events();
+        let mut begun = Begun::default();
+        for number in 8..34 {
+            let request = |method| invite.within(&ours, method, number).with(CONTACT);
+            let id = dice.roll(10);
+            let event = if id < 2 { "refer".into() } else { format!("refer;id={id}") };
+            let lines = format!("Event: {event}\r\nExpires: {}\r\n", 60 * dice.roll(2));
+            let state = ["active;expires=60", "terminated;reason=noresource"][usize::from(dice.roll(3) == 0)];
+            match dice.roll(12) {
+                0 | 1 => {
+                    let lines = ["", "Refer-Sub: false\r\n"][usize::from(dice.roll(4) == 0)];
+                    let lines = format!("Refer-To: <sip:cara@example.com>\r\n{lines}");
+                    wire.receive(&request("REFER").with(&lines).text());
+                }
+                2 => wire.receive(&request("SUBSCRIBE").with(&lines).text()),
+                3 | 4 => {
+                    let state = format!("Event: {event}\r\nSubscription-State: {state}\r\n");
+                    wire.receive(&request("NOTIFY").with(&state).text());
+                }
+                5 if dice.roll(6) == 0 => wire.receive(&request("BYE").text()),
+                6 => wire.receive(&body(request("INVITE").with(TERMS)).text()),
+                7 if dice.roll(2) == 0 => pass_time(&mut wire, &mut dice),
+                8 if dice.roll(3) == 0 => command(&mut wire, &mut dice, session),
+                _ => share(&mut wire, &mut dice, session, &mut begun),
+            }
+            let sent = wire.sent();
+            answer_some(&mut wire, &mut dice, &sent);
+            begun.note(&wire.events());
+        }
+        let _ = wire.refuse(session, 480);
+        let _ = wire.leave(session);
+        wire.advance(4 * T1_64);
+        begun.note(&wire.events());
+        assert!(begun.is_over, "{seed}");
+        assert_eq!(begun.ended, begun.subscriptions, "{seed}");
+        assert!(begun.subscribers.values().all(|ended| *ended < 2), "{seed}");
         wire.finish();
     }
 }

@@ -480,17 +480,20 @@ fn a_refer_without_subscription_and_one_to_give_up_come_through_as_any() {
 #[test]
 fn a_subscription_within_a_session_is_refreshed_by_its_name() {
     let (mut wire, session, invite, ok, [first, second]) = two_referrals();
+    // What its user has not accepted yet cannot be refreshed.
+    wire.receive(&referral(&invite, &ok, 10).text());
+    let (waiting, ..) = referred(&mut wire, session);
     let again = |number, event: &str, expires: &str| {
         let lines = format!("{CONTACT}Event: {event}\r\nExpires: {expires}\r\n");
         invite.within(&ok, "SUBSCRIBE", number).with(&lines).text()
     };
     for (number, event, expires, answer, meant) in [
-        (10, "refer", "60", "200 SUBSCRIBE", Some(first)),
-        (11, "refer;id=8", "60", "200 SUBSCRIBE", Some(first)),
-        (12, "refer;id=9", "60", "200 SUBSCRIBE", Some(second)),
-        (13, "refer;id=10", "60", "481 SUBSCRIBE", None),
-        (14, "conference", "60", "403 SUBSCRIBE", None),
-        (15, "refer;id=9", "0", "200 SUBSCRIBE", Some(second)),
+        (11, "refer", "60", "200 SUBSCRIBE", Some(first)),
+        (12, "refer;id=8", "60", "200 SUBSCRIBE", Some(first)),
+        (13, "refer;id=9", "60", "200 SUBSCRIBE", Some(second)),
+        (14, "refer;id=10", "60", "481 SUBSCRIBE", None),
+        (15, "conference", "60", "403 SUBSCRIBE", None),
+        (16, "refer;id=9", "0", "200 SUBSCRIBE", Some(second)),
     ] {
         wire.receive(&again(number, event, expires));
         assert_eq!(wire.words(), [answer], "{event}");
@@ -500,6 +503,8 @@ fn a_subscription_within_a_session_is_refreshed_by_its_name() {
         });
         assert_eq!(found.collect::<Vec<_>>(), Vec::from_iter(meant), "{event}");
     }
+    wire.command(Command::Reject { subscriber: waiting, status: 603, headers: Vec::new() }).unwrap();
+    assert_eq!(wire.words(), ["603 REFER"]);
     say(&mut wire, second, true, "SIP/2.0 200 OK\r\n").unwrap();
     assert_eq!(told(&mut wire), ["subscriber ended Released Remote"]);
     assert_eq!(text(&wire.one(), Name::SubscriptionState), "terminated;reason=noresource");
