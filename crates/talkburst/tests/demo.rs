@@ -32,7 +32,7 @@ fn every_scene_ends_as_it_must_and_is_shown_as_a_ladder() {
     for shown in ["─ CANCEL ─", "487 (INVITE)", "PoC CP 6.2.X.1 step 2", "[held back]", "[let go]"] {
         assert!(out.contains(shown), "{shown}");
     }
-    assert!(out.ends_with("10 of 10 scenes ended as they must\n"), "{out}");
+    assert!(out.ends_with("12 of 12 scenes ended as they must\n"), "{out}");
     assert_eq!(text(&run.stderr), "");
 }
 
@@ -43,13 +43,14 @@ fn json_has_a_scene_a_line_and_then_a_summary() {
     let lines: Vec<Value> =
         text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (summary, scenes) = lines.split_last().unwrap();
-    assert_eq!(*summary, serde_json::json!({ "scenes": 10, "right": 10 }));
+    assert_eq!(*summary, serde_json::json!({ "scenes": 12, "right": 12 }));
     let names: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_str().unwrap()).collect();
     let direct = ["answered", "ringing", "crossing", "before-any-response", "just-accepted"];
     let by_server =
         ["ringing", "crossing", "unconfirmed", "refused", "override"].map(|name| format!("server-{name}"));
     assert_eq!(names[..5], direct);
-    assert_eq!(names[5..], by_server);
+    assert_eq!(names[5..10], by_server);
+    assert_eq!(names[10..], ["group-four-states", "chat-join"]);
     let crossing = &scenes[2];
     assert_eq!((&crossing["anna"]["end"], &crossing["anna"]["status"]), (&"cancelled".into(), &200.into()));
     assert_eq!(crossing["ben"]["end"], "released");
@@ -91,6 +92,35 @@ fn by_way_of_the_server_each_hop_cancels_its_own_invite_and_two_records_are_clos
     let records: Vec<_> =
         scene["records"].as_array().unwrap().iter().map(|record| &record["function"]).collect();
     assert_eq!(records, ["controlling", "participating"]);
+}
+
+/// T17: Ben and Cara are cancelled, Dan is left, Erin, who has refused, hears nothing any more.
+#[test]
+fn in_a_group_each_leg_is_ended_by_what_it_has_come_to() {
+    let run = talkburst(&["demo", "--json"]);
+    let scene: Value = serde_json::from_str(text(&run.stdout).lines().nth(10).unwrap()).unwrap();
+    let ladder = scene["ladder"].as_array().unwrap();
+    let cancelled = ladder.iter().position(|line| line["note"] == "anna cancels").unwrap();
+    let received = |user: &str| -> Vec<&str> {
+        let behind = ladder[cancelled..].iter().filter(|line| line["to"] == user);
+        behind.map(|line| line["message"].as_str().unwrap()).collect()
+    };
+    assert_eq!(received("ben"), ["CANCEL", "ACK"]);
+    assert_eq!(received("cara"), ["INVITE", "CANCEL", "ACK"]);
+    assert_eq!(received("dan"), ["CANCEL", "ACK", "BYE"]);
+    assert!(received("erin").is_empty());
+}
+
+/// T18.
+#[test]
+fn a_join_that_is_cancelled_is_nothing_to_those_who_are_in_the_chat() {
+    let run = talkburst(&["demo", "--json"]);
+    let scene: Value = serde_json::from_str(text(&run.stdout).lines().nth(11).unwrap()).unwrap();
+    let ladder = scene["ladder"].as_array().unwrap();
+    let joins = ladder.iter().position(|line| line["note"] == "anna joins patrol").unwrap();
+    let is_other = |line: &&Value| ["ben", "cara"].iter().any(|name| line["to"] == *name);
+    assert_eq!(ladder[joins..].iter().filter(is_other).count(), 0);
+    assert!(scene["ben"].is_null() && scene["cara"].is_null(), "they are still in session");
 }
 
 #[test]

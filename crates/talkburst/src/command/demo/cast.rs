@@ -1,10 +1,10 @@
-//! Who is on the stage: two clients, and between them nobody, or a SIP/IP core with a PoC Server behind it.
+//! Who is on the stage: clients, and between them nobody, or a SIP/IP core with a PoC Server behind it.
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::server::{OverrideBy, User};
+use poc::server::{Group, GroupKind, GroupMember, GroupRole, OverrideBy, User};
 use poc::{AnswerMode, Client, Config, Registration, Server};
 use sip::transport::{Listener, Target, Transport};
 use sip::{Credentials, Owner};
@@ -14,13 +14,16 @@ use super::super::Failure;
 use super::element::{Element, Machine, seed, socket};
 use crate::serve::{SERVER, server_address};
 
-/// The domain of both users.
+/// The domain of all users.
 pub(super) const DOMAIN: &str = "poc.example";
 
 /// Everybody's password: nobody but the demo can reach its ports.
 const PASSWORD: &[u8] = b"open sesame";
 
-/// What stands between the two.
+/// The group that there is in scenes with one; everybody is a member.
+pub(super) const GROUP: &str = "patrol";
+
+/// What stands between the clients.
 #[derive(Clone, Copy)]
 pub(super) enum Between {
     /// A wire.
@@ -32,12 +35,16 @@ pub(super) enum Between {
 /// What is settled before a scene by way of the server.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
-    /// Whether the server may answer before Ben has.
+    /// Whether the server may answer before an invited user has.
     pub(super) early_answer: bool,
-    /// Who answers at Ben's.
-    pub(super) ben: AnswerMode,
+    /// Who is there besides Anna.
+    pub(super) others: &'static [&'static str],
+    /// Who answers there.
+    pub(super) answer_mode: AnswerMode,
     /// Whether Anna may override that.
     pub(super) may_override: bool,
+    /// What kind of group there is.
+    pub(super) group: Option<GroupKind>,
 }
 
 /// The two clients, each with a socket.
@@ -45,7 +52,7 @@ pub(super) async fn wire(ip: IpAddr) -> Result<Vec<Element>, Failure> {
     Ok(vec![client("anna", 1, ip, |_| {}).await?, client("ben", 2, ip, |_| {}).await?])
 }
 
-/// The same, with a core and a PoC Server at which they will register.
+/// Anna and the others, each with a socket; then a core, at which they will register, and a PoC Server.
 pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Failure> {
     let (socket, address) = socket(ip).await?;
     let at_server = server_address(address);
@@ -61,36 +68,52 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
     let towards_core = Target { transport: Transport::Inside, remote: address };
     let factory = Bytes::from(format!("sip:poc-factory@{DOMAIN}"));
     let media = Capabilities::amr(ip, 45_200, 25_463);
-    let mut config = poc::server::Config::new(sip, towards_core, factory, media);
+    let mut config = poc::server::Config::new(sip, towards_core, factory.clone(), media);
     config.early_answer = rules.early_answer;
     let mut server = Server::new(config);
 
-    for name in ["anna", "ben"] {
+    let names = || ["anna"].into_iter().chain(rules.others.iter().copied());
+    for name in names() {
         let ha1 = Ha1::of(name.as_bytes(), DOMAIN.as_bytes(), PASSWORD);
         let user = sipcore::User { name: Bytes::from(name), ha1 };
         core.handle_input(sip::Instant::START, sipcore::Input::Command(sipcore::Command::PutUser(user)));
-        let mut user = User::new(Bytes::from(format!("sip:{name}@{DOMAIN}")));
-        if name == "ben" && rules.may_override {
-            user.override_by = OverrideBy::These(vec![Bytes::from(format!("sip:anna@{DOMAIN}"))]);
+        let mut user = User::new(address_of(name));
+        if name != "anna" && rules.may_override {
+            user.override_by = OverrideBy::These(vec![address_of("anna")]);
         }
         let put = poc::server::Command::PutUser(Box::new(user));
+        server.handle_input(sip::Instant::START, poc::server::Input::Command(put));
+    }
+    if let Some(kind) = rules.group {
+        let service = sipcore::Command::PutService(Bytes::from_static(GROUP.as_bytes()));
+        core.handle_input(sip::Instant::START, sipcore::Input::Command(service));
+        let member = |name| GroupMember { address: address_of(name), role: GroupRole::Ordinary };
+        let members = names().map(member).collect();
+        let group = Group { members, ..Group::new(address_of(GROUP), kind) };
+        let put = poc::server::Command::PutGroup(Box::new(group));
         server.handle_input(sip::Instant::START, poc::server::Input::Command(put));
     }
 
     let registrar = Target { transport: Transport::Udp, remote: address };
     let register = |config: &mut Config, name: &str| {
         config.registration = Some(Registration::new(vec![registrar], DOMAIN));
+        config.conference_factory = rules.uses_factory().then(|| factory.clone());
         let username = Bytes::copy_from_slice(name.as_bytes());
         config.sip.credentials =
             vec![Credentials { realm: None, username, secret: Bytes::from_static(PASSWORD) }];
         config.trusts_answer_mode = true;
     };
-    let anna = client("anna", 1, ip, |config| register(config, "anna")).await?;
-    let ben = client("ben", 2, ip, |config| {
-        register(config, "ben");
-        config.settings.answer_mode = rules.ben;
-    })
-    .await?;
+    let mut elements = Vec::new();
+    for (node, name) in names().enumerate() {
+        let node = u16::try_from(node + 1).unwrap_or(u16::MAX);
+        let client = client(name, node, ip, |config| {
+            register(config, name);
+            if name != "anna" {
+                config.settings.answer_mode = rules.answer_mode;
+            }
+        });
+        elements.push(client.await?);
+    }
     let core =
         Element { name: "core", machine: Machine::Core(Box::new(core)), address, socket: Some(socket) };
     let server = Element {
@@ -99,7 +122,20 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
         address: at_server,
         socket: None,
     };
-    Ok(vec![anna, ben, core, server])
+    elements.extend([core, server]);
+    Ok(elements)
+}
+
+impl Rules {
+    /// Whether there are several to invite, which takes a list.
+    fn uses_factory(self) -> bool {
+        self.others.len() > 1
+    }
+}
+
+/// The address of a user, or of the group.
+pub(super) fn address_of(name: &str) -> Bytes {
+    Bytes::from(format!("sip:{name}@{DOMAIN}"))
 }
 
 async fn client(

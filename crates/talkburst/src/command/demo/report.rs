@@ -1,9 +1,11 @@
 //! What the demo says: ladders and a table for people, lines of JSON for scripts.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use poc::Outcome;
+use poc::server::Function;
 use serde::Serialize;
 use sim::ladder::{Fate, What, label};
 use sip::usage::{End, Party};
@@ -11,7 +13,7 @@ use sip::{Duration, Message};
 
 use super::super::Failure;
 use super::scene::{Expected, Scene};
-use super::stage::{ANNA, BEN, Stage, Stuck};
+use super::stage::{Stage, Stuck};
 use crate::serve::Closed;
 
 const TITLE: Style = Style::new().bold();
@@ -31,8 +33,9 @@ struct Row {
     scene: &'static str,
     title: &'static str,
     ok: bool,
-    anna: Option<Saw>,
-    ben: Option<Saw>,
+    /// What each client was told in the end.
+    #[serde(flatten)]
+    told: BTreeMap<&'static str, Option<Saw>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     records: Vec<Closed>,
     faults: Vec<String>,
@@ -78,8 +81,8 @@ impl Report {
         writeln!(out, "{TITLE}Talkburst: how a PoC Session is cancelled{TITLE:#}")?;
         writeln!(
             out,
-            "{QUIET}Two PoC Clients over real UDP sockets on this machine, first with nobody between them, then with a\n\
-             SIP/IP core and a PoC Server. Each arrow has its rule beside it; \"PoC CP\" is the founding contribution\n\
+            "{QUIET}PoC Clients over real UDP sockets on this machine, first two with nobody between them, then with a\n\
+             SIP/IP core and a PoC Server, at last in groups. Each arrow has its rule beside it; \"PoC CP\" is the founding contribution\n\
              to the OMA PoC Control Plane.{QUIET:#}\n"
         )?;
         Ok(())
@@ -97,8 +100,7 @@ impl Report {
             scene: scene.name,
             title: scene.title,
             ok: faults.is_empty(),
-            anna: stage.outcome(ANNA).map(saw),
-            ben: stage.outcome(BEN).map(saw),
+            told: (0..stage.clients).map(|side| (stage.name(side), stage.outcome(side).map(saw))).collect(),
             records: stage.records.iter().map(|record| Closed::new(0, record)).collect(),
             faults,
             ladder: ladder(stage),
@@ -126,11 +128,22 @@ impl Report {
             let summary = serde_json::to_string(&Summary { scenes, right }).map_err(std::io::Error::other)?;
             writeln!(out, "{summary}")?;
         } else {
-            writeln!(out, "{TITLE}{:<20} {:<38} {:<24} result{TITLE:#}", "scene", "anna saw", "ben saw")?;
+            writeln!(
+                out,
+                "{TITLE}{:<20} {:<7} {:<40} the others saw{TITLE:#}",
+                "scene", "result", "anna saw"
+            )?;
             for row in &self.rows {
                 let (style, word) = if row.ok { (GOOD, "right") } else { (BAD, "wrong") };
-                let (anna, ben) = (told(row.anna.as_ref()), told(row.ben.as_ref()));
-                writeln!(out, "{:<20} {anna:<38} {ben:<24} {style}{word}{style:#}", row.scene)?;
+                let others: Vec<_> = row
+                    .told
+                    .iter()
+                    .filter(|(name, _)| **name != "anna")
+                    .map(|(name, saw)| format!("{name}: {}", told(saw.as_ref())))
+                    .collect();
+                let anna = told(row.told.get("anna").and_then(Option::as_ref));
+                let others = others.join(", ");
+                writeln!(out, "{:<20} {style}{word:<7}{style:#} {anna:<40} {others}", row.scene)?;
             }
             writeln!(out, "\n{right} of {scenes} scenes ended as they must")?;
         }
@@ -142,11 +155,11 @@ impl Report {
 /// Everything that is not as the scene says.
 fn faults(scene: &Scene, stage: &Stage, stuck: Option<Stuck>) -> Vec<String> {
     let mut faults: Vec<_> = stuck.iter().map(ToString::to_string).collect();
-    for (side, name) in [(ANNA, "anna"), (BEN, "ben")] {
-        let expected = scene.ends[side];
+    for (side, expected) in scene.ends.iter().enumerate() {
+        let (name, expected) = (stage.name(side), *expected);
         let actual: Option<Expected> =
             stage.outcome(side).map(|outcome| (outcome.end, outcome.by, outcome.status));
-        if actual != Some(expected) {
+        if actual != expected {
             faults.push(format!("{name} must be told {expected:?}, and was told {actual:?}"));
         }
         let sent = said(stage, side);
@@ -156,7 +169,12 @@ fn faults(scene: &Scene, stage: &Stage, stuck: Option<Stuck>) -> Vec<String> {
     }
     let recorded: Vec<_> =
         stage.records.iter().map(|record| (record.function, record.end, record.status)).collect();
-    if recorded != scene.records {
+    let sorted = |records: &[(Function, End, Option<u16>)]| {
+        let mut texts: Vec<_> = records.iter().map(|record| format!("{record:?}")).collect();
+        texts.sort();
+        texts
+    };
+    if sorted(&recorded) != sorted(scene.records) {
         faults.push(format!("the server must record {:?}, and recorded {recorded:?}", scene.records));
     }
     faults
@@ -192,7 +210,7 @@ fn ms(span: Duration) -> f64 {
 }
 
 fn told(saw: Option<&Saw>) -> String {
-    let Some(saw) = saw else { return "nothing".to_owned() };
+    let Some(saw) = saw else { return "in session".to_owned() };
     let status = saw.status.map_or_else(String::new, |status| format!(" ({status})"));
     let waited = saw.cancelling_ms.map_or_else(String::new, |ms| format!(", {ms:.1} ms after the key"));
     format!("{}{status}{waited}", saw.text)

@@ -4,12 +4,13 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use poc::server::Function;
-use poc::{AnswerMode, AnswerRequest, Client, Event};
+use poc::client::Invitees;
+use poc::server::{Function, GroupKind};
+use poc::{Addressee, AnswerMode, AnswerRequest, Client, Event};
 use sip::usage::{End, Party};
 
-use super::cast::{Between, Rules};
-use super::stage::{ANNA, BEN, Stage, Stuck};
+use super::cast::{Between, GROUP, Rules, address_of};
+use super::stage::{ANNA, BEN, CARA, DAN, ERIN, Stage, Stuck};
 
 /// One scene.
 pub(super) struct Scene {
@@ -19,11 +20,11 @@ pub(super) struct Scene {
     pub(super) title: &'static str,
     pub(super) between: Between,
     pub(super) play: Play,
-    /// How it must end for Anna, and for Ben.
-    pub(super) ends: [Expected; 2],
+    /// How it must end for each client; `None` if it goes on.
+    pub(super) ends: &'static [Option<Expected>],
     /// What each must send, in order, copies left out.
-    pub(super) sends: [&'static [&'static str]; 2],
-    /// What the PoC Server must record: which function, how it ended, and the final response to the inviter.
+    pub(super) sends: &'static [&'static [&'static str]],
+    /// What the PoC Server must record, in whatever order: which function, how it ended, and the final response to the inviter.
     pub(super) records: &'static [(Function, End, Option<u16>)],
 }
 
@@ -39,8 +40,8 @@ pub(super) const ALL: &[Scene] = &[
         title: "Answered, then left: there is nothing to cancel any more, so BYE ends it",
         between: Between::Nobody,
         play: |stage| Box::pin(answered(stage)),
-        ends: [(End::Left, Party::Local, None), (End::Released, Party::Remote, None)],
-        sends: [&["INVITE", "ACK", "BYE"], &["180 (INVITE)", "200 (INVITE)", "200 (BYE)"]],
+        ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
+        sends: &[&["INVITE", "ACK", "BYE"], &["180 (INVITE)", "200 (INVITE)", "200 (BYE)"]],
         records: &[],
     },
     Scene {
@@ -48,8 +49,11 @@ pub(super) const ALL: &[Scene] = &[
         title: "Cancelled while it rings: 487 says that it worked",
         between: Between::Nobody,
         play: |stage| Box::pin(ringing(stage)),
-        ends: [(End::Cancelled, Party::Local, Some(487)), (End::Cancelled, Party::Remote, Some(487))],
-        sends: [&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
+        ends: &[
+            Some((End::Cancelled, Party::Local, Some(487))),
+            Some((End::Cancelled, Party::Remote, Some(487))),
+        ],
+        sends: &[&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
         records: &[],
     },
     Scene {
@@ -57,8 +61,8 @@ pub(super) const ALL: &[Scene] = &[
         title: "The CANCEL crosses the 200: acknowledged, and left at once",
         between: Between::Nobody,
         play: |stage| Box::pin(crossing(stage)),
-        ends: [(End::Cancelled, Party::Local, Some(200)), (End::Released, Party::Remote, None)],
-        sends: [
+        ends: &[Some((End::Cancelled, Party::Local, Some(200))), Some((End::Released, Party::Remote, None))],
+        sends: &[
             &["INVITE", "CANCEL", "ACK", "BYE"],
             &["180 (INVITE)", "200 (INVITE)", "200 (BYE)", "200 (CANCEL)"],
         ],
@@ -69,8 +73,11 @@ pub(super) const ALL: &[Scene] = &[
         title: "Cancelled before any response: the wish waits, the CANCEL leaves with the first 1xx",
         between: Between::Nobody,
         play: |stage| Box::pin(before_any_response(stage)),
-        ends: [(End::Cancelled, Party::Local, Some(487)), (End::Cancelled, Party::Remote, Some(487))],
-        sends: [&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
+        ends: &[
+            Some((End::Cancelled, Party::Local, Some(487))),
+            Some((End::Cancelled, Party::Remote, Some(487))),
+        ],
+        sends: &[&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
         records: &[],
     },
     Scene {
@@ -78,8 +85,8 @@ pub(super) const ALL: &[Scene] = &[
         title: "The cancelled client has just accepted: its CANCEL changes nothing, a BYE ends it",
         between: Between::Nobody,
         play: |stage| Box::pin(just_accepted(stage)),
-        ends: [(End::Cancelled, Party::Local, Some(200)), (End::Released, Party::Remote, None)],
-        sends: [
+        ends: &[Some((End::Cancelled, Party::Local, Some(200))), Some((End::Released, Party::Remote, None))],
+        sends: &[
             &["INVITE", "CANCEL", "ACK", "BYE"],
             &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
         ],
@@ -90,8 +97,11 @@ pub(super) const ALL: &[Scene] = &[
         title: "Through the PoC Server, cancelled while it rings: each hop cancels its own INVITE",
         between: Between::Server(MANUAL),
         play: |stage| Box::pin(server_ringing(stage)),
-        ends: [(End::Cancelled, Party::Local, Some(487)), (End::Cancelled, Party::Remote, Some(487))],
-        sends: [
+        ends: &[
+            Some((End::Cancelled, Party::Local, Some(487))),
+            Some((End::Cancelled, Party::Remote, Some(487))),
+        ],
+        sends: &[
             &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
             &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"],
         ],
@@ -105,8 +115,8 @@ pub(super) const ALL: &[Scene] = &[
         title: "The CANCEL crosses the 200 at the server: Anna is told 487, Ben is acknowledged and left",
         between: Between::Server(MANUAL),
         play: |stage| Box::pin(server_crossing(stage)),
-        ends: [(End::Cancelled, Party::Local, Some(487)), (End::Released, Party::Remote, None)],
-        sends: [
+        ends: &[Some((End::Cancelled, Party::Local, Some(487))), Some((End::Released, Party::Remote, None))],
+        sends: &[
             &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
             &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
         ],
@@ -118,14 +128,10 @@ pub(super) const ALL: &[Scene] = &[
     Scene {
         name: "server-unconfirmed",
         title: "Answered early (Unconfirmed), then given up: Ben's own answer comes too late, and is left",
-        between: Between::Server(Rules {
-            early_answer: true,
-            ben: AnswerMode::Automatic,
-            may_override: false,
-        }),
+        between: Between::Server(Rules { early_answer: true, answer_mode: AnswerMode::Automatic, ..MANUAL }),
         play: |stage| Box::pin(server_unconfirmed(stage)),
-        ends: [(End::Left, Party::Local, None), (End::Released, Party::Remote, None)],
-        sends: [&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
+        sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -136,8 +142,11 @@ pub(super) const ALL: &[Scene] = &[
         title: "Refused: one 480 from hop to hop, and nothing to cancel",
         between: Between::Server(MANUAL),
         play: |stage| Box::pin(server_refused(stage)),
-        ends: [(End::Rejected, Party::Remote, Some(480)), (End::Rejected, Party::Local, Some(480))],
-        sends: [&["INVITE", "ACK", "INVITE", "ACK"], &["180 (INVITE)", "480 (INVITE)"]],
+        ends: &[
+            Some((End::Rejected, Party::Remote, Some(480))),
+            Some((End::Rejected, Party::Local, Some(480))),
+        ],
+        sends: &[&["INVITE", "ACK", "INVITE", "ACK"], &["180 (INVITE)", "480 (INVITE)"]],
         records: &[
             (Function::Participating, End::Rejected, Some(480)),
             (Function::Controlling, End::Rejected, Some(480)),
@@ -146,13 +155,56 @@ pub(super) const ALL: &[Scene] = &[
     Scene {
         name: "server-override",
         title: "Manual answer override: Ben would be asked, and is not, because Anna may; then she leaves",
-        between: Between::Server(Rules { early_answer: false, ben: AnswerMode::Manual, may_override: true }),
+        between: Between::Server(Rules { may_override: true, ..MANUAL }),
         play: |stage| Box::pin(server_override(stage)),
-        ends: [(End::Left, Party::Local, None), (End::Released, Party::Remote, None)],
-        sends: [&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
+        sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
+        ],
+    },
+    Scene {
+        name: "group-four-states",
+        title: "An ad-hoc group: Ben rings, Cara was not reached yet, Dan's 200 is on its way, Erin has refused",
+        between: Between::Server(Rules { others: &["ben", "cara", "dan", "erin"], ..MANUAL }),
+        play: |stage| Box::pin(group_four_states(stage)),
+        ends: &[
+            Some((End::Cancelled, Party::Local, Some(487))),
+            Some((End::Cancelled, Party::Remote, Some(487))),
+            Some((End::Cancelled, Party::Remote, Some(487))),
+            Some((End::Released, Party::Remote, None)),
+            Some((End::Rejected, Party::Local, Some(480))),
+        ],
+        sends: &[
+            &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
+            &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"],
+            &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"],
+            &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
+            &["180 (INVITE)", "480 (INVITE)"],
+        ],
+        records: &[
+            (Function::Controlling, End::Cancelled, Some(487)),
+            (Function::Participating, End::Cancelled, Some(487)),
+            (Function::Participating, End::Cancelled, Some(487)),
+            (Function::Participating, End::Cancelled, Some(487)),
+            (Function::Participating, End::Rejected, Some(480)),
+        ],
+    },
+    Scene {
+        name: "chat-join",
+        title: "A chat: Ben and Cara are in it, Anna joins and gives up; the others hear nothing of it",
+        between: Between::Server(Rules { others: &["ben", "cara"], group: Some(GroupKind::Chat), ..MANUAL }),
+        play: |stage| Box::pin(chat_join(stage)),
+        ends: &[Some((End::Cancelled, Party::Local, Some(487))), None, None],
+        sends: &[
+            &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
+            &["INVITE", "ACK", "INVITE", "ACK"],
+            &["INVITE", "ACK", "INVITE", "ACK"],
+        ],
+        records: &[
+            (Function::Controlling, End::Released, Some(200)),
+            (Function::Participating, End::Cancelled, Some(487)),
         ],
     },
 ];
@@ -165,14 +217,14 @@ async fn answered(stage: &mut Stage) -> Result<(), Stuck> {
     stage.until_told(ANNA, "in session", is_established).await?;
     stage.until_told(BEN, "in session", is_established).await?;
     stage.press(ANNA, "leaves", |client, now| client.leave(now, anna)).await?;
-    stage.until_both_ended().await
+    stage.until_all_ended().await
 }
 
 async fn ringing(stage: &mut Stage) -> Result<(), Stuck> {
     let anna = stage.invite().await?;
     stage.until_told(ANNA, "180", is_progress).await?;
     stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
-    stage.until_both_ended().await
+    stage.until_all_ended().await
 }
 
 async fn crossing(stage: &mut Stage) -> Result<(), Stuck> {
@@ -182,7 +234,7 @@ async fn crossing(stage: &mut Stage) -> Result<(), Stuck> {
     stage.hold(ANNA, "CANCEL");
     stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
     stage.press(BEN, "accepts", |client, now| client.accept(now, ben)).await?;
-    stage.until_both_ended().await?;
+    stage.until_all_ended().await?;
     stage.let_go().await?;
     stage.until_sent(BEN, "200 (CANCEL)").await
 }
@@ -193,7 +245,7 @@ async fn before_any_response(stage: &mut Stage) -> Result<(), Stuck> {
     stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
     stage.until_held().await?;
     stage.let_go().await?;
-    stage.until_both_ended().await
+    stage.until_all_ended().await
 }
 
 async fn just_accepted(stage: &mut Stage) -> Result<(), Stuck> {
@@ -205,11 +257,17 @@ async fn just_accepted(stage: &mut Stage) -> Result<(), Stuck> {
     stage.press(ANNA, "cancels", |client: &mut Client, now| client.cancel(now, anna)).await?;
     stage.until_sent(BEN, "200 (CANCEL)").await?;
     stage.let_go().await?;
-    stage.until_both_ended().await
+    stage.until_all_ended().await
 }
 
 /// Ben is asked, and the server waits for him.
-const MANUAL: Rules = Rules { early_answer: false, ben: AnswerMode::Manual, may_override: false };
+const MANUAL: Rules = Rules {
+    early_answer: false,
+    others: &["ben"],
+    answer_mode: AnswerMode::Manual,
+    may_override: false,
+    group: None,
+};
 
 async fn server_ringing(stage: &mut Stage) -> Result<(), Stuck> {
     stage.register().await?;
@@ -227,7 +285,7 @@ async fn server_crossing(stage: &mut Stage) -> Result<(), Stuck> {
     stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
     stage.until_sent(BEN, "200 (CANCEL)").await?;
     stage.let_go().await?;
-    stage.until_both_ended().await?;
+    stage.until_all_ended().await?;
     stage.until_closed(2).await
 }
 
@@ -240,7 +298,7 @@ async fn server_unconfirmed(stage: &mut Stage) -> Result<(), Stuck> {
     stage.press(ANNA, "gives up", |client, now| client.leave(now, anna)).await?;
     stage.until_told(ANNA, "ended", |event| matches!(event, Event::Ended { .. })).await?;
     stage.let_go().await?;
-    stage.until_both_ended().await?;
+    stage.until_all_ended().await?;
     stage.until_closed(2).await
 }
 
@@ -250,7 +308,7 @@ async fn server_refused(stage: &mut Stage) -> Result<(), Stuck> {
     let ben = stage.until_invited().await?;
     stage.until_told(ANNA, "180", is_progress).await?;
     stage.press(BEN, "refuses", |client, now| client.refuse(now, ben)).await?;
-    stage.until_both_ended().await?;
+    stage.until_all_ended().await?;
     stage.until_closed(2).await
 }
 
@@ -260,7 +318,48 @@ async fn server_override(stage: &mut Stage) -> Result<(), Stuck> {
     stage.until_told(ANNA, "in session", is_established).await?;
     stage.until_told(BEN, "in session", is_established).await?;
     stage.press(ANNA, "leaves", |client, now| client.leave(now, anna)).await?;
-    stage.until_both_ended().await?;
+    stage.until_all_ended().await?;
+    stage.until_closed(2).await
+}
+
+/// Digest 14.12: each leg by what it has come to.
+async fn group_four_states(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    stage.hold_inside("INVITE", Some("cara"));
+    stage.hold(DAN, "200 (INVITE)");
+    let invitees = ["ben", "cara", "dan", "erin"].map(address_of);
+    let invitees = Invitees::new(invitees.to_vec()).map_err(|error| Stuck::Waited(error.to_string()))?;
+    let invitees = Addressee::Users(invitees);
+    let anna = stage.start(ANNA, "anna invites four", invitees, AnswerRequest::Usual).await?;
+    let (dan, erin) = (stage.until_invited_at(DAN).await?, stage.until_invited_at(ERIN).await?);
+    stage.until_invited_at(BEN).await?;
+    stage.press(ERIN, "refuses", |client, now| client.refuse(now, erin)).await?;
+    stage.until_closed(1).await?;
+    stage.until_told(ANNA, "180", is_progress).await?;
+    stage.press(DAN, "accepts", |client, now| client.accept(now, dan)).await?;
+    stage.until_all_held(2).await?;
+    stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
+    stage.until_ended(ANNA).await?;
+    stage.until_sent(DAN, "200 (CANCEL)").await?;
+    stage.let_go().await?;
+    stage.until_all_ended().await?;
+    stage.until_closed(5).await
+}
+
+/// T18: the 200 of the chat crosses the CANCEL of the one who joins.
+async fn chat_join(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    let patrol = || Addressee::Chat(address_of(GROUP));
+    for (side, what) in [(BEN, "ben joins patrol"), (CARA, "cara joins patrol")] {
+        stage.start(side, what, patrol(), AnswerRequest::Usual).await?;
+        stage.until_told(side, "in session", is_established).await?;
+    }
+    stage.hold_inside("200 (INVITE)", None);
+    let anna = stage.start(ANNA, "anna joins patrol", patrol(), AnswerRequest::Usual).await?;
+    stage.until_held().await?;
+    stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
+    stage.until_ended(ANNA).await?;
+    stage.let_go().await?;
     stage.until_closed(2).await
 }
 

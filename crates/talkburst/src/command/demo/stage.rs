@@ -12,31 +12,37 @@ use bytes::Bytes;
 use poc::server::Record;
 use poc::{Addressee, AnswerRequest, Client, Command, Event, Input, Outcome};
 use sim::ladder::{Fate, Trace, label};
+use sip::message::Uri;
 use sip::transport::{Path, Target, Transmit, Transport};
 use sip::{Duration, Instant, Message, Misuse, SessionId};
 use tokio::io::ReadBuf;
 
 use super::super::Failure;
-use super::cast::{self, Between, DOMAIN};
+use super::cast::{self, Between};
 use super::element::{Element, Machine};
 
 /// The inviter.
 pub(super) const ANNA: usize = 0;
-/// The invited.
+/// The invited, or one of them.
 pub(super) const BEN: usize = 1;
+pub(super) const CARA: usize = 2;
+pub(super) const DAN: usize = 3;
+pub(super) const ERIN: usize = 4;
 
 /// Longer than any step of a scene takes; only a mistake lets it pass.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everybody, and what went on between them.
 pub(super) struct Stage {
-    /// Anna, Ben, and whoever stands between them.
+    /// The clients, and whoever stands between them.
     elements: Vec<Element>,
+    /// How many clients there are.
+    pub(super) clients: usize,
     /// The column of each element in the ladder.
     columns: Vec<usize>,
     begun: std::time::Instant,
-    /// Which message of whom is held back.
-    hold: Option<(usize, &'static str)>,
+    /// Which messages are held back.
+    hold: Vec<Hold>,
     held: Vec<Transmit>,
     events: Vec<(usize, Event)>,
     /// What the PoC Server has closed.
@@ -47,6 +53,26 @@ pub(super) struct Stage {
     pub(super) said: Vec<Transmit>,
     /// What left a socket, with the time since the Unix epoch.
     pub(super) sent: Vec<(Duration, Transmit)>,
+}
+
+/// A message that is to wait on the way.
+struct Hold {
+    /// Who sends it.
+    side: usize,
+    label: &'static str,
+    /// Whom it is for, if that matters: a name in To.
+    to: Option<&'static str>,
+}
+
+impl Hold {
+    fn fits(&self, side: usize, bytes: &Bytes) -> bool {
+        let Ok(message) = Message::parse(bytes.clone()) else { return false };
+        let is_for = |name: &str| {
+            let user = message.to().ok().and_then(|to| Uri::parse(to.uri).ok()?.user);
+            user == Some(name.as_bytes())
+        };
+        self.side == side && label(&message) == self.label && self.to.is_none_or(is_for)
+    }
 }
 
 /// A scene did not go on.
@@ -83,26 +109,25 @@ impl From<io::Error> for Stuck {
 }
 
 impl Stage {
-    /// Two clients on loopback, on ports that are free, and who stands between them.
+    /// Clients on loopback, on ports that are free, and who stands between them.
     pub(super) async fn open(ipv6: bool, between: Between) -> Result<Self, Failure> {
         let ip = if ipv6 { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
-        let (elements, from_left) = match between {
-            Between::Nobody => (cast::wire(ip).await?, vec![ANNA, BEN]),
-            Between::Server(rules) => {
-                let elements = cast::house(ip, rules).await?;
-                let between = BEN + 1..elements.len();
-                (elements, [ANNA].into_iter().chain(between).chain([BEN]).collect())
-            }
+        let (elements, clients) = match between {
+            Between::Nobody => (cast::wire(ip).await?, 2),
+            Between::Server(rules) => (cast::house(ip, rules).await?, 1 + rules.others.len()),
         };
+        let from_left: Vec<_> =
+            [ANNA].into_iter().chain(clients..elements.len()).chain(BEN..clients).collect();
         let columns = (0..elements.len())
             .map(|place| from_left.iter().position(|each| *each == place).unwrap_or(place))
             .collect();
         let parties = from_left.iter().map(|place| elements[*place].party()).collect();
         Ok(Self {
             elements,
+            clients,
             columns,
             begun: std::time::Instant::now(),
-            hold: None,
+            hold: Vec::new(),
             held: Vec::new(),
             events: Vec::new(),
             records: Vec::new(),
@@ -124,6 +149,11 @@ impl Stage {
         })
     }
 
+    /// The name of `side`.
+    pub(super) fn name(&self, side: usize) -> &'static str {
+        self.elements[side].name
+    }
+
     /// The address of `side`.
     pub(super) fn address(&self, side: usize) -> SocketAddr {
         self.elements[side].address
@@ -131,9 +161,9 @@ impl Stage {
 
     // Before the story.
 
-    /// Both clients register and publish their settings. That is no part of the story: only the capture has it.
+    /// All clients register and publish their settings. That is no part of the story: only the capture has it.
     pub(super) async fn register(&mut self) -> Result<(), Stuck> {
-        for side in [ANNA, BEN] {
+        for side in 0..self.clients {
             self.command(side, Command::Register).await?;
             self.until_told(side, "settings published", |event| matches!(event, Event::SettingsPublished))
                 .await?;
@@ -157,17 +187,24 @@ impl Stage {
             AnswerRequest::Override => "anna invites ben, overriding",
             AnswerRequest::Usual | AnswerRequest::Manual | AnswerRequest::Automatic => "anna invites ben",
         };
-        self.trace.note(self.now(), self.columns[ANNA], what.to_owned());
+        self.start(ANNA, what, Addressee::User(cast::address_of("ben")), answer).await
+    }
+
+    /// A user begins a session, or joins one.
+    pub(super) async fn start(
+        &mut self,
+        side: usize,
+        what: &str,
+        to: Addressee,
+        answer: AnswerRequest,
+    ) -> Result<SessionId, Stuck> {
+        self.trace.note(self.now(), self.columns[side], what.to_owned());
         // Whoever is registered asks its server for the way.
-        let is_direct = self.elements.len() == 2;
+        let is_direct = self.elements.len() == self.clients;
         let target = Target { transport: Transport::Udp, remote: self.elements[BEN].address };
-        let command = Command::StartSession {
-            targets: is_direct.then_some(target).into_iter().collect(),
-            routes: Vec::new(),
-            to: Addressee::User(Bytes::from(format!("sip:ben@{DOMAIN}"))),
-            answer,
-        };
-        self.command(ANNA, command).await?.ok_or(Stuck::Refused(Misuse::NoSession))
+        let targets = is_direct.then_some(target).into_iter().collect();
+        let command = Command::StartSession { targets, routes: Vec::new(), to, answer };
+        self.command(side, command).await?.ok_or(Stuck::Refused(Misuse::NoSession))
     }
 
     async fn command(&mut self, side: usize, command: Command) -> Result<Option<SessionId>, Stuck> {
@@ -201,12 +238,18 @@ impl Stage {
 
     /// From now on, the first message of `side` with this label waits on the way.
     pub(super) fn hold(&mut self, side: usize, label: &'static str) {
-        self.hold = Some((side, label));
+        self.hold.push(Hold { side, label, to: None });
+    }
+
+    /// The same for a message of the PoC Server, to the core or from it; for `to`, if that is said.
+    pub(super) fn hold_inside(&mut self, label: &'static str, to: Option<&'static str>) {
+        let side = self.elements.len() - 1;
+        self.hold.push(Hold { side, label, to });
     }
 
     /// Lets go what was held back.
     pub(super) async fn let_go(&mut self) -> Result<(), Stuck> {
-        self.hold = None;
+        self.hold.clear();
         for transmit in std::mem::take(&mut self.held) {
             self.trace.message_with(self.now(), &transmit, Fate::LetGo);
             self.send(transmit).await?;
@@ -218,8 +261,14 @@ impl Stage {
 
     /// Waits until Ben is told that he is invited.
     pub(super) async fn until_invited(&mut self) -> Result<SessionId, Stuck> {
-        self.until("ben to be invited", |stage| {
-            stage.events.iter().find_map(|(_, event)| {
+        self.until_invited_at(BEN).await
+    }
+
+    /// Waits until somebody is told to be invited.
+    pub(super) async fn until_invited_at(&mut self, side: usize) -> Result<SessionId, Stuck> {
+        let name = self.elements[side].name;
+        self.until(&format!("{name} to be invited"), |stage| {
+            stage.events.iter().filter(|(place, _)| *place == side).find_map(|(_, event)| {
                 let Event::Invited { session, .. } = event else { return None };
                 Some(*session)
             })
@@ -254,15 +303,25 @@ impl Stage {
 
     /// Waits until a message is held back.
     pub(super) async fn until_held(&mut self) -> Result<(), Stuck> {
-        self.until("a message to be held back", |stage| (!stage.held.is_empty()).then_some(())).await
+        self.until_all_held(1).await
     }
 
-    /// Waits until both were told the end.
-    pub(super) async fn until_both_ended(&mut self) -> Result<(), Stuck> {
-        self.until("both to be told the end", |stage| {
-            (stage.outcome(ANNA).is_some() && stage.outcome(BEN).is_some()).then_some(())
-        })
-        .await
+    /// Waits until so many are.
+    pub(super) async fn until_all_held(&mut self, messages: usize) -> Result<(), Stuck> {
+        self.until("messages to be held back", |stage| (stage.held.len() >= messages).then_some(())).await
+    }
+
+    /// Waits until somebody was told the end.
+    pub(super) async fn until_ended(&mut self, side: usize) -> Result<(), Stuck> {
+        self.until_told(side, "ended", |event| matches!(event, Event::Ended { .. })).await
+    }
+
+    /// Waits until all clients were told the end.
+    pub(super) async fn until_all_ended(&mut self) -> Result<(), Stuck> {
+        for side in 0..self.clients {
+            self.until_ended(side).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the PoC Server has closed so many records: nobody rings or is connected any more.
@@ -317,7 +376,7 @@ impl Stage {
     async fn settle(&mut self) -> Result<(), Stuck> {
         while let Some((place, transmit)) = self.poll_transmit() {
             self.said.push(transmit.clone());
-            if self.hold.is_some_and(|(who, what)| who == place && label_of(&transmit.bytes) == what) {
+            if self.hold.iter().any(|hold| hold.fits(place, &transmit.bytes)) {
                 self.trace.message_with(self.now(), &transmit, Fate::Held);
                 self.held.push(transmit);
             } else {
