@@ -153,6 +153,7 @@ impl Client {
     pub(super) fn deregister(&mut self) -> Result<(), Misuse> {
         let now = self.now;
         let step = self.enrolment.as_mut().ok_or(Misuse::NoTarget)?.publication.remove(now);
+        self.tear_down();
         self.follow_publication(step);
         Ok(())
     }
@@ -292,6 +293,7 @@ impl Client {
                     let step = enrolment.publication.publish();
                     self.follow_publication(step);
                 }
+                self.pre_establish();
             }
             Some(registration::Told::Failed { status, retry_in }) => {
                 if retry_in.is_none() {

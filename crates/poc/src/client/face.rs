@@ -37,6 +37,9 @@ pub struct Config {
     /// Whether what an INVITE says about the answer mode is obeyed (RFC 5373): only if nobody but the own PoC Server can
     /// send one that asks for PoC. One that does not then meets the user, never an automatic answer.
     pub trusts_answer_mode: bool,
+    /// Whether a session is pre-established by way of the conference factory while the client is registered, and used where
+    /// it can be (digest 7.2).
+    pub pre_establishes: bool,
     /// Whether Instant Personal Alerts and group advertisements are taken.
     pub accepts_alerts: bool,
     /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
@@ -61,6 +64,7 @@ impl Config {
             registration: None,
             conference_factory: None,
             trusts_answer_mode: false,
+            pre_establishes: false,
             accepts_alerts: false,
             sessions_max: 8,
             set_up_limit: None,

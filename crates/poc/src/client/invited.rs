@@ -8,17 +8,22 @@ use super::outcome::Role;
 use super::session::{Session, State, unless_over};
 use super::{AnswerMode, Client, Event};
 use crate::focus::Focus;
-use crate::sdp;
+use crate::sdp::{self, Origin};
 use crate::server::SessionType;
 
 impl Client {
     /// digest 9.2.
     pub(super) fn be_invited(&mut self, id: SessionId, request: &Message) {
+        let origin = self.next_origin();
+        self.be_invited_to(id, request, origin);
+    }
+
+    /// The same, and what our session description says of itself.
+    pub(super) fn be_invited_to(&mut self, id: SessionId, request: &Message, origin: Origin) {
         let busy = self.is_busy();
         let offer = Bytes::copy_from_slice(request.body());
         let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
-        let (mode, is_forbidden) = self.answer_mode_for(request);
-        let origin = self.next_origin();
+        let (mode, is_forbidden) = self.answer_mode_for(id, request);
         let state = State::Alerting { offer: offer.clone(), no_answer_at };
         let focus = Focus::of(request);
         let mut session = Session::new(Role::Invited, self.now, state, origin);
@@ -32,7 +37,8 @@ impl Client {
             () => None,
         };
         if refusal.is_none() {
-            let (inviter, group) = introduced(request, focus.as_ref());
+            let from = if self.is_carried(id) { asserted(request) } else { inviter_of(request) };
+            let (inviter, group) = introduced(request, from, focus.as_ref());
             self.events.push_back(Event::Invited { session: id, inviter, group, focus, answer_mode: mode });
         }
         let answered = match (refusal, mode) {
@@ -48,14 +54,15 @@ impl Client {
                 }
                 let body = offer.map(sdp::body);
                 let headers = Vec::new();
-                self.command(sip::Command::Progress { session: id, status: 180, headers, body })
+                let session = self.dialog_of(id);
+                self.command(sip::Command::Progress { session, status: 180, headers, body })
             }
         };
         unless_over(id, answered);
     }
 
     /// How an invitation is answered, and whether it requires another way than that (RFC 5373 §4.5.1, digest 7.3).
-    fn answer_mode_for(&self, request: &Message) -> (AnswerMode, bool) {
+    fn answer_mode_for(&self, id: SessionId, request: &Message) -> (AnswerMode, bool) {
         let own = self.config.settings.answer_mode;
         let asked = |name| {
             let asked = request.valued(name).next()?.ok()?;
@@ -66,11 +73,13 @@ impl Client {
             };
             Some((mode, asked.parameters.has(b"require")))
         };
-        // A core hands to the server what asks for PoC, and what does not goes past it, and past its rules.
-        let is_poc = request
-            .valued(Name::AcceptContact)
-            .filter_map(Result::ok)
-            .any(|accepted| accepted.parameters.has(b"+g.poc.talkburst"));
+        // A core hands to the server what asks for PoC, and what does not goes past it, and past its rules; a pre-established
+        // session is with the server itself.
+        let is_poc = self.is_carried(id)
+            || request
+                .valued(Name::AcceptContact)
+                .filter_map(Result::ok)
+                .any(|accepted| accepted.parameters.has(b"+g.poc.talkburst"));
         let mode = match asked(Name::PrivAnswerMode).or_else(|| asked(Name::AnswerMode)) {
             _ if self.config.trusts_answer_mode && !is_poc => AnswerMode::Manual,
             Some((mode, _)) if self.config.trusts_answer_mode => mode,
@@ -84,8 +93,7 @@ impl Client {
 }
 
 /// Who invites, and the group for which it is (digest 8.5): that stands in From, and then its inviter in Referred-By.
-fn introduced(request: &Message, focus: Option<&Focus>) -> (Bytes, Option<Bytes>) {
-    let from = inviter_of(request);
+fn introduced(request: &Message, from: Bytes, focus: Option<&Focus>) -> (Bytes, Option<Bytes>) {
     let is_of_a_group = focus.is_some_and(|focus| match focus.session_type {
         SessionType::PreArranged | SessionType::Chat => true,
         SessionType::OneToOne | SessionType::AdHoc => false,
@@ -96,6 +104,12 @@ fn introduced(request: &Message, focus: Option<&Focus>) -> (Bytes, Option<Bytes>
     }
 }
 
+/// Who invites in a dialog with our own PoC Server, whose From is always the same (digest 7.2).
+fn asserted(request: &Message) -> Bytes {
+    let anonymous = Bytes::from_static(b"\"Anonymous\" <sip:anonymous@anonymous.invalid>"); // digest 3
+    without_parameters(request, Name::PAssertedIdentity).unwrap_or(anonymous)
+}
+
 /// From without its parameters.
 pub(super) fn inviter_of(request: &Message) -> Bytes {
     without_parameters(request, Name::From).unwrap_or_default()
@@ -103,7 +117,7 @@ pub(super) fn inviter_of(request: &Message) -> Bytes {
 
 /// An address without its parameters: display name and URI as written.
 fn without_parameters(request: &Message, name: Name) -> Option<Bytes> {
-    let value = request.value(name)?;
+    let value = request.items(name).next()?;
     let address = NameAddr::parse(value).ok()?;
     let written = value.len() - address.parameters.as_bytes().len();
     let end = value[..written].iter().rposition(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));

@@ -39,6 +39,10 @@ pub(super) enum Purpose {
     Referral { session: SessionId, change: Change, user: Bytes, status: Option<u16> },
     /// Who takes part.
     Watch { session: SessionId, roster: Box<Roster>, refetches: u8 },
+    /// A REFER in the dialog of the pre-established session, which invites: what its last NOTIFY said.
+    Inviting { last: Option<u16> },
+    /// One that ends what was invited to.
+    Ending { last: Option<u16> },
     /// Nobody asks any more.
     Nothing,
 }
@@ -47,7 +51,7 @@ impl Purpose {
     fn session(&self) -> Option<SessionId> {
         match self {
             Self::Referral { session, .. } | Self::Watch { session, .. } => Some(*session),
-            Self::Nothing => None,
+            Self::Inviting { .. } | Self::Ending { .. } | Self::Nothing => None,
         }
     }
 }
@@ -135,7 +139,7 @@ impl Client {
     }
 
     /// The first name that no subscription has: equal states have equal names.
-    fn free_subscription(&self) -> Result<SubscriptionId, Misuse> {
+    pub(super) fn free_subscription(&self) -> Result<SubscriptionId, Misuse> {
         if self.subscriptions.len() >= SUBSCRIPTIONS_MAX {
             return Err(Misuse::Busy);
         }
@@ -173,6 +177,10 @@ impl Client {
                     Err(error) => tracing::warn!(%error, "unusable list of participants"),
                 }
             }
+            Some(Purpose::Inviting { last } | Purpose::Ending { last }) => {
+                *last = sipfrag::read(notify.body()).ok().map(|progress| progress.status).or(*last);
+                self.carried_progressed(name, notify.body());
+            }
             Some(Purpose::Nothing) | None => {}
         }
     }
@@ -201,6 +209,9 @@ impl Client {
             }
             Some(Purpose::Watch { session, .. }) => {
                 self.events.push_back(Event::WatchEnded { session, status: answer });
+            }
+            Some(Purpose::Inviting { last } | Purpose::Ending { last }) => {
+                self.carried_referral_ended(name, last, answer);
             }
             Some(Purpose::Nothing) | None => {}
         }

@@ -7,12 +7,14 @@
 
 mod addressee;
 mod alerts;
+mod carried;
 mod enrolment;
 mod face;
 mod handle;
 mod invited;
 mod members;
 mod outcome;
+mod pre_established;
 mod registration;
 mod retry;
 mod session;
@@ -34,6 +36,7 @@ pub use handle::{Accepted, Established, Handle, Incoming, Outgoing};
 pub use members::Change;
 pub use outcome::{Outcome, Role, Timing};
 
+use self::carried::PreEstablished;
 use self::enrolment::Enrolment;
 use self::members::Purpose;
 use self::session::Session;
@@ -48,6 +51,7 @@ pub struct Client {
     subscriptions: BTreeMap<SubscriptionId, Purpose>,
     /// Alerts that have no answer.
     alerts: BTreeSet<AlertId>,
+    pre_established: Option<Box<PreEstablished>>,
     events: VecDeque<Event>,
     /// Its user wants no session any more.
     is_closed: bool,
@@ -77,6 +81,7 @@ impl Client {
         // Another seed than the endpoint's: what is drawn here is not drawn there too.
         let seed = config.sip.seed.map(|octet| !octet);
         let mut chance = Identifiers::new(config.sip.owner, seed);
+        let pre_established = config.pre_establishes.then(|| PreEstablished::new(config.sip.timers.t1_64()));
         Self {
             enrolment: Enrolment::new(&config, &mut chance),
             chance,
@@ -85,6 +90,7 @@ impl Client {
             sessions: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             alerts: BTreeSet::new(),
+            pre_established,
             events: VecDeque::new(),
             is_closed: false,
             described: 0,
@@ -106,6 +112,7 @@ impl Client {
             Input::Timeout => {
                 self.refuse_unanswered();
                 self.handle_enrolment_timeout();
+                self.handle_carrier_timeout();
                 sip::Input::Timeout
             }
             Input::Command(command) => {
@@ -138,7 +145,8 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let unanswered = self.sessions.values().filter_map(Session::no_answer_at).min();
         let enrolment = self.enrolment.as_ref().and_then(|enrolment| enrolment.deadline());
-        self.endpoint.poll_timeout().into_iter().chain(unanswered).chain(enrolment).min()
+        let carrier = self.pre_established.as_ref().and_then(|carrier| carrier.deadline());
+        self.endpoint.poll_timeout().into_iter().chain(unanswered).chain(enrolment).chain(carrier).min()
     }
 
     /// What the client was told once.
@@ -157,9 +165,10 @@ impl Client {
         self.sessions.is_empty() && self.is_unknown() && self.endpoint.is_settled()
     }
 
-    /// Whether it is registered nowhere and has nothing published.
+    /// Whether it is registered nowhere, has nothing published, and no session is pre-established.
     fn is_unknown(&self) -> bool {
-        self.enrolment.as_ref().is_none_or(|enrolment| enrolment.is_idle())
+        let is_absent = self.pre_established.as_ref().is_none_or(|carrier| carrier.is_absent());
+        is_absent && self.enrolment.as_ref().is_none_or(|enrolment| enrolment.is_idle())
     }
 
     /// The canonical view at `now`, for exploration: see [`Endpoint::canonical`].
@@ -174,7 +183,7 @@ impl Client {
                 sessions,
                 enrolment,
                 self.config.settings,
-                (&self.subscriptions, &self.alerts),
+                (&self.subscriptions, &self.alerts, &self.pre_established),
                 self.is_closed,
                 &self.events,
             ),

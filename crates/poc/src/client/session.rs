@@ -7,6 +7,7 @@ use sip::usage::{End, Party};
 use sip::{Instant, Message, Misuse, SessionId};
 
 use super::outcome::{Outcome, Role, Timing};
+use super::pre_established::Ended;
 use super::{Client, Command, Emphasis, Event, Profile};
 use crate::answer_state::AnswerState;
 use crate::focus::Focus;
@@ -16,12 +17,12 @@ use crate::sdp::{self, Media, Origin};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Session {
     role: Role,
-    timing: Timing,
+    pub(super) timing: Timing,
     pub(super) state: State,
     /// The client refused for its user, who had not answered in time.
     unanswered: bool,
     /// What our last session description said of itself.
-    origin: Origin,
+    pub(super) origin: Origin,
     /// Our last session description.
     pub(super) described: Bytes,
     /// What the PoC Server calls it.
@@ -86,7 +87,7 @@ impl Session {
 
     /// A further description. RFC 3264 §8, RFC 4028 §7.4: the version rises by one if it differs from the last one, and
     /// says that nothing changed if it does not.
-    fn describe<T>(&self, description: impl Fn(Origin) -> (Bytes, T)) -> (Bytes, T, Origin) {
+    pub(super) fn describe<T>(&self, description: impl Fn(Origin) -> (Bytes, T)) -> (Bytes, T, Origin) {
         let (same, of_same) = description(self.origin);
         if same == self.described {
             return (same, of_same, self.origin);
@@ -118,7 +119,9 @@ impl Client {
             | Command::Watch(id)
             | Command::Emphasise { session: id, .. }
             | Command::Located { session: id, .. } => {
-                self.sessions.get(id).ok_or(Misuse::NoSession)?;
+                if !self.sessions.contains_key(id) && !self.is_carrier(*id) {
+                    return Err(Misuse::NoSession);
+                }
             }
             Command::StartSession { .. }
             | Command::Alert { .. }
@@ -158,8 +161,13 @@ impl Client {
     /// PoC CP 6.1.X.1. Whether there is still something to cancel is the endpoint's to say. In a session that is
     /// established that is a modification, and the session goes on.
     fn cancel_session(&mut self, id: SessionId) -> Result<(), Misuse> {
-        let headers = self.release_cause(1, "User ends call");
-        self.command(sip::Command::Cancel { session: id, headers })?;
+        let is_inviting = self.sessions.get(&id).is_some_and(|session| session.state == State::Inviting);
+        if is_inviting && self.is_carried(id) {
+            self.give_up_carried();
+        } else {
+            let headers = self.release_cause(1, "User ends call");
+            self.command(sip::Command::Cancel { session: self.dialog_of(id), headers })?;
+        }
         let now = self.now;
         if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.state == State::Inviting) {
             session.timing.cancelled.get_or_insert(now);
@@ -175,7 +183,8 @@ impl Client {
         };
         let body = (!session.offered_early).then(|| sdp::body(answer.clone()));
         let headers = Vec::new();
-        self.command(sip::Command::Accept { session: id, headers, body })?;
+        self.command(sip::Command::Accept { session: self.dialog_of(id), headers, body })?;
+        self.carried_accepted(id);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.timing.answered = Some(self.now);
             session.state = State::Accepted { media };
@@ -189,6 +198,7 @@ impl Client {
     /// Nobody is left ringing or connected because of a client that nobody listens to any more (C32).
     fn close_sessions(&mut self) {
         self.is_closed = true;
+        self.tear_down();
         for (id, state) in
             self.sessions.iter().map(|(id, session)| (*id, session.state.clone())).collect::<Vec<_>>()
         {
@@ -203,11 +213,24 @@ impl Client {
     }
 
     pub(super) fn refuse_session(&mut self, id: SessionId, status: u16) -> Result<(), Misuse> {
-        self.command(sip::Command::Refuse { session: id, status, headers: Vec::new(), body: None })
+        let state = self.sessions.get(&id).map(|session| &session.state);
+        if self.is_carried(id) && !matches!(state, Some(State::Alerting { .. })) {
+            return Err(Misuse::NothingToAnswer);
+        }
+        self.refuse_in(self.dialog_of(id), status)?;
+        self.carried_refused(id, status);
+        Ok(())
+    }
+
+    pub(super) fn refuse_in(&mut self, dialog: SessionId, status: u16) -> Result<(), Misuse> {
+        self.command(sip::Command::Refuse { session: dialog, status, headers: Vec::new(), body: None })
     }
 
     /// PoC CP 6.1.6.1.
     fn leave_session(&mut self, id: SessionId, headers: sip::Headers) -> Result<(), Misuse> {
+        if self.is_carried(id) {
+            return self.leave_carried(id);
+        }
         self.command(sip::Command::Leave { session: id, headers })?;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.state = State::Leaving;
@@ -218,11 +241,14 @@ impl Client {
     /// Offers our capabilities again: a session that was held, for instance, goes on.
     fn modify_session(&mut self, id: SessionId) -> Result<(), Misuse> {
         let session = self.sessions.get(&id).ok_or(Misuse::NoSession)?;
+        if self.is_carried(id) && session.state != State::Established {
+            return Err(Misuse::NotEstablished); // its dialog is, and is nobody's session
+        }
         let capabilities = self.emphasised(session.emphasis);
         let offer = |origin| (sdp::offer(&capabilities, origin), ());
         let (offer, (), origin) = session.describe(offer);
         self.command(sip::Command::Modify {
-            session: id,
+            session: self.dialog_of(id),
             headers: Vec::new(),
             body: Some(sdp::body(offer.clone())),
         })?;
@@ -272,6 +298,25 @@ impl Client {
 
     pub(super) fn handle_event(&mut self, event: sip::Event) {
         match event {
+            sip::Event::Progress { session, .. } if self.is_carrier(session) => {}
+            sip::Event::Established { session, response } if self.is_carrier(session) => {
+                self.carrier_stands(&response);
+            }
+            sip::Event::Acknowledged { session, request } if self.is_carrier(session) => {
+                self.carrier_acknowledged(&request);
+            }
+            sip::Event::ModificationOffered { session, request } if self.is_carrier(session) => {
+                self.carrier_offered(session, &request);
+            }
+            sip::Event::Modified { session, response } if self.is_carrier(session) => {
+                self.carrier_modified(&response);
+            }
+            sip::Event::ModificationEnded { session, end, by, status, .. } if self.is_carrier(session) => {
+                self.carrier_modification_ended(Ended { end, by, status });
+            }
+            sip::Event::Ended { session, end, by, status, reason, .. } if self.is_carrier(session) => {
+                self.carrier_lost(Ended { end, by, status }, reason);
+            }
             sip::Event::Progress { session, response } => self.be_told_progress(session, &response),
             sip::Event::Invited { session, request } => self.be_invited(session, &request),
             sip::Event::Established { session, response } => self.be_answered(session, &response),
@@ -358,7 +403,7 @@ impl Client {
         }
     }
 
-    fn be_acknowledged(&mut self, id: SessionId, ack: &Message) {
+    pub(super) fn be_acknowledged(&mut self, id: SessionId, ack: &Message) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if std::mem::take(&mut session.awaits_answer) {
             return self.take_answer(id, ack.body());
@@ -394,18 +439,18 @@ impl Client {
     }
 
     /// The peer offers a change: a re-INVITE, or an UPDATE, which may come before the session is established.
-    fn answer_modification(&mut self, id: SessionId, request: &Message) {
+    pub(super) fn answer_modification(&mut self, id: SessionId, request: &Message) {
         let Some(session) = self.sessions.get(&id) else { return };
         let origin = session.origin;
         if self.answer_to(request.body(), origin).is_err() {
-            let refusal = sip::Command::Refuse { session: id, status: 488, headers: Vec::new(), body: None };
-            let refused = self.command(refusal);
+            let refused = self.refuse_in(self.dialog_of(id), 488);
             return unless_over(id, refused);
         }
         let answer = |origin| self.answer_to(request.body(), origin).unwrap_or_default();
         let (answer, media, origin) = session.describe(answer);
         let body = Some(sdp::body(answer.clone()));
-        let answered = self.command(sip::Command::Accept { session: id, headers: Vec::new(), body });
+        let session = self.dialog_of(id);
+        let answered = self.command(sip::Command::Accept { session, headers: Vec::new(), body });
         let is_answered = answered.is_ok();
         unless_over(id, answered);
         let Some(session) = self.sessions.get_mut(&id).filter(|_| is_answered) else { return };
@@ -427,7 +472,7 @@ impl Client {
     }
 
     /// The peer accepted a change of ours, or a refresh, which offers the same again.
-    fn be_modified(&mut self, id: SessionId, response: &Message) {
+    pub(super) fn be_modified(&mut self, id: SessionId, response: &Message) {
         if !response.body().is_empty() {
             self.take_answer(id, response.body());
         }
@@ -446,7 +491,14 @@ impl Client {
         }
     }
 
-    fn be_ended(&mut self, id: SessionId, end: End, by: Party, status: Option<u16>, reason: Option<Bytes>) {
+    pub(super) fn be_ended(
+        &mut self,
+        id: SessionId,
+        end: End,
+        by: Party,
+        status: Option<u16>,
+        reason: Option<Bytes>,
+    ) {
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.timing.ended = self.now;
         self.forget_members(id);

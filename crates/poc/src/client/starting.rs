@@ -24,6 +24,10 @@ impl Client {
         if self.is_closed || self.is_busy() {
             return Err(Misuse::Busy);
         }
+        // How it is to be answered can be said in an INVITE only (RFC 5373 §4).
+        if targets.is_empty() && answer == AnswerRequest::Usual && self.can_carry(to) {
+            return self.begin_carried(to);
+        }
         let (uri, listed) = to.resolve(self.config.conference_factory.as_ref())?;
         let origin = self.next_origin();
         let offer = sdp::offer(&self.config.capabilities, origin);

@@ -29,6 +29,7 @@ fn config(place: u8) -> Config {
 }
 
 mod alerts;
+mod carried;
 mod enrolment;
 mod handles;
 mod members;

@@ -541,6 +541,13 @@ pub struct SessionId {
     pub(crate) serial: u32,
 }
 
+impl SessionId {
+    /// A name that no endpoint gives: for what a layer above tells its user like a session, although it has no INVITE.
+    pub const fn apart(number: u32) -> Self {
+        Self { index: u32::MAX, serial: u32::MAX - number }
+    }
+}
+
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_id(f, "session", self.serial)
