@@ -174,9 +174,14 @@ impl std::error::Error for SdpError {}
 
 /// The offer of all our capabilities.
 pub fn offer(capabilities: &Capabilities, origin: Origin) -> Bytes {
+    offer_for(capabilities, origin, Direction::SendRecv)
+}
+
+/// The same with speech one way, or neither.
+pub fn offer_for(capabilities: &Capabilities, origin: Origin, direction: Direction) -> Bytes {
     let mut session = describe(capabilities, origin);
     session.add_time(Time::new(0, 0));
-    session.add_media(speech(capabilities, "RTP/AVP", &capabilities.codecs, Direction::SendRecv));
+    session.add_media(speech(capabilities, "RTP/AVP", &capabilities.codecs, direction));
     if capabilities.control_port != 0 {
         session.add_media(control(capabilities, "udp", capabilities.talk_burst));
     }

@@ -21,6 +21,11 @@ pub struct Progress {
 
 /// Writes the body of a NOTIFY. An answer state that counts for nothing in such a response is left out.
 pub fn write(progress: Progress) -> Body {
+    write_naming(progress, None)
+}
+
+/// The same with the Contact of the response: who has accepted learns the PoC Session Identity from it.
+pub fn write_naming(progress: Progress, contact: Option<&[u8]>) -> Body {
     let mut out = Vec::new();
     let mut writer = Writer::response(&mut out, progress.status);
     // RFC 4964 §5, §6: Unconfirmed in 18x and 2xx, Confirmed in 2xx.
@@ -28,6 +33,9 @@ pub fn write(progress: Progress) -> Body {
         (180..=189, Some(AnswerState::Unconfirmed)) | (200..=299, Some(_)) => progress.answer_state,
         (_, Some(_) | None) => None,
     };
+    if let Some(contact) = contact {
+        writer.line(Name::Contact, contact);
+    }
     if let Some(answer_state) = answer_state {
         writer.line(Name::PAnswerState, answer_state.as_str().as_bytes());
     }

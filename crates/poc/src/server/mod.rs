@@ -23,9 +23,10 @@ mod preestablished;
 mod publication;
 mod publishing;
 mod record;
+mod referring;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -43,11 +44,12 @@ use self::directory::Directory;
 use self::messaging::Messaging;
 use self::participating::Participating;
 use self::policy::Inviter;
+use self::preestablished::PreEstablishments;
 use crate::address;
 use crate::body::settings::Settings;
 use crate::body::{conference_info, multipart, resource_lists};
 use crate::sdp::{Capabilities, Origin};
-use crate::user_agent;
+use crate::{talk_burst, user_agent};
 
 /// What a PoC Server is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -80,6 +82,11 @@ pub struct Config {
     pub notify_every: Duration,
     /// Each MESSAGE that was sent on and has no answer yet, copies to the members of groups among them.
     pub messages_max: usize,
+    /// Pre-established sessions that a user may have at once, each for one PoC Session at a time.
+    pub pre_established_max: usize,
+    /// Whether talk burst control is carried to clients: a pre-established session then hears by it of PoC Sessions that are answered
+    /// automatically, and of their ends, and not by re-INVITE.
+    pub connects: bool,
     /// The settings of a user who has published none. `None`: not registered for PoC, 480 (digest Q9).
     pub unpublished: Option<Settings>,
     /// For how long settings are kept that come without a span.
@@ -117,6 +124,8 @@ impl Config {
             notify_after: Duration::from_millis(500),
             notify_every: Duration::from_secs(5),
             messages_max: 10_000,
+            pre_established_max: 4,
+            connects: false,
             unpublished: None,
             publication: Duration::from_secs(3600),
             publication_min: Duration::from_secs(60),
@@ -181,6 +190,15 @@ pub enum Command {
 pub enum Event {
     /// An INVITE is over, with all that came of it.
     Closed(Box<Record>),
+    /// Something that a client is to be told by talk burst control, with [`Config::connects`].
+    TalkBurst {
+        /// The PoC Address of its user.
+        user: Bytes,
+        /// Where it receives talk burst control, if it does.
+        control: Option<SocketAddr>,
+        /// What.
+        message: talk_burst::Message,
+    },
     /// A stream cannot be read any more: close the connection.
     Disconnect {
         /// Which.
@@ -217,6 +235,7 @@ pub struct Server {
     /// What is to be done when.
     due: BTreeSet<(Instant, Due)>,
     participating: Slab<Participating>,
+    pre_established: PreEstablishments,
     messaging: Messaging,
     /// What each session of the endpoint is to the server.
     places: BTreeMap<SessionId, Place>,
@@ -251,6 +270,8 @@ enum Place {
     Upstream(usize),
     /// The leg towards the user who is served.
     Downstream(usize),
+    /// A pre-established session.
+    PreEstablished(usize),
 }
 
 /// What may be due.
@@ -262,6 +283,8 @@ enum Due {
     Notify(usize),
     /// The end of a session.
     Release(usize),
+    /// What a pre-established session waits for.
+    PreEstablished(usize),
 }
 
 impl Server {
@@ -285,6 +308,7 @@ impl Server {
             turned_away: Slab::new(),
             due: BTreeSet::new(),
             participating: Slab::new(),
+            pre_established: PreEstablishments::default(),
             messaging: Messaging::default(),
             places: BTreeMap::new(),
             events: VecDeque::new(),
@@ -364,6 +388,7 @@ impl Server {
     pub fn is_empty(&self) -> bool {
         self.controlling.is_empty()
             && self.participating.is_empty()
+            && self.pre_established.is_empty()
             && self.messaging.is_empty()
             && self.places.is_empty()
             && self.turned_away.is_empty()
@@ -410,6 +435,7 @@ impl Server {
                 self.directory.remove(&address);
                 self.release_controlled_by(&address);
                 self.release_participation_of(&address);
+                self.release_pre_established_of(&address);
             }
             Command::PutGroup(group) => self.directory.put_group(*group),
             Command::RemoveGroup { address } => {
@@ -426,6 +452,7 @@ impl Server {
                 Due::Invites(place) => self.invite_due(place),
                 Due::Notify(place) => self.notify_due(place),
                 Due::Release(place) => self.release_overdue(place),
+                Due::PreEstablished(at) => self.pre_established_due(at),
             }
         }
     }
@@ -442,12 +469,13 @@ impl Server {
             sip::Event::Progress { session, response } => match self.places.get(&session) {
                 Some(&Place::Participant { place, key }) => self.participant_progressed(place, key, &response),
                 Some(&Place::Downstream(place)) => self.downstream_progressed(place, &response),
+                Some(&Place::PreEstablished(at)) => self.client_progressed(at, &response),
                 Some(Place::TurnedAway(_) | Place::Upstream(_)) | None => {}
             },
             sip::Event::Established { session, response } => match self.places.get(&session) {
                 Some(&Place::Participant { place, key }) => self.participant_accepted(place, key, &response),
                 Some(&Place::Downstream(place)) => self.downstream_accepted(place, &response),
-                Some(Place::TurnedAway(_) | Place::Upstream(_)) | None => {}
+                Some(Place::TurnedAway(_) | Place::Upstream(_) | Place::PreEstablished(_)) | None => {}
             },
             sip::Event::ModificationOffered { session, request } => {
                 self.modification_offered(session, &request);
@@ -466,6 +494,7 @@ impl Server {
                     }
                     Some(Place::Upstream(place)) => self.upstream_ended(place, end),
                     Some(Place::Downstream(place)) => self.downstream_ended(place, end),
+                    Some(Place::PreEstablished(at)) => self.pre_established_ended(at, end),
                     None => {}
                 }
             }
@@ -476,8 +505,19 @@ impl Server {
             sip::Event::Subscribed { subscriber, request } => self.be_subscribed(subscriber, &request),
             sip::Event::Resubscribed { subscriber, .. } => self.be_resubscribed(subscriber),
             sip::Event::SubscriberEnded { subscriber, .. } => self.subscriber_ended(subscriber),
-            sip::Event::Referred { subscriber, session: _, wants_progress, request } => {
-                self.be_referred(subscriber, wants_progress, &request);
+            sip::Event::Referred { subscriber, session, wants_progress, request } => {
+                match session.and_then(|session| self.places.get(&session)) {
+                    Some(&Place::PreEstablished(at)) => {
+                        self.refer_within(at, subscriber, wants_progress, &request);
+                    }
+                    Some(
+                        Place::Participant { .. }
+                        | Place::TurnedAway(_)
+                        | Place::Upstream(_)
+                        | Place::Downstream(_),
+                    )
+                    | None => self.be_referred(subscriber, wants_progress, &request),
+                }
             }
             sip::Event::Answered { request, response, .. } => self.message_answered(request, response.as_ref()),
             sip::Event::Disconnect { connection } => self.events.push_back(Event::Disconnect { connection }),

@@ -7,6 +7,7 @@ use sip::message::Name;
 use sip::{Duration, Message, Misuse, SessionId};
 
 use super::leg::{self, unless_over};
+use super::participating::Leg;
 use super::policy::Refusal;
 use super::{Place, Server};
 
@@ -21,6 +22,7 @@ impl Server {
             Some(&(Place::Upstream(place) | Place::Downstream(place))) => {
                 self.pass_on_offer(place, session, request);
             }
+            Some(&Place::PreEstablished(at)) => self.answer_client(at, request),
             Some(Place::TurnedAway(_)) | None => {}
         }
     }
@@ -31,8 +33,12 @@ impl Server {
             return self.refuse(session, Refusal::saying(488, "no offer"));
         }
         let Some(participating) = self.participating.get_mut(place) else { return };
-        let beside = participating.beside(session).filter(|_| participating.modifying.is_none());
-        let Some(beside) = beside else { return self.refuse(session, Refusal::status(491)) };
+        let beside = match participating.beside(session).filter(|_| participating.modifying.is_none()) {
+            Some(Leg::Dialog(beside)) => beside,
+            // The media of a pre-established session are the server's own on either side.
+            Some(Leg::Within(at)) => return self.answer_again(at, session, request),
+            None => return self.refuse(session, Refusal::status(491)),
+        };
         participating.modifying = Some(session);
         let modified = self.command(sip::Command::Modify {
             session: beside,
@@ -50,6 +56,9 @@ impl Server {
 
     /// The other side has accepted.
     pub(super) fn modified(&mut self, session: SessionId, response: &Message) {
+        if let Some(&Place::PreEstablished(at)) = self.places.get(&session) {
+            return self.client_accepted(at, response);
+        }
         let Some(asker) = self.asker_of(session) else { return };
         if !self.pass_on_answer(asker, Vec::new(), leg::body_of(response)) {
             self.refuse(asker, Refusal::status(488));
@@ -63,6 +72,9 @@ impl Server {
         status: Option<u16>,
         retry_after: Option<Duration>,
     ) {
+        if let Some(&Place::PreEstablished(at)) = self.places.get(&session) {
+            return self.client_refused(at, status, retry_after);
+        }
         if let Some(asker) = self.asker_of(session) {
             let status = status.filter(|status| *status >= 300 && *status != 487).unwrap_or(488);
             let retry_after =
@@ -76,7 +88,7 @@ impl Server {
         };
         let Some(participating) = self.participating.get(place) else { return };
         if participating.modifying == Some(session)
-            && let Some(beside) = participating.beside(session)
+            && let Some(Leg::Dialog(beside)) = participating.beside(session)
         {
             self.end_modification(place);
             let done = self.command(sip::Command::Cancel { session: beside, headers: Vec::new() });
@@ -90,7 +102,7 @@ impl Server {
             return None;
         };
         let participating = self.participating.get_mut(place)?;
-        let beside = participating.beside(session)?;
+        let Leg::Dialog(beside) = participating.beside(session)? else { return None };
         (participating.modifying == Some(beside)).then(|| participating.modifying.take())?
     }
 

@@ -7,9 +7,9 @@ use sip::{Identifier, Invite, Message, SessionId};
 
 use super::Server;
 use super::leg;
-use super::participating::{self, ServedAs};
+use super::participating::{self, Leg, ServedAs};
 use super::policy::{self, Inviter, Refusal};
-use super::record::SessionType;
+use super::record::{Record, SessionType};
 use crate::address;
 
 impl Server {
@@ -22,11 +22,11 @@ impl Server {
         let hosted = self.directory.group(&invited).map(|group| group.kind.session_type());
         let session_type = participating::kind_of_session(uri).or(hosted);
         let group = if names_group(uri, session_type) { invited.clone() } else { Bytes::new() };
-        let place =
-            self.open_participation(session, ServedAs::Inviter, served, invited, &inviter, session_type);
-        self.participating[place].record.group = group;
+        let record = Record { group, ..self.participating_record(&inviter, session_type) };
+        let upstream = Leg::Dialog(session);
+        let place = self.open_participation(upstream, ServedAs::Inviter, [served, invited], record);
         if let Err(refusal) = admitted {
-            return self.refuse_participation(place, session, refusal);
+            return self.refuse_participation(place, refusal);
         }
         self.occupy_served(place);
         let mut headers = leg::passed_on(
@@ -55,7 +55,7 @@ impl Server {
             contact: None,
             hops: leg::hops_behind(request).ok().flatten(),
         };
-        self.invite_downstream(place, session, invite);
+        self.invite_downstream(place, invite);
     }
 
     /// Digest 10.1.
@@ -71,7 +71,7 @@ impl Server {
 }
 
 /// Whether a Request-URI of this kind names a group, and not a session (digest 3).
-fn names_group(uri: &[u8], session_type: Option<SessionType>) -> bool {
+pub(super) fn names_group(uri: &[u8], session_type: Option<SessionType>) -> bool {
     let is_session =
         Uri::parse(uri).is_ok_and(|uri| uri.user.is_some_and(|user| Identifier::parse(user).is_some()));
     match session_type {

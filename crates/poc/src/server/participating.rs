@@ -28,14 +28,14 @@ use crate::client::AnswerMode;
 /// An invitation of a user who is served here, or by one, and the session that comes of it.
 #[derive(Clone, Debug)]
 pub(super) struct Participating {
-    state: State,
-    served_as: ServedAs,
+    pub(super) state: State,
+    pub(super) served_as: ServedAs,
     /// The leg of the INVITE that came, until it has ended.
-    upstream: Option<SessionId>,
+    pub(super) upstream: Option<Leg>,
     /// The leg of the INVITE that went on, until it has ended.
-    downstream: Option<SessionId>,
+    pub(super) downstream: Option<Leg>,
     /// The PoC Address of the user.
-    served: Bytes,
+    pub(super) served: Bytes,
     /// Who is invited: the user, or whom the user invites.
     invited: Bytes,
     /// The user's slot is taken.
@@ -52,6 +52,15 @@ pub(super) struct Participating {
     ended: Option<(Instant, Ended)>,
 }
 
+/// A leg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Leg {
+    /// A dialog of its own.
+    Dialog(SessionId),
+    /// A pre-established session of the user, while it is in use.
+    Within(usize),
+}
+
 /// What the user is to the INVITE (digest 2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ServedAs {
@@ -63,7 +72,7 @@ pub(super) enum ServedAs {
 
 /// See the table at the top of this file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+pub(super) enum State {
     Inviting,
     Established,
     Releasing,
@@ -71,8 +80,8 @@ enum State {
 
 impl Participating {
     /// The other leg.
-    pub(super) fn beside(&self, leg: SessionId) -> Option<SessionId> {
-        if self.upstream == Some(leg) { self.downstream } else { self.upstream }
+    pub(super) fn beside(&self, leg: SessionId) -> Option<Leg> {
+        if self.upstream == Some(Leg::Dialog(leg)) { self.downstream } else { self.upstream }
     }
 }
 
@@ -87,24 +96,22 @@ impl Server {
         });
         let session_type = session_type_of(request);
         let invited = served.clone();
-        let place =
-            self.open_participation(session, ServedAs::Invited, served, invited, &inviter, session_type);
+        let record = self.participating_record(&inviter, session_type);
+        let upstream = Leg::Dialog(session);
+        let place = self.open_participation(upstream, ServedAs::Invited, [served, invited], record);
         match admitted {
             Ok(admitted) => self.invite_served(place, session, request, &inviter, admitted),
-            Err(refusal) => self.refuse_participation(place, session, refusal),
+            Err(refusal) => self.refuse_participation(place, refusal),
         }
     }
 
-    pub(super) fn open_participation(
-        &mut self,
-        session: SessionId,
-        served_as: ServedAs,
-        served: Bytes,
-        invited: Bytes,
+    /// The record of an INVITE that arrives now, or is asked for.
+    pub(super) fn participating_record(
+        &self,
         inviter: &Inviter,
         session_type: Option<SessionType>,
-    ) -> usize {
-        let record = Record {
+    ) -> Record {
+        Record {
             serial: 0,
             function: Function::Participating,
             session_type,
@@ -118,11 +125,20 @@ impl Server {
             by: Side::Server,
             status: None,
             reason: None,
-        };
+        }
+    }
+
+    pub(super) fn open_participation(
+        &mut self,
+        upstream: Leg,
+        served_as: ServedAs,
+        [served, invited]: [Bytes; 2],
+        record: Record,
+    ) -> usize {
         let place = self.participating.insert(Participating {
             state: State::Inviting,
             served_as,
-            upstream: Some(session),
+            upstream: Some(upstream),
             downstream: None,
             served,
             invited,
@@ -134,20 +150,26 @@ impl Server {
             answered: None,
             ended: None,
         });
-        self.places.insert(session, Place::Upstream(place));
+        match upstream {
+            Leg::Dialog(session) => {
+                self.places.insert(session, Place::Upstream(place));
+            }
+            Leg::Within(_) => {}
+        }
         place
     }
 
     /// The INVITE goes no further.
-    pub(super) fn refuse_participation(&mut self, place: usize, session: SessionId, refusal: Refusal) {
+    pub(super) fn refuse_participation(&mut self, place: usize, refusal: Refusal) {
         self.counters.refused += 1;
         let participating = &mut self.participating[place];
         participating.state = State::Releasing;
         participating.record.status = Some(refusal.status);
-        self.refuse(session, refusal);
+        self.refuse_upstream(place, refusal);
+        self.close_participating(place);
     }
 
-    /// The INVITE to the user's clients, by way of the core, which knows where they are.
+    /// Asks the user: in a pre-established session if one is free, else by an INVITE.
     fn invite_served(
         &mut self,
         place: usize,
@@ -159,6 +181,24 @@ impl Server {
         self.identify(session, contact_beside(request));
         self.participating[place].is_identified = true;
         self.occupy_served(place);
+        let is_asked = self.ask_within(place, session, request, inviter, mode)
+            || self.ask_on_demand(place, request, inviter, (mode, hops));
+        let participating = &mut self.participating[place];
+        if is_asked && mode == AnswerMode::Automatic && participating.state == State::Inviting {
+            // RFC 4964 §5, digest 10.2: the Controlling PoC Function may answer before the client has.
+            participating.is_unconfirmed = true;
+            self.progress(session, 183, answer_state(AnswerState::Unconfirmed));
+        }
+    }
+
+    /// The INVITE to the user's clients, by way of the core, which knows where they are.
+    fn ask_on_demand(
+        &mut self,
+        place: usize,
+        request: &Message,
+        inviter: &Inviter,
+        (mode, hops): (AnswerMode, Option<u8>),
+    ) -> bool {
         let served = self.participating[place].served.clone();
         let mut headers = leg::passed_on(request, &[Name::ResourcePriority, Name::RequestDisposition]);
         headers.extend(leg::referrer_of(inviter, request));
@@ -179,25 +219,21 @@ impl Server {
             contact: Some(contact_of(request)),
             hops,
         };
-        if self.invite_downstream(place, session, invite) && mode == AnswerMode::Automatic {
-            // RFC 4964 §5, digest 10.2: the Controlling PoC Function may answer before the client has.
-            self.participating[place].is_unconfirmed = true;
-            self.progress(session, 183, answer_state(AnswerState::Unconfirmed));
-        }
+        self.invite_downstream(place, invite)
     }
 
     /// Sends the INVITE on. False if it cannot be said again: then the one that came is refused.
-    pub(super) fn invite_downstream(&mut self, place: usize, session: SessionId, invite: Invite) -> bool {
+    pub(super) fn invite_downstream(&mut self, place: usize, invite: Invite) -> bool {
         match self.invite(invite) {
             Ok(leg) => {
                 self.places.insert(leg, Place::Downstream(place));
-                self.participating[place].downstream = Some(leg);
+                self.participating[place].downstream = Some(Leg::Dialog(leg));
                 true
             }
             Err(misuse) => {
                 tracing::warn!(%misuse, "cannot be passed on");
                 self.vacate_served(place);
-                self.refuse_participation(place, session, Refusal::status(400));
+                self.refuse_participation(place, Refusal::status(400));
                 false
             }
         }
@@ -208,11 +244,12 @@ impl Server {
         let participating = &self.participating[place];
         match (participating.state, participating.upstream, response.status()) {
             // P-Answer-State in a 1xx is for servers (digest 7.4): what this one has to say of it, it has said.
-            (State::Inviting, Some(upstream), Some(status)) => {
+            (State::Inviting, Some(Leg::Dialog(upstream)), Some(status)) => {
                 if self.tell_focus(place, upstream, response) {
                     self.progress(upstream, status, Vec::new());
                 }
             }
+            (State::Inviting, Some(Leg::Within(at)), Some(_)) => self.use_progressed(at, response),
             (State::Inviting | State::Established | State::Releasing, ..) => {}
         }
     }
@@ -248,24 +285,79 @@ impl Server {
             ServedAs::Invited if participating.is_unconfirmed => answer_state(AnswerState::Confirmed),
             ServedAs::Invited => Vec::new(),
         };
-        self.tell_focus(place, upstream, response);
-        if !self.pass_on_answer(upstream, headers, leg::body_of(response)) {
-            return self.give_up_answer(place, upstream);
+        let is_passed_on = match (upstream, participating.downstream) {
+            (Leg::Within(at), _) => self.use_begins(at, response),
+            (Leg::Dialog(upstream), Some(Leg::Within(at))) => {
+                self.answer_beyond(at, upstream, headers, Some(response))
+            }
+            (Leg::Dialog(upstream), Some(Leg::Dialog(_)) | None) => {
+                self.tell_focus(place, upstream, response);
+                self.pass_on_answer(upstream, headers, leg::body_of(response))
+            }
+        };
+        if !is_passed_on {
+            return self.give_up_answer(place);
         }
+        self.note_answer(place);
+    }
+
+    /// The user, or whom the user invites, takes part.
+    pub(super) fn note_answer(&mut self, place: usize) {
+        let now = self.now;
         let participating = &mut self.participating[place];
         participating.state = State::Established;
+        participating.answered = Some(now);
         (participating.record.answered, participating.record.status) = (Some(now), Some(200));
     }
 
     /// Downstream has accepted with what cannot be passed on.
-    fn give_up_answer(&mut self, place: usize, upstream: SessionId) {
+    fn give_up_answer(&mut self, place: usize) {
         let ended = Ended { by: Party::Remote, ..Ended::here(End::Rejected, 488) };
         self.note_end(place, Side::Invited, &ended);
         self.participating[place].record.status = ended.status;
-        if let Some(downstream) = self.participating[place].downstream {
-            self.leave(downstream, leg::reason(Some(&leg::reason_of_status(488))));
+        self.withdraw_downstream(place, true, leg::reason(Some(&leg::reason_of_status(488))));
+        self.refuse_upstream(place, Refusal::status(488));
+        self.close_participating(place);
+    }
+
+    /// The final refusal upstream.
+    fn refuse_upstream(&mut self, place: usize, refusal: Refusal) {
+        match self.participating[place].upstream {
+            Some(Leg::Dialog(session)) => self.refuse(session, refusal),
+            Some(Leg::Within(at)) => {
+                self.participating[place].upstream = None;
+                self.use_failed(at, refusal.status);
+            }
+            None => {}
         }
-        self.refuse(upstream, Refusal::status(488));
+    }
+
+    fn leave_upstream(&mut self, place: usize, headers: Headers) {
+        match self.participating[place].upstream {
+            Some(Leg::Dialog(session)) => self.leave(session, headers),
+            Some(Leg::Within(at)) => {
+                self.participating[place].upstream = None;
+                self.use_is_over(at);
+            }
+            None => {}
+        }
+    }
+
+    /// Gives up the leg downstream, whatever it has come to. The use of a pre-established session is over at once: what the
+    /// client still has to say to that concerns nobody else (digest 14.5).
+    fn withdraw_downstream(&mut self, place: usize, is_connected: bool, headers: Headers) {
+        match self.participating[place].downstream {
+            Some(Leg::Dialog(session)) => self.withdraw(session, is_connected, headers),
+            Some(Leg::Within(at)) => {
+                let end = if is_connected { End::Left } else { End::Cancelled };
+                let ended = Ended { status: None, ..Ended::here(end, 487) };
+                let participating = &mut self.participating[place];
+                participating.downstream = None;
+                participating.ended = Some((self.now, ended));
+                if is_connected { self.use_is_over(at) } else { self.ask_no_more(at, &headers) }
+            }
+            None => {}
+        }
     }
 
     /// The end of the leg downstream.
@@ -274,20 +366,18 @@ impl Server {
         let Some(participating) = self.participating.get_mut(place) else { return };
         participating.downstream = None;
         participating.ended = Some((now, ended.clone()));
-        let (state, upstream) = (participating.state, participating.upstream);
+        let state = participating.state;
         if state != State::Releasing {
             self.note_end(place, Side::Invited, &ended);
         }
-        if let Some(upstream) = upstream {
-            match state {
-                State::Inviting => {
-                    let status = ended.status_for_inviter();
-                    self.participating[place].record.status = Some(status);
-                    self.refuse(upstream, Refusal::status(status));
-                }
-                State::Established => self.leave(upstream, leg::reason(ended.reason.as_ref())),
-                State::Releasing => {}
+        match state {
+            State::Inviting => {
+                let status = ended.status_for_inviter();
+                self.participating[place].record.status = Some(status);
+                self.refuse_upstream(place, Refusal::status(status));
             }
+            State::Established => self.leave_upstream(place, leg::reason(ended.reason.as_ref())),
+            State::Releasing => {}
         }
         self.close_participating(place);
     }
@@ -296,20 +386,18 @@ impl Server {
     pub(super) fn upstream_ended(&mut self, place: usize, ended: Ended) {
         let Some(participating) = self.participating.get_mut(place) else { return };
         participating.upstream = None;
-        let (state, downstream) = (participating.state, participating.downstream);
+        let state = participating.state;
         match state {
             State::Inviting | State::Established => {
                 self.note_end(place, Side::Inviter, &ended);
                 if state == State::Inviting {
                     self.participating[place].record.status = ended.status;
                 }
-                if let Some(downstream) = downstream {
-                    let headers = match ended.end == End::Expired {
-                        true => leg::no_answer(), // digest 14.9: Expires is how long the Controlling Function waits
-                        false => leg::reason(ended.reason.as_ref()),
-                    };
-                    self.withdraw(downstream, state == State::Established, headers);
-                }
+                let headers = match ended.end == End::Expired {
+                    true => leg::no_answer(), // digest 14.9: Expires is how long the Controlling Function waits
+                    false => leg::reason(ended.reason.as_ref()),
+                };
+                self.withdraw_downstream(place, state == State::Established, headers);
             }
             State::Releasing => {}
         }
@@ -348,30 +436,26 @@ impl Server {
             self.participating.iter().filter(|(_, each)| is_of(each)).map(|(place, _)| place).collect();
         for place in places {
             let state = self.participating[place].state;
-            let (upstream, downstream) =
-                (self.participating[place].upstream, self.participating[place].downstream);
             let status = match self.participating[place].served_as {
                 ServedAs::Inviter => 403,
                 ServedAs::Invited => 404,
             };
-            let ended = Ended::here(End::Released, status);
-            self.note_end(place, Side::Server, &ended);
-            if let Some(downstream) = downstream {
-                self.withdraw(downstream, state == State::Established, Vec::new());
-            }
-            match (state, upstream) {
-                (State::Inviting, Some(upstream)) => {
+            self.note_end(place, Side::Server, &Ended::here(End::Released, status));
+            self.withdraw_downstream(place, state == State::Established, Vec::new());
+            match state {
+                State::Inviting => {
                     self.participating[place].record.status = Some(status);
-                    self.refuse(upstream, Refusal::status(status));
+                    self.refuse_upstream(place, Refusal::status(status));
                 }
-                (State::Established, Some(upstream)) => self.leave(upstream, Vec::new()),
-                (State::Inviting | State::Established | State::Releasing, _) => {}
+                State::Established => self.leave_upstream(place, Vec::new()),
+                State::Releasing => {}
             }
+            self.close_participating(place);
         }
     }
 
     /// Closes the record once neither leg is there any more.
-    fn close_participating(&mut self, place: usize) {
+    pub(super) fn close_participating(&mut self, place: usize) {
         let Some(participating) = self.participating.get(place) else { return };
         if participating.upstream.is_some() || participating.downstream.is_some() {
             return;
@@ -401,7 +485,7 @@ pub(super) fn kind_of_session(uri: &[u8]) -> Option<SessionType> {
 
 /// Our Contact towards the user: ours, but a focus with its kind of session, and naming it, if the one in `message` is one
 /// (digest 8.5).
-fn contact_of(message: &Message) -> Contact {
+pub(super) fn contact_of(message: &Message) -> Contact {
     let contact = message.addresses(Name::Contact).next().and_then(Result::ok);
     let is_focus = contact.is_some_and(|contact: NameAddr<'_>| contact.parameters.has(b"isfocus"));
     let parameters: &[u8] = if is_focus { b";+g.poc.talkburst;isfocus" } else { b";+g.poc.talkburst" };
@@ -422,7 +506,7 @@ fn contact_beside(request: &Message) -> Contact {
 }
 
 /// How the client is told to answer (digest 7.3); that it is overridden, it is told too (RFC 5373 §4.1).
-fn answer_mode(mode: AnswerMode, is_overriding: bool) -> Headers {
+pub(super) fn answer_mode(mode: AnswerMode, is_overriding: bool) -> Headers {
     let (value, privileged) = match mode {
         AnswerMode::Automatic => (&b"Auto"[..], is_overriding),
         AnswerMode::Manual => (&b"Manual"[..], false),

@@ -1,13 +1,463 @@
-//! Pre-established sessions (digest 7.2, 14.8).
+//! Pre-established sessions (digest 7.2, 14.5, 14.8): a dialog with a client that stands ready for PoC Sessions, one at a time.
+//!
+//! ```text
+//!            a REFER          an invitation   answered             refused, failed     given up             the session ends
+//! Idle       Calling          Asking          -                    -                   404                  -
+//! Calling    486              on demand       InUse                Idle                Idle                 -
+//! Asking     491              on demand       InUse                Idle                Withdrawn +CANCEL    -
+//! Withdrawn  491              on demand       Telling +re-INVITE   Idle                -                    -
+//! InUse      486              on demand       -                    -                   Idle                 Telling +re-INVITE
+//! Telling    491              on demand       Idle                 Untold, or +BYE     -                    -
+//! Untold     491              on demand       -                    -                   -                    -
+//! ```
+//!
+//! The session beyond is a [`Participating`](super::participating) with this dialog in the place of one of its legs. Whoever
+//! gives up there has its answer at once, whatever the client still has to say to the re-INVITE (digest 14.5): it is cancelled
+//! by the endpoint like any INVITE, its 487 leaves the dialog as it was (RFC 3261 §14.1), and a 2xx that crosses the CANCEL has
+//! put the client into a session that is not there, so it is told. `Untold` waits for the dialog to be free for that.
+//!
+//! While talk burst control is not carried the client hears of a session and of its end by re-INVITE: in a session our Contact is
+//! a focus that names it, else it is none and speech is inactive, on hold until the next use.
 
-use sip::{Message, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
-use super::Server;
+use bytes::Bytes;
+use sip::message::Name;
+use sip::usage::{End, Party};
+use sip::{Contact, Duration, Headers, Instant, Message, SessionId, SubscriberId};
+use slab::Slab;
+
+use super::leg::{self, Ended, unless_over};
+use super::participating::{self, Leg, ServedAs};
 use super::policy::{Inviter, Refusal};
+use super::record::{Record, Side};
+use super::{Due, Event, Place, Server};
+use crate::client::AnswerMode;
+use crate::sdp::{self, Capabilities, Described, Direction, Origin};
+use crate::{address, talk_burst};
+
+/// How long to wait when something else is under way in the dialog.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// One dialog.
+#[derive(Clone, Debug)]
+pub(super) struct PreEstablished {
+    pub(super) state: State,
+    /// The PoC Address of the user.
+    pub(super) user: Bytes,
+    dialog: SessionId,
+    /// What the client, and the session beyond, are told of our media.
+    pub(super) media: Capabilities,
+    /// Where the client receives talk burst control.
+    control: Option<SocketAddr>,
+    /// Our descriptions towards the client.
+    described: Described,
+    /// Our descriptions towards the session beyond.
+    pub(super) beyond: Described,
+    /// What the session beyond has offered.
+    offer: Bytes,
+    record: Record,
+}
+
+/// See the table at the top of this file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Idle,
+    Calling(Use),
+    Asking(Use, Instant),
+    Withdrawn,
+    InUse(Use),
+    Telling,
+    Untold(Instant),
+}
+
+/// What the dialog is used for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Use {
+    /// The session beyond.
+    pub(super) place: usize,
+    /// What the client may call it when it gives up: whom it called, and the PoC Session Identity.
+    pub(super) names: Vec<Bytes>,
+    /// Who is told how it goes.
+    pub(super) referral: Option<SubscriberId>,
+}
+
+impl State {
+    /// When something is due.
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Asking(_, at) | Self::Untold(at) => Some(*at),
+            Self::Idle | Self::Calling(_) | Self::Withdrawn | Self::InUse(_) | Self::Telling => None,
+        }
+    }
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PreEstablishments {
+    pub(super) all: Slab<PreEstablished>,
+    of_users: BTreeMap<Bytes, BTreeSet<usize>>,
+}
+
+impl PreEstablishments {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn of(&self, user: &[u8]) -> impl Iterator<Item = usize> {
+        self.of_users.get(user).into_iter().flatten().copied()
+    }
+
+    fn insert(&mut self, pre_established: PreEstablished) -> usize {
+        let user = pre_established.user.clone();
+        let at = self.all.insert(pre_established);
+        self.of_users.entry(user).or_default().insert(at);
+        at
+    }
+
+    fn remove(&mut self, at: usize) -> Option<PreEstablished> {
+        let removed = self.all.try_remove(at)?;
+        if let Some(of_user) = self.of_users.get_mut(&removed.user) {
+            of_user.remove(&at);
+            if of_user.is_empty() {
+                self.of_users.remove(&removed.user);
+            }
+        }
+        Some(removed)
+    }
+}
 
 impl Server {
-    /// An INVITE of a user of this server that invites nobody.
-    pub(super) fn pre_establish(&mut self, session: SessionId, _request: &Message, _inviter: Inviter) {
-        self.refuse(session, Refusal::saying(403, "function not allowed"));
+    /// An INVITE of a user of this server that invites nobody. It takes no slot: that does a session.
+    pub(super) fn pre_establish(&mut self, session: SessionId, request: &Message, inviter: Inviter) {
+        let record = self.participating_record(&inviter, None);
+        let offer = leg::description_in(request);
+        let agreed = match self.may_pre_establish(offer, &inviter) {
+            Ok(agreed) => agreed,
+            Err(refusal) => return self.turn_away(session, record, refusal),
+        };
+        let mut described = Described::new(self.next_origin());
+        let media = Capabilities { codecs: vec![agreed.codec], ..self.config.media.clone() };
+        let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
+        let Ok(answer) = answer else { return self.turn_away(session, record, Refusal::status(488)) };
+        let record = Record { answered: Some(self.now), status: Some(200), ..record };
+        let beyond = Described::new(self.next_origin());
+        let at = self.pre_established.insert(PreEstablished {
+            state: State::Idle,
+            user: record.inviter.clone(),
+            dialog: session,
+            media,
+            control: agreed.control,
+            described,
+            beyond,
+            offer: Bytes::new(),
+            record,
+        });
+        self.places.insert(session, Place::PreEstablished(at));
+        self.accept(session, Vec::new(), Some(sdp::body(answer)));
     }
+
+    fn may_pre_establish(&self, offer: &[u8], inviter: &Inviter) -> Result<sdp::Media, Refusal> {
+        let user = inviter.address.as_ref().filter(|user| self.directory.get(user).is_some());
+        let user = user.ok_or(Refusal::saying(403, "function not allowed"))?;
+        if self.pre_established.of(user).count() >= self.config.pre_established_max {
+            return Err(Refusal::saying(486, "too many sessions"));
+        }
+        let agreed = sdp::answer(&self.config.media, Origin { id: 0, version: 0 }, offer);
+        agreed.map(|(_, media)| media).map_err(|_| Refusal::status(488))
+    }
+
+    /// Goes over to another state; only that of now has a deadline.
+    pub(super) fn enter(&mut self, at: usize, state: State) {
+        let pre_established = &mut self.pre_established.all[at];
+        let deadlines = [pre_established.state.deadline(), state.deadline()];
+        tracing::debug!(at, from = ?pre_established.state, to = ?state, "pre-established session");
+        pre_established.state = state;
+        let [before, behind] =
+            deadlines.map(|deadline| deadline.map(|until| (until, Due::PreEstablished(at))));
+        before.map(|due| self.due.remove(&due));
+        behind.map(|due| self.due.insert(due));
+    }
+
+    pub(super) fn pre_established_due(&mut self, at: usize) {
+        let Some(pre_established) = self.pre_established.all.get(at) else { return };
+        match &pre_established.state {
+            // Nobody has answered or given up for as long as a client may ring.
+            State::Asking(using, _) => {
+                let place = using.place;
+                self.ask_no_more(at, &leg::no_answer());
+                self.downstream_ended(place, Ended::here(End::Expired, 480));
+            }
+            State::Untold(_) => self.tell_over(at),
+            State::Idle | State::Calling(_) | State::Withdrawn | State::InUse(_) | State::Telling => {}
+        }
+    }
+
+    // An invitation of the user.
+
+    /// Asks the user in a dialog that is free and can take what is offered. False if there is none.
+    pub(super) fn ask_within(
+        &mut self,
+        place: usize,
+        session: SessionId,
+        request: &Message,
+        inviter: &Inviter,
+        mode: AnswerMode,
+    ) -> bool {
+        let offer = leg::description_in(request);
+        let origin = Origin { id: 0, version: 0 };
+        let is_free = |at: &usize| {
+            let PreEstablished { state, media, .. } = &self.pre_established.all[*at];
+            *state == State::Idle && sdp::answer(media, origin, offer).is_ok()
+        };
+        let Some(at) = self.pre_established.of(&self.participating[place].served).find(is_free) else {
+            return false;
+        };
+        let beyond = Described::new(self.next_origin());
+        let pre_established = &mut self.pre_established.all[at];
+        (pre_established.beyond, pre_established.offer) = (beyond, Bytes::copy_from_slice(offer));
+        let identity = contact_uri_of(request).and_then(address::session_identity);
+        let names = identity.as_deref().and_then(address::canonical).into_iter().collect();
+        let using = Use { place, names, referral: None };
+        if mode == AnswerMode::Automatic && self.config.connects {
+            // Digest 10.2: without asking the client by SIP.
+            self.enter(at, State::InUse(using));
+            self.participating[place].downstream = Some(Leg::Within(at));
+            let shown = inviter.address.clone().filter(|_| !inviter.is_anonymous);
+            self.connect(at, place, identity, (shown, inviter.wish.overrides));
+            self.note_answer(place);
+            return self.answer_beyond(at, session, Vec::new(), None);
+        }
+        if !self.ask(at, request, inviter, mode) {
+            return false;
+        }
+        self.participating[place].downstream = Some(Leg::Within(at));
+        self.enter(at, State::Asking(using, self.now + self.config.ring_limit));
+        true
+    }
+
+    /// The re-INVITE that asks the client. False if something else is under way in the dialog.
+    fn ask(&mut self, at: usize, request: &Message, inviter: &Inviter, mode: AnswerMode) -> bool {
+        let mut headers = leg::identity_of(inviter);
+        headers.extend(leg::referrer_of(inviter, request));
+        headers.extend(leg::passed_on(request, &[Name::ResourcePriority]));
+        headers.extend(participating::answer_mode(mode, inviter.wish.overrides));
+        self.offer_client(at, participating::contact_of(request), headers, Direction::SendRecv)
+    }
+
+    fn offer_client(&mut self, at: usize, contact: Contact, headers: Headers, direction: Direction) -> bool {
+        let PreEstablished { dialog, media, described, .. } = &mut self.pre_established.all[at];
+        let (dialog, media) = (*dialog, media.clone());
+        let mut next = described.clone();
+        let offer = next.describe(|origin| sdp::offer_for(&media, origin, direction));
+        self.identify(dialog, contact);
+        let body = Some(sdp::body(offer));
+        match self.command(sip::Command::Modify { session: dialog, headers, body }) {
+            Ok(_) => {
+                self.pre_established.all[at].described = next;
+                true
+            }
+            Err(misuse) => {
+                tracing::debug!(%misuse, "cannot be offered now");
+                self.identify(dialog, plain());
+                false
+            }
+        }
+    }
+
+    /// The client's 1xx to our re-INVITE.
+    pub(super) fn client_progressed(&mut self, at: usize, response: &Message) {
+        if let Some(State::Asking(using, _)) = self.pre_established.all.get(at).map(|each| &each.state) {
+            self.downstream_progressed(using.place, response);
+        }
+    }
+
+    /// The client's 2xx to a re-INVITE of ours, which has been acknowledged; or to a refresh.
+    pub(super) fn client_accepted(&mut self, at: usize, response: &Message) {
+        match &self.pre_established.all[at].state {
+            State::Asking(using, _) => self.downstream_accepted(using.place, response),
+            State::Withdrawn => self.tell_over(at),
+            State::Telling => self.enter(at, State::Idle),
+            State::Idle | State::Calling(_) | State::InUse(_) | State::Untold(_) => {}
+        }
+    }
+
+    /// The other ends of a re-INVITE of ours. The dialog is as it was before, unless the status is a 2xx that crossed the CANCEL
+    /// (RFC 3261 §14.1).
+    pub(super) fn client_refused(&mut self, at: usize, status: Option<u16>, retry_after: Option<Duration>) {
+        let has_accepted = status.is_some_and(|status| status < 300);
+        match &self.pre_established.all[at].state {
+            State::Asking(using, _) => {
+                let place = using.place;
+                self.be_idle(at);
+                let ended = Ended { by: Party::Remote, status, ..Ended::here(End::Rejected, 480) };
+                self.downstream_ended(place, ended);
+            }
+            State::Withdrawn if has_accepted => self.tell_over(at),
+            State::Withdrawn => self.be_idle(at),
+            State::Telling => match retry_after {
+                Some(span) => self.enter(at, State::Untold(self.now + span)),
+                // Who will not hear of it goes on to believe in it: a client that sets up another dialog knows better.
+                None => {
+                    let dialog = self.pre_established.all[at].dialog;
+                    self.leave(dialog, leg::reason(Some(&leg::reason_of_status(status.unwrap_or(500)))));
+                }
+            },
+            State::Idle | State::Calling(_) | State::InUse(_) | State::Untold(_) => {}
+        }
+    }
+
+    fn be_idle(&mut self, at: usize) {
+        let dialog = self.pre_established.all[at].dialog;
+        self.identify(dialog, plain());
+        self.enter(at, State::Idle);
+    }
+
+    /// Whoever invited has given up.
+    pub(super) fn ask_no_more(&mut self, at: usize, headers: &Headers) {
+        let dialog = self.pre_established.all[at].dialog;
+        self.enter(at, State::Withdrawn);
+        // An answer that is here already is told next.
+        let done = self.command_saying(headers, |headers| sip::Command::Cancel { session: dialog, headers });
+        unless_over(dialog, done);
+    }
+
+    /// 200 to the Controlling PoC Function, with our media. False if the client has accepted with what is of no use.
+    pub(super) fn answer_beyond(
+        &mut self,
+        at: usize,
+        upstream: SessionId,
+        headers: Headers,
+        response: Option<&Message>,
+    ) -> bool {
+        let PreEstablished { state, media, beyond, offer, .. } = &mut self.pre_established.all[at];
+        if response.is_some_and(|response| sdp::accept(media, leg::description_in(response)).is_err()) {
+            return false;
+        }
+        let Ok(answer) = beyond.try_describe(|origin| sdp::answer(media, origin, offer)) else {
+            return false;
+        };
+        if let State::Asking(using, _) = state {
+            let using = using.clone();
+            self.enter(at, State::InUse(using));
+        }
+        self.accept(upstream, headers, Some(sdp::body(answer)));
+        true
+    }
+
+    // Other media.
+
+    /// The client offers other media, or the same again: the server answers for itself.
+    pub(super) fn answer_client(&mut self, at: usize, request: &Message) {
+        let PreEstablished { dialog, media, described, .. } = &mut self.pre_established.all[at];
+        let (dialog, offer) = (*dialog, leg::description_in(request));
+        let answer = match offer.is_empty() {
+            true => Ok(described.describe(|origin| sdp::offer(media, origin))),
+            false => described.try_describe(|origin| sdp::answer(media, origin, offer)),
+        };
+        match answer {
+            Ok(answer) => self.accept(dialog, Vec::new(), Some(sdp::body(answer))),
+            Err(_) => self.refuse(dialog, Refusal::status(488)),
+        }
+    }
+
+    /// The session beyond does.
+    pub(super) fn answer_again(&mut self, at: usize, session: SessionId, request: &Message) {
+        let PreEstablished { media, beyond, .. } = &mut self.pre_established.all[at];
+        let offer = leg::description_in(request);
+        match beyond.try_describe(|origin| sdp::answer(media, origin, offer)) {
+            Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
+            Err(_) => self.refuse(session, Refusal::status(488)),
+        }
+    }
+
+    // The end.
+
+    /// The session beyond has ended: the client is told, and the dialog stays.
+    pub(super) fn use_is_over(&mut self, at: usize) {
+        if !self.config.connects {
+            return self.tell_over(at);
+        }
+        let PreEstablished { user, control, .. } = &self.pre_established.all[at];
+        let (user, control) = (user.clone(), *control);
+        self.events.push_back(Event::TalkBurst { user, control, message: talk_burst::Message::Disconnect });
+        self.be_idle(at);
+    }
+
+    fn tell_over(&mut self, at: usize) {
+        let is_under_way = self.offer_client(at, plain(), Vec::new(), Direction::Inactive);
+        let state = if is_under_way { State::Telling } else { State::Untold(self.now + PAUSE) };
+        self.enter(at, state);
+    }
+
+    /// TBCP Connect.
+    pub(super) fn connect(
+        &mut self,
+        at: usize,
+        place: usize,
+        session: Option<Bytes>,
+        (inviter, is_override): (Option<Bytes>, bool),
+    ) {
+        let PreEstablished { user, control, .. } = &self.pre_established.all[at];
+        let (user, control) = (user.clone(), *control);
+        let connect = talk_burst::Connect {
+            inviter,
+            session,
+            session_type: self.participating[place].record.session_type,
+            is_override,
+            ..talk_burst::Connect::default()
+        };
+        let message = talk_burst::Message::Connect(Box::new(connect));
+        self.events.push_back(Event::TalkBurst { user, control, message });
+    }
+
+    /// The dialog has ended, and with it whatever it was used for.
+    pub(super) fn pre_established_ended(&mut self, at: usize, ended: Ended) {
+        self.enter_over(at);
+        let Some(PreEstablished { state, record, .. }) = self.pre_established.remove(at) else { return };
+        let by = if ended.by == Party::Local { Side::Server } else { Side::Inviter };
+        let reason = ended.reason.clone();
+        let record = Record { end: ended.end, by, ended: self.now, reason, ..record };
+        match state {
+            State::Calling(using) | State::Asking(using, _) | State::InUse(using) => {
+                self.leave_use(using.place, ended);
+            }
+            State::Idle | State::Withdrawn | State::Telling | State::Untold(_) => {}
+        }
+        self.close(record);
+    }
+
+    fn enter_over(&mut self, at: usize) {
+        let deadline = self.pre_established.all.get(at).and_then(|each| each.state.deadline());
+        deadline.map(|until| self.due.remove(&(until, Due::PreEstablished(at))));
+    }
+
+    /// The client takes no part any more in the session at `place`.
+    pub(super) fn leave_use(&mut self, place: usize, ended: Ended) {
+        match self.participating.get(place).map(|each| each.served_as) {
+            Some(ServedAs::Inviter) => self.upstream_ended(place, ended),
+            Some(ServedAs::Invited) => self.downstream_ended(place, ended),
+            None => {}
+        }
+    }
+
+    /// A user is not served any more; what the dialogs were used for has ended already.
+    pub(super) fn release_pre_established_of(&mut self, user: &[u8]) {
+        let dialogs: Vec<_> =
+            self.pre_established.of(user).map(|at| self.pre_established.all[at].dialog).collect();
+        for dialog in dialogs {
+            self.leave(dialog, Vec::new());
+        }
+    }
+}
+
+/// Our Contact while there is no session: no focus.
+fn plain() -> Contact {
+    Contact { parameters: Bytes::from_static(b";+g.poc.talkburst"), ..Contact::default() }
+}
+
+/// The URI of the first Contact.
+pub(super) fn contact_uri_of(message: &Message) -> Option<&[u8]> {
+    message.addresses(Name::Contact).next()?.ok().map(|contact| contact.uri)
 }

@@ -8,6 +8,7 @@ use poc::sdp::Capabilities;
 use poc::server::{
     Command, Config, Counters, Event, Group, GroupKind, GroupMember, GroupRole, Input, Record, Server, User,
 };
+use poc::talk_burst;
 use sip::message::Name;
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{Duration, Instant, Message};
@@ -193,6 +194,8 @@ pub(crate) struct Stage {
     /// The INVITEs of the server, by Request-URI.
     invites: BTreeMap<String, Vec<Message>>,
     pub(crate) records: Vec<Record>,
+    /// What users are told by talk burst control.
+    pub(crate) bursts: Vec<(String, talk_burst::Message)>,
 }
 
 impl Stage {
@@ -217,6 +220,7 @@ impl Stage {
             sent: BTreeMap::new(),
             invites: BTreeMap::new(),
             records: Vec::new(),
+            bursts: Vec::new(),
         };
         for user in ["anna", "ben", "cara", "dan"] {
             stage.put(User::new(Bytes::from(format!("sip:{user}@home1.example"))));
@@ -277,6 +281,9 @@ impl Stage {
         while let Some(event) = self.server.poll_event() {
             match event {
                 Event::Closed(record) => self.records.push(*record),
+                Event::TalkBurst { user, message, .. } => {
+                    self.bursts.push((String::from_utf8_lossy(&user).into_owned(), message));
+                }
                 Event::Disconnect { .. } => panic!("no streams here"),
             }
         }

@@ -215,6 +215,8 @@ impl Shard {
             match event {
                 poc::server::Event::Closed(record) => self.events.push_back(Event::Closed(record)),
                 // It has no connections.
+                // Talk burst control is not carried: `connects` is off.
+                poc::server::Event::TalkBurst { .. } => {}
                 poc::server::Event::Disconnect { .. } => {}
             }
         }
