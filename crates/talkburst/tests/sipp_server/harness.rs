@@ -1,6 +1,6 @@
 //! One play: a server, who invites, who is invited, and all that was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,7 +38,14 @@ pub(crate) struct Play {
     sipp: Vec<String>,
     mode: AnswerMode,
     is_barred: bool,
+    /// What is said of groups, before the server begins.
+    groups: Vec<Vec<String>>,
+    /// Whom an INVITE is for, and who stands in the list that it has.
+    called: &'static str,
+    list: Vec<String>,
     inviter: Option<Actor>,
+    /// Those who invite before.
+    joined: Vec<(&'static str, Actor)>,
     invited: Vec<(&'static str, Actor)>,
     records: usize,
     calls: usize,
@@ -62,6 +69,18 @@ impl Scene<'_> {
         wait("it rings", until, || messages().iter().any(|logged| logged.word() == "180 INVITE"));
         messages().swap_remove(0).message
     }
+
+    /// The PoC Session Identity that this response to Anna's INVITE tells.
+    pub(crate) fn session(&self, word: &str) -> String {
+        let told = || {
+            let log = read_log(&std::fs::read(self.folder.join("anna.messages")).unwrap_or_default());
+            log.into_iter().find(|logged| logged.word() == word)
+        };
+        wait("there is a session", Instant::now() + DEADLINE, || told().is_some());
+        let message = told().unwrap().message;
+        let contact = message.addresses(Name::Contact).next().unwrap().unwrap().uri;
+        String::from_utf8(poc::session_identity(contact).unwrap().to_vec()).unwrap()
+    }
 }
 
 fn owned(arguments: &[&str]) -> Vec<String> {
@@ -77,7 +96,11 @@ impl Play {
             sipp: Vec::new(),
             mode: AnswerMode::Manual,
             is_barred: false,
+            groups: Vec::new(),
+            called: "ben",
+            list: Vec::new(),
             inviter: None,
+            joined: Vec::new(),
             invited: Vec::new(),
             records: 2,
             calls: 1,
@@ -100,6 +123,33 @@ impl Play {
     /// The rules of Ben.
     pub(crate) fn rules(mut self, arguments: &[&str]) -> Self {
         self.rules = owned(arguments);
+        self
+    }
+
+    /// A group with these members, to which INVITEs are.
+    pub(crate) fn group(mut self, name: &'static str, policy: &[&str], members: &[&str]) -> Self {
+        self.called = name;
+        self.another_group(name, policy, members)
+    }
+
+    /// A group that nobody calls.
+    pub(crate) fn another_group(mut self, name: &str, policy: &[&str], members: &[&str]) -> Self {
+        self.groups.push(owned(&[&["add", name], policy].concat()));
+        if !members.is_empty() {
+            self.groups.push(owned(&[&["member", "add", name], members].concat()));
+        }
+        self
+    }
+
+    /// Another member of a group that is there.
+    pub(crate) fn member(mut self, group: &str, member: &str) -> Self {
+        self.groups.push(owned(&["member", "add", group, member]));
+        self
+    }
+
+    /// INVITEs are to the conference factory, with a list of these users.
+    pub(crate) fn list(mut self, entries: &[&str]) -> Self {
+        (self.called, self.list) = ("poc-factory", owned(entries));
         self
     }
 
@@ -157,6 +207,12 @@ impl Play {
         self
     }
 
+    /// SIPp as somebody who has invited before Anna does.
+    pub(crate) fn joined(mut self, name: &'static str, steps: &str) -> Self {
+        self.joined.push((name, Actor::Sipp(steps.to_owned())));
+        self
+    }
+
     /// `talkburst call` invites.
     pub(crate) fn anna_calls(mut self, arguments: &[&str]) -> Self {
         self.inviter = Some(Actor::Ours(owned(arguments)));
@@ -166,6 +222,12 @@ impl Play {
     /// SIPp is invited.
     pub(crate) fn ben(mut self, steps: &str) -> Self {
         self.invited.push(("ben", Actor::Sipp(steps.to_owned())));
+        self
+    }
+
+    /// SIPp as somebody else is invited.
+    pub(crate) fn invited(mut self, name: &'static str, steps: &str) -> Self {
+        self.invited.push((name, Actor::Sipp(steps.to_owned())));
         self
     }
 
@@ -199,12 +261,17 @@ impl Play {
         let mut played = Played { folder, records: Vec::new(), actors: BTreeMap::new() };
         let stage = Stage { play: &self, folder: played.folder.clone(), server: address };
         // 1. The server, with its users.
-        for name in ["anna", "ben"] {
-            stage.user(&["add", name, "--password-stdin"], name);
+        let others = self.invited.iter().chain(&self.joined).map(|(name, _)| user_of(name));
+        let names: BTreeSet<_> = others.chain(["anna", "ben", "carl"]).collect();
+        for name in names {
+            stage.run("user", &["add", name, "--password-stdin"], name);
             std::fs::write(stage.folder.join(format!("password-of-{name}")), name).unwrap();
         }
         if !self.rules.is_empty() {
-            stage.user(&[&["rules", "ben"][..], &borrowed(&self.rules)].concat(), "");
+            stage.run("user", &[&["rules", "ben"][..], &borrowed(&self.rules)].concat(), "");
+        }
+        for arguments in &self.groups {
+            stage.run("group", &borrowed(arguments), "");
         }
         let mut server = stage.serve();
         wait("the server listens", until, || says(&played.folder, "server", "listening"));
@@ -213,8 +280,16 @@ impl Play {
         for (name, actor) in &self.invited {
             running.extend(stage.invited(name, actor, until).map(|running| (*name, running)));
         }
+        for (name, actor) in &self.joined {
+            running.push((*name, stage.inviter(name, actor)));
+            let has_joined = || {
+                let messages = std::fs::read(played.folder.join(format!("{name}.messages")));
+                read_log(&messages.unwrap_or_default()).iter().any(|logged| logged.word() == "200 INVITE")
+            };
+            wait("somebody is there", until, has_joined);
+        }
         if let Some(actor) = &self.inviter {
-            running.push(("anna", stage.inviter(actor)));
+            running.push(("anna", stage.inviter("anna", actor)));
         }
         // 3. All that happens.
         if let Some(disturbance) = self.disturbance {
@@ -237,9 +312,15 @@ impl Play {
         assert_eq!(status.code(), Some(0));
         assert_eq!(text(&played.folder, "server.story"), "", "the server says nothing on standard error");
         assert_eq!(played.records.len(), self.records, "C84: one record an INVITE and function");
-        played.check_what_always_holds();
+        let joined = self.joined.iter().map(|(name, _)| *name);
+        played.check_what_always_holds(&joined.chain(["anna", "carl"]).collect());
         Some(played)
     }
+}
+
+/// Whose terminal this is.
+fn user_of(name: &'static str) -> &'static str {
+    if name == "phone" { "ben" } else { name }
 }
 
 fn borrowed(arguments: &[String]) -> Vec<&str> {
@@ -273,13 +354,14 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn user(&self, arguments: &[&str], input: &str) {
+    fn run(&self, what: &str, arguments: &[&str], input: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_talkburst"));
-        command.arg("user").args(arguments).arg("--data").arg(self.folder.join("data"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        command.arg(what).args(arguments).arg("--data").arg(self.folder.join("data"));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // A command that reads nothing may have ended by now.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
-        assert!(child.wait().unwrap().success(), "user {arguments:?}");
+        assert!(child.wait().unwrap().success(), "{what} {arguments:?}");
     }
 
     fn program(&self, name: &str, arguments: &[&str], more: &[String]) -> Running {
@@ -318,33 +400,39 @@ impl Stage<'_> {
             }
             Actor::Sipp(steps) => {
                 let credentials = |_: &str, _: &str| String::new();
-                let part = Part { name, invited: "anna", server: self.server, credentials: &credentials };
+                let part =
+                    Part { name, invited: "anna", list: &[], server: self.server, credentials: &credentials };
                 let running = self.sipp(&part, steps, address, false);
                 wait("SIPp listens", until, || is_bound(self.play.transport, address));
                 Some(running)
             }
             Actor::Absent => None,
         };
-        let mut access = Access::new("ben", address, self.server);
+        let mut access = Access::new(user_of(name), address, self.server);
         let transport = if self.play.transport == Transport::Udp { "udp" } else { "tcp" };
         access.register(&format!("<sip:{name}@{address}:{PORT};transport={transport}>;+g.poc.talkburst"));
         access.publish(self.play.mode, self.play.is_barred);
         running
     }
 
-    fn inviter(&self, actor: &Actor) -> Running {
+    fn inviter(&self, name: &str, actor: &Actor) -> Running {
         let address = own_address();
         match actor {
             Actor::Ours(more) => {
                 let transport = if self.play.transport == Transport::Udp { "udp" } else { "tcp" };
                 let arguments = ["call", "ben", "--transport", transport, "--listen", &address.to_string()];
-                self.ours("anna", &arguments, more)
+                self.ours(name, &arguments, more)
             }
             Actor::Sipp(steps) => {
-                let access = Access::new("anna", address, self.server);
+                let access = Access::new(name, address, self.server);
                 let credentials = |method: &str, uri: &str| access.credentials(method, uri);
-                let part =
-                    Part { name: "anna", invited: "ben", server: self.server, credentials: &credentials };
+                let part = Part {
+                    name,
+                    invited: self.play.called,
+                    list: &self.play.list,
+                    server: self.server,
+                    credentials: &credentials,
+                };
                 self.sipp(&part, steps, address, true)
             }
             Actor::Absent => unreachable!("somebody invites"),
@@ -399,7 +487,7 @@ impl Played {
         }
     }
 
-    fn check_what_always_holds(&self) {
+    fn check_what_always_holds(&self, inviters: &BTreeSet<&str>) {
         for (name, seen) in &self.actors {
             for logged in seen.messages.iter().filter(|logged| logged.is_ours) {
                 assert!(logged.message.validate().is_ok(), "{name}: malformed: {:?}", logged.message);
@@ -415,7 +503,9 @@ impl Played {
         }
         // Who controls a session and who takes part in it say the same of its end.
         for record in &self.records {
-            assert_eq!(record["inviter"], "sip:anna@poc.internal");
+            let inviter = record["inviter"].as_str().unwrap();
+            let user = inviter.strip_prefix("sip:").and_then(|address| address.strip_suffix("@poc.internal"));
+            assert!(user.is_some_and(|user| inviters.contains(user)), "{inviter}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::script::SDP;
 const SILENCE: Duration = Duration::from_millis(150);
 
 /// A call that rings for as long as `disturbance` takes, is answered, and is left: whatever else comes.
-fn through_a_call_that_rings(records: usize, disturbance: fn(&Scene<'_>)) {
+pub(crate) fn through_a_call_that_rings(records: usize, disturbance: fn(&Scene<'_>)) {
     let play = Play::new().t1(100).records(records).disturbed(disturbance);
     let play = play.anna("> INVITE\n < 180\n < 200\n > ACK\n ~ 300\n > BYE\n < 200 BYE");
     let Some(played) = play.ben("< INVITE\n > 180\n ~ 2500\n > 200\n < ACK\n < BYE\n > 200").run() else {
@@ -25,31 +25,37 @@ fn through_a_call_that_rings(records: usize, disturbance: fn(&Scene<'_>)) {
     assert_eq!(goes_on, 2, "the call that rang was answered and left");
 }
 
-/// Somebody with a socket, who may know a password of Anna's.
-struct Stranger {
+/// Somebody with a socket, who may know the password of a user.
+pub(crate) struct Stranger {
+    name: &'static str,
     socket: UdpSocket,
-    access: Access,
+    pub(crate) access: Access,
     requests: std::cell::Cell<u32>,
 }
 
 impl Stranger {
+    /// Who knows Anna's.
     fn new(scene: &Scene<'_>) -> Self {
-        let socket = UdpSocket::bind((scene.address, 0)).unwrap();
-        socket.connect((scene.server, PORT)).unwrap();
-        let access = Access::new("anna", scene.address, scene.server);
-        Self { socket, access, requests: std::cell::Cell::new(0) }
+        Self::of(scene, "anna")
     }
 
-    /// A request of Anna's with these lines, and what it is answered at last.
-    fn ask(&self, method: &str, uri: &str, lines: &str, body: &str) -> Message {
+    pub(crate) fn of(scene: &Scene<'_>, name: &'static str) -> Self {
+        let socket = UdpSocket::bind((scene.address, 0)).unwrap();
+        socket.connect((scene.server, PORT)).unwrap();
+        let access = Access::new(name, scene.address, scene.server);
+        Self { name, socket, access, requests: std::cell::Cell::new(0) }
+    }
+
+    /// A request of the user with these lines, and what it is answered at last.
+    pub(crate) fn ask(&self, method: &str, uri: &str, lines: &str, body: &str) -> Message {
         let number = self.requests.get() + 1;
         self.requests.set(number);
-        let local = self.socket.local_addr().unwrap();
+        let (name, local) = (self.name, self.socket.local_addr().unwrap());
         let to = if lines.starts_with("To: ") { String::new() } else { format!("To: <{uri}>\r\n") };
         let text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};rport;branch=z9hG4bK-stranger-{number}\r\nMax-Forwards: 70\r\n\
-             From: <sip:anna@poc.internal>;tag=s{number}\r\n{to}{lines}Call-ID: stranger-{number}-{local}\r\nCSeq: 1 {method}\r\n\
-             Contact: <sip:anna@{local}>\r\nContent-Length: {}\r\n\r\n{body}",
+             From: <sip:{name}@poc.internal>;tag=s{number}\r\n{to}{lines}Call-ID: stranger-{number}-{local}\r\nCSeq: 1 {method}\r\n\
+             Contact: <sip:{name}@{local}>\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let answer = self.send(text.as_bytes()).expect("an answer");
@@ -58,7 +64,7 @@ impl Stranger {
             let to = String::from_utf8(answer.value(Name::To).unwrap().to_vec()).unwrap();
             let ack = format!(
                 "ACK {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};rport;branch=z9hG4bK-stranger-{number}\r\nMax-Forwards: 70\r\n\
-                 From: <sip:anna@poc.internal>;tag=s{number}\r\nTo: {to}\r\nCall-ID: stranger-{number}-{local}\r\nCSeq: 1 ACK\r\n\
+                 From: <sip:{name}@poc.internal>;tag=s{number}\r\nTo: {to}\r\nCall-ID: stranger-{number}-{local}\r\nCSeq: 1 ACK\r\n\
                  Content-Length: 0\r\n\r\n"
             );
             self.socket.send(ack.as_bytes()).unwrap();
@@ -66,14 +72,19 @@ impl Stranger {
         answer
     }
 
-    /// An INVITE of Anna's for PoC, with her credentials.
+    /// An INVITE of the user for PoC, with credentials.
     fn invite(&self, uri: &str, lines: &str, body: &str) -> Option<u16> {
-        let credentials = self.access.credentials("INVITE", uri);
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        self.ask_for_poc("INVITE", uri, &format!("{kind}{lines}"), body)
+    }
+
+    /// A request of the user for PoC, with credentials.
+    pub(crate) fn ask_for_poc(&self, method: &str, uri: &str, lines: &str, body: &str) -> Option<u16> {
+        let credentials = self.access.credentials(method, uri);
         let lines = format!(
-            "Proxy-Authorization: {credentials}\r\nAccept-Contact: *;+g.poc.talkburst;require;explicit\r\n{kind}{lines}"
+            "Proxy-Authorization: {credentials}\r\nAccept-Contact: *;+g.poc.talkburst;require;explicit\r\n{lines}"
         );
-        self.ask("INVITE", uri, &lines, body).status()
+        self.ask(method, uri, &lines, body).status()
     }
 
     /// What `octets` are answered at last, if they are.
@@ -88,6 +99,23 @@ impl Stranger {
                 return Some(answer);
             }
         }
+    }
+
+    /// The next request that comes, once it is accepted.
+    pub(crate) fn hears(&self) -> Message {
+        let mut buffer = [0; 65_536];
+        self.socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let length = self.socket.recv(&mut buffer).unwrap();
+        let request = Message::parse(buffer[..length].to_vec().into()).unwrap();
+        let lines = request.headers().filter(|header| {
+            matches!(header.name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq)
+        });
+        let line = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let lines: String =
+            lines.map(|header| format!("{}: {}\r\n", header.name, line(header.value))).collect();
+        let text = format!("SIP/2.0 200 OK\r\n{lines}Content-Length: 0\r\n\r\n");
+        self.socket.send(text.as_bytes()).unwrap();
+        request
     }
 
     /// What was sent before is not answered any more.

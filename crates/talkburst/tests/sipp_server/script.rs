@@ -27,6 +27,8 @@ pub(crate) struct Part<'a> {
     pub(crate) name: &'a str,
     /// Whom an INVITE is for.
     pub(crate) invited: &'a str,
+    /// Who stands in the list of an INVITE; nobody: there is none.
+    pub(crate) list: &'a [String],
     pub(crate) server: Ipv4Addr,
     /// The value of Authorization or Proxy-Authorization for a method and a Request-URI.
     pub(crate) credentials: &'a dyn Fn(&str, &str) -> String,
@@ -98,6 +100,24 @@ pub(crate) fn scenario(part: &Part<'_>, steps: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?>\n<scenario name=\"{}\">\n{}{reference}</scenario>\n",
         part.name, writer.xml
+    )
+}
+
+/// A session description and a list, as a body of two parts (RFC 5366 §3).
+pub(crate) fn with_list(sdp: &str, list: &str) -> String {
+    format!(
+        "--b\nContent-Type: application/sdp\n\n{sdp}--b\nContent-Type: application/resource-lists+xml\n\
+         Content-Disposition: recipient-list\n\n{list}--b--\n"
+    )
+}
+
+/// A list of these users, as they are spelled.
+pub(crate) fn document(names: &[String]) -> String {
+    let entry = |name: &String| format!("<entry uri=\"sip:{name}@poc.internal\"/>");
+    let entries: String = names.iter().map(entry).collect();
+    format!(
+        "<?xml version=\"1.0\"?><resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{entries}</list>\
+         </resource-lists>\n"
     )
 }
 
@@ -207,8 +227,15 @@ impl Writer<'_> {
         lines.extend(extra.iter().map(|line| (*line).to_owned()));
         let body = match method {
             "INVITE" => {
-                lines.push("Content-Type: application/sdp".to_owned());
-                SDP.replace("o=- 1 1", &format!("o=- 1 {number}"))
+                let sdp = SDP.replace("o=- 1 1", &format!("o=- 1 {number}"));
+                if ends || self.part.list.is_empty() {
+                    lines.push("Content-Type: application/sdp".to_owned());
+                    sdp
+                } else {
+                    lines.push("Content-Type: multipart/mixed;boundary=b".to_owned());
+                    lines.push("Require: recipient-list-invite".to_owned());
+                    with_list(&sdp, &document(self.part.list))
+                }
             }
             "PUBLISH" => {
                 lines.extend(["Event: poc-settings".to_owned(), "Expires: 3600".to_owned()]);
