@@ -289,6 +289,7 @@ impl Endpoint {
                 return;
             };
             let output = machine.handle_ack(now);
+            self.await_prack(transaction);
             self.reschedule(transaction);
             if output.is_none() {
                 return;

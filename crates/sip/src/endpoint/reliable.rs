@@ -134,6 +134,22 @@ impl Endpoint {
         }
     }
 
+    /// §3: a PRACK that matches is answered 2xx behind the final response too. Over a reliable hop the ACK ends the transaction at
+    /// once, and with it what is known of its responses; so it stays for as long as it does over UDP. Behind a core, which
+    /// acknowledges a failure itself, that is the rule and not the exception.
+    pub(super) fn await_prack(&mut self, transaction: usize) {
+        let now = self.now;
+        let Owner::Invite(id) = self.transactions[transaction].owner else { return };
+        let incoming = self.session(id).and_then(|session| session.incoming_of(transaction));
+        let reliable = incoming.and_then(|incoming| incoming.reliable.as_deref());
+        if !reliable.is_some_and(ReliableServer::is_unacknowledged) {
+            return;
+        }
+        if let Machine::InviteServer { machine, .. } = &mut self.transactions[transaction].machine {
+            machine.absorb(now);
+        }
+    }
+
     /// A PRACK, in order: 200 if it matches what waits for one, else 481.
     pub(super) fn handle_prack(
         &mut self,

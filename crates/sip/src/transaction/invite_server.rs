@@ -10,7 +10,8 @@
 //! ```
 //!
 //! `Absorbing` is beyond the figures. An inviter that hears nothing sends its INVITE again until its timer B, which may
-//! be after our timer L or H, and that copy may be under way for T4: it must not ring like a new call.
+//! be after our timer L or H, and that copy may be under way for T4: it must not ring like a new call. A transaction that a PRACK
+//! may still be under way for is there for it as long ([`InviteServer::absorb`]).
 
 use std::sync::Arc;
 
@@ -114,6 +115,13 @@ impl InviteServer {
             | State::Confirmed { .. }
             | State::Absorbing { .. }
             | State::Terminated => None,
+        }
+    }
+
+    /// Keeps a transaction over a reliable hop that its ACK has ended: what the peer sent before that may still come.
+    pub fn absorb(&mut self, now: Instant) {
+        if self.state == State::Terminated {
+            self.state = State::Absorbing { until: now + self.timers.t4 };
         }
     }
 

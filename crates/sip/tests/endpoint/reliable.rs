@@ -1,6 +1,7 @@
 //! Reliable provisional responses: RFC 3262, and what a CANCEL does to them (R12, R13, R15, T25, C60).
 
 use sip::message::Name;
+use sip::transport::ConnectionId;
 use sip::usage::{End, Party};
 use sip::{Command, Event, Message, Misuse, Reliability, SessionId};
 
@@ -284,6 +285,37 @@ fn a_cancel_while_a_reliable_1xx_is_outstanding_is_487_at_once() {
 }
 
 /// R15, §9.1 of RFC 3261: a CANCEL of a PRACK is answered and has no effect.
+/// §3: 2xx to a PRACK that matches, also over a hop whose ACK ends the transaction at once; and nothing is left of it.
+#[test]
+fn a_prack_behind_the_ack_of_the_487_is_answered_over_tcp_too() {
+    let path = tcp("192.0.2.9:41000", ConnectionId::Accepted(3));
+    let mut wire = Wire::new();
+    let over_tcp = |mut request: Request| {
+        request.via = request.via.replace("/UDP", "/TCP");
+        request
+    };
+    let invite = over_tcp(Request::invite("inv").with(REQUIRED));
+    wire.receive_on(path, &invite.text());
+    let session = wire.invited();
+    wire.ring(session);
+    let ringing = wire.one();
+    wire.receive_on(path, &invite.cancel().text());
+    let refusal = wire.sent().pop().expect("a 487");
+    wire.receive_on(path, &invite.ack(&refusal).text());
+    wire.events();
+    wire.advance(ms(4900));
+    wire.quiet();
+    wire.receive_on(path, &invite.text());
+    wire.quiet();
+    wire.receive_on(path, &prack(&invite, &ringing, 8).text());
+    wire.receive_on(path, &prack(&invite, &ringing, 9).text());
+    assert_eq!(wire.words(), ["200 PRACK", "481 PRACK"]);
+    wire.quiet();
+    wire.advance(ms(100));
+    assert_eq!(wire.endpoint.poll_timeout(), None, "all is gone");
+    wire.finish();
+}
+
 #[test]
 fn a_prack_cannot_be_cancelled() {
     let (mut wire, session, invite, ringing) = ringing();
