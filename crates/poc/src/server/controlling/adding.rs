@@ -179,6 +179,10 @@ impl Server {
         let side = if matches!(entrance, Entrance::Initiated) { Side::Inviter } else { Side::Invited };
         let (Some(leg), false) = (leg, matches!(before, ParticipantState::Withdrawn { .. })) else { return };
         controlling.enter(key, ParticipantState::Withdrawn { instead: None, is_removed: true });
+        if controlling.initiator == Some(key) {
+            // Digest 14.5: at once, whenever the BYE is answered.
+            self.vacate_initiator(place);
+        }
         self.withdraw(leg, before == ParticipantState::Connected, Vec::new());
         let ended =
             Ended { end: End::Released, by: Party::Local, status: None, reason: None, response: None };

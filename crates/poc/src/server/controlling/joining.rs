@@ -87,7 +87,10 @@ impl Server {
         let controlling = &mut self.controlling[place];
         if controlling.initiator == Some(key) {
             controlling.initiator = Some(by);
+            // The way by which the initiator has come now has a slot of its own.
+            self.vacate_initiator(place);
         }
+        let controlling = &mut self.controlling[place];
         let Some(leg) = controlling.participants[key].leg else { return };
         let is_connected = controlling.participants[key].state == ParticipantState::Connected;
         controlling.enter(key, ParticipantState::Withdrawn { instead: None, is_removed: false });

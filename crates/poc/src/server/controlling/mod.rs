@@ -211,8 +211,13 @@ impl Controlling {
                 each.state == ParticipantState::Connected && each.role == GroupRole::Distinguished
             });
         self.connected < self.policy.fewer_than.max(1)
-            || (self.policy.with_initiator && self.initiator.is_none() && self.record.is_some())
+            || (self.policy.with_initiator && !self.has_initiator() && self.record.is_some())
             || is_leaderless
+    }
+
+    /// Whether the initiator takes part, or still waits for it. Who has been sent away does not.
+    fn has_initiator(&self) -> bool {
+        self.initiator.is_some_and(|key| !self.participants[key].was_removed())
     }
 
     /// Digest 12.3: what the failure of everybody is to the initiator.
