@@ -1,4 +1,4 @@
-//! Tells many stories: `cargo run --release -p sim --example stories -- FROM COUNT [system]`.
+//! Tells many stories: `cargo run --release -p sim --example stories -- FROM COUNT [system|groups]`.
 //!
 //! Of two clients, or of a whole system. Prints progress, and the ladder of the first story that breaks an invariant.
 #![expect(clippy::print_stdout, reason = "this is a program")]
@@ -7,26 +7,28 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
+use sim::system::story::Plot;
 use sim::{story, system};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let numbers: Vec<u64> = arguments.iter().filter_map(|number| number.parse().ok()).collect();
-    let of_system = match arguments.get(2).map(String::as_str) {
-        None => false,
-        Some("system") => true,
+    let plot = match arguments.get(2).map(String::as_str) {
+        None => None,
+        Some("system") => Some(Plot::Pairs),
+        Some("groups") => Some(Plot::Groups),
         Some(_) => return usage(),
     };
     let [from, count] = numbers[..] else { return usage() };
     let mut met: BTreeMap<String, u64> = BTreeMap::new();
     for seed in from..from + count {
-        let ladder = if of_system {
-            match catch_unwind(|| system::story::tell(seed).system.watch.met) {
+        let ladder = if let Some(plot) = plot {
+            match catch_unwind(|| system::story::tell(plot, seed).system.watch.met) {
                 Ok(told) => {
                     told.into_iter().for_each(|(what, times)| *met.entry(what).or_default() += times);
                     None
                 }
-                Err(_) => Some(system::story::ladder_of_failure(seed)),
+                Err(_) => Some(system::story::ladder_of_failure(plot, seed)),
             }
         } else {
             catch_unwind(|| story::two_clients(seed)).err().map(|_| story::ladder_of_failure(seed))
@@ -46,6 +48,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    println!("usage: stories FROM COUNT [system]");
+    println!("usage: stories FROM COUNT [system|groups]");
     ExitCode::from(2)
 }

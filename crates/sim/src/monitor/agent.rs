@@ -143,7 +143,8 @@ impl Agent {
             let undecided = invited.provisional && invited.finals.is_empty();
             assert!(
                 is_wanted || !undecided || invited.cancel.is_some(),
-                "I14: the CANCEL may leave, and does not"
+                "I14: the CANCEL may leave, and does not: {:?}",
+                invited.invite
             );
             for (tag, answer) in invited.answers.iter().filter(|(_, answer)| answer.unwanted) {
                 let is_released = self.released.contains(&(invited.call_id.clone(), tag.clone()));
@@ -365,7 +366,7 @@ impl Received {
     }
 
     /// Whether `request` is one of ours in that dialog.
-    fn is_from(&self, request: &Message) -> bool {
+    pub(super) fn is_from(&self, request: &Message) -> bool {
         let tags =
             (request.to().ok().and_then(|to| to.tag()), request.from().ok().and_then(|from| from.tag()));
         self.is_of(request.call_id()) && tags == (self.peer.as_deref(), self.tag.as_deref())

@@ -2,18 +2,20 @@
 //!
 //! A leg belongs to the INVITE in whose instant it was begun: what arrives causes what leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use poc::server::{Function, Invitation, Record, Side as By};
+use poc::address;
+use poc::server::{Function, Group, Invitation, Record, Side as By};
 use sip::message::{Method, Name, Uri};
 use sip::transport::{Path, Transmit};
 use sip::usage::End;
-use sip::{Instant, Message};
+use sip::{Duration, Identifier, Instant, Message};
 
 use super::agent::{Agent, Received};
-use super::{Checked, branch_of, call_id_of, is_within};
+use super::controlled::Controlled;
+use super::{Checked, branch_of, call_id_of, is_within, number_of};
 
 /// One PoC Server.
 #[derive(Clone, Debug, Default)]
@@ -23,11 +25,43 @@ pub(super) struct Functions {
     pub(super) arrivals: Vec<Arrival>,
     /// The place in `arrivals` of what arrived in this instant.
     current: Option<usize>,
+    /// The PoC Sessions that are controlled here, by identity.
+    pub(super) sessions: BTreeMap<Bytes, Controlled>,
+    /// The identity of the session that a leg belongs to.
+    legs: BTreeMap<Bytes, Bytes>,
+    /// Legs to groups that have told their members, who take their place: they are nobody.
+    replaced: BTreeSet<Bytes>,
+    /// Who is told of sessions, by the dialog: its Call-ID and tag.
+    subscribers: BTreeMap<(Bytes, Bytes), Subscriber>,
     /// The records that were closed.
     records: Vec<Record>,
     /// It may say 200 to an inviter before anybody has accepted.
     answers_early: bool,
+    /// How long an invited user may take to answer.
+    pub(super) set_up_limit: Duration,
+    /// The groups of all networks.
+    groups: BTreeMap<Bytes, Group>,
+    /// A REFER has arrived in this instant.
+    is_referring: bool,
+    /// Its operator has ended something.
+    pub(super) was_removed: bool,
 }
+
+/// Somebody who is told of a session.
+#[derive(Clone, Debug)]
+struct Subscriber {
+    /// The number of the last NOTIFY, and when it was sent.
+    number: Option<u32>,
+    told: Instant,
+    /// It has asked since.
+    has_asked: bool,
+    /// The last NOTIFY was sent again, so that the next may have had to wait.
+    is_repeated: bool,
+    was_late: bool,
+}
+
+/// How long a subscriber is left alone: `notify_every` of the defaults, less a tick of the timer wheel.
+const NOTIFY_EVERY: Duration = Duration::from_millis(4_990);
 
 /// An INVITE for a new session.
 #[derive(Clone, Debug)]
@@ -35,27 +69,49 @@ pub(super) struct Arrival {
     pub(super) branch: Bytes,
     at: Instant,
     pub(super) function: Function,
-    /// Whose slot it takes.
+    /// Whose slot it takes; empty for nobody's.
     served: Bytes,
-    inviter: Bytes,
+    /// The user who is served is the inviter.
+    is_originating: bool,
+    pub(super) inviter: Bytes,
+    /// The group that it is for, if it is for one.
+    pub(super) group: Option<Bytes>,
     /// Call-IDs of the legs that were begun for it.
     pub(super) legs: Vec<Bytes>,
 }
 
 impl Functions {
-    pub(super) fn new(answers_early: bool) -> Self {
-        Self { agent: Agent { has_both_ends: true, ..Agent::default() }, answers_early, ..Self::default() }
+    pub(super) fn new(answers_early: bool, groups: &[Group]) -> Self {
+        Self {
+            agent: Agent { has_both_ends: true, ..Agent::default() },
+            answers_early,
+            groups: groups.iter().map(|group| (group.address.clone(), group.clone())).collect(),
+            set_up_limit: Duration::from_secs(10),
+            ..Self::default()
+        }
     }
 
     /// It sent this.
     pub(super) fn sent(&mut self, now: Instant, message: &Message, path: Path, checked: &mut Checked) {
         if message.is(Method::Invite) && !is_within(message) {
-            let call_id = call_id_of(message);
-            let is_known = self.arrivals.iter().any(|arrival| arrival.legs.contains(&call_id));
-            if !is_known {
-                let place = self.current.expect("a leg is begun for an INVITE that arrives, and at once");
-                self.arrivals[place].legs.push(call_id);
+            self.begins(message);
+        }
+        if message.status().is_some_and(|status| (101..300).contains(&status))
+            && message.is_cseq_method(Method::Invite)
+            && let Some(identity) = identity_of(message)
+        {
+            let branch = branch_of(message);
+            let place = self.arrivals.iter().position(|arrival| arrival.branch == branch);
+            let place = place.filter(|place| self.arrivals[*place].function == Function::Controlling);
+            if let Some(place) = place {
+                self.enters(identity, place);
             }
+        }
+        if message.is(Method::Cancel) || message.is(Method::Bye) {
+            self.ends(now, message);
+        }
+        if message.is(Method::Notify) && message.lists(Name::Event, b"conference") {
+            self.notifies(now, message, checked);
         }
         self.agent.sent(now, message, path, checked);
     }
@@ -66,33 +122,169 @@ impl Functions {
             let branch = branch_of(message);
             if !self.agent.received.contains_key(&branch) {
                 self.current = Some(self.arrivals.len());
-                self.arrivals.push(Arrival::of(now, branch, message));
+                self.arrivals.push(Arrival::of(now, branch, message, &self.groups));
+            }
+        }
+        if message.is(Method::Refer) {
+            self.is_referred(message);
+        }
+        if message.is(Method::Subscribe) {
+            // RFC 6665 §4.2.1.2: who subscribes, or subscribes again, is told at once.
+            let call_id = call_id_of(message);
+            let mut own = self.subscribers.iter_mut().filter(|((of, _), _)| *of == call_id);
+            if let Some((_, subscriber)) = own.next() {
+                subscriber.has_asked = true;
+            }
+        }
+        // RFC 5318 §6.
+        if message.status() == Some(403) && message.value(Name::PRefusedUriList).is_some() {
+            let call_id = call_id_of(message);
+            let is_wanted = self.legs.get(&call_id).is_some_and(|session| !self.sessions[session].is_over);
+            if is_wanted {
+                self.replaced.insert(call_id);
             }
         }
         self.agent.received(now, message, datagram);
     }
 
+    /// RFC 4579 §5.11: somebody is to be sent away.
+    fn is_referred(&mut self, refer: &Message) {
+        let Ok(to) = refer.address(Name::ReferTo) else { return };
+        self.is_referring = true;
+        let is_removal = Uri::parse(to.uri).is_ok_and(|uri| uri.parameters.value(b"method") == Some(b"BYE"));
+        let identity = refer.uri().ok().map(|uri| [uri.user.unwrap_or_default(), b"@", uri.host].concat());
+        if let Some(session) = identity.and_then(|identity| self.sessions.get_mut(&identity[..]))
+            && let Some(address) = address::canonical(to.uri).filter(|_| is_removal)
+        {
+            session.removed.push(address);
+        }
+    }
+
+    /// RFC 4575, T18: a subscriber is not told more often than it was agreed, but for the first time, when it asks, and at
+    /// the end.
+    fn notifies(&mut self, now: Instant, notify: &Message, checked: &mut Checked) {
+        let tag = notify.from().ok().and_then(|from| from.tag()).map(Bytes::copy_from_slice);
+        let key = (call_id_of(notify), tag.unwrap_or_default());
+        let number = number_of(notify);
+        let is_last = notify
+            .value(Name::SubscriptionState)
+            .is_some_and(|state| state.to_ascii_lowercase().starts_with(b"terminated"));
+        let Some(subscriber) = self.subscribers.get_mut(&key) else {
+            self.subscribers.insert(
+                key,
+                Subscriber { number, told: now, has_asked: false, is_repeated: false, was_late: false },
+            );
+            return;
+        };
+        if subscriber.number >= number {
+            subscriber.is_repeated = true;
+            return; // a copy
+        }
+        checked.notified += 1;
+        let is_due = now >= subscriber.told + NOTIFY_EVERY;
+        let has_asked = std::mem::take(&mut subscriber.has_asked);
+        // What waits for the answer to the one before leaves later than it was meant to, and the next is on time.
+        let was_repeated =
+            std::mem::take(&mut subscriber.is_repeated) || std::mem::take(&mut subscriber.was_late);
+        subscriber.was_late = was_repeated && !subscriber.was_late;
+        let is_free = is_last || has_asked || was_repeated;
+        assert!(is_due || is_free, "T18: a subscriber is told again after {:?}", now - subscriber.told);
+        (subscriber.number, subscriber.told) = (number, now);
+    }
+
+    /// A leg is begun: of the session whose focus its Contact names, or for the INVITE that has just arrived.
+    fn begins(&mut self, invite: &Message) {
+        let call_id = call_id_of(invite);
+        let of_attempt = |arrival: &Arrival| arrival.legs.contains(&call_id);
+        if self.legs.contains_key(&call_id) || self.arrivals.iter().any(of_attempt) {
+            return;
+        }
+        let Some(identity) = identity_of(invite) else {
+            let place = self.current.expect("a leg is begun for an INVITE that arrives, and at once");
+            return self.arrivals[place].legs.push(call_id);
+        };
+        if !self.sessions.contains_key(&identity) {
+            let place = self.current.expect("a session is made by an INVITE that arrives, and at once");
+            self.enters(identity.clone(), place);
+        }
+        let session = self.sessions.get_mut(&identity).expect("entered above");
+        assert!(!session.is_over, "I3: nobody is invited to a session that is over");
+        session.legs.push(call_id.clone());
+        session.was_extended |= self.is_referring;
+        self.arrivals[session.arrivals[0]].legs.push(call_id.clone());
+        self.legs.insert(call_id, identity);
+    }
+
+    /// The INVITE of `place` makes a session of this identity, or joins it.
+    fn enters(&mut self, identity: Bytes, place: usize) {
+        let arrival = &self.arrivals[place];
+        let group = arrival.group.as_ref().and_then(|group| self.groups.get(group));
+        let session = self.sessions.entry(identity).or_insert_with(|| Controlled::new(group));
+        if !session.arrivals.contains(&place) {
+            session.arrivals.push(place);
+        }
+    }
+
+    /// A BYE or a CANCEL leaves: it must have a reason.
+    fn ends(&mut self, now: Instant, message: &Message) {
+        let call_id = call_id_of(message);
+        // The other end of a leg may be here too.
+        let from = |message: &Message| message.from().ok().and_then(|from| from.tag().map(<[u8]>::to_vec));
+        let is_ours = |call_id: &Bytes| {
+            self.agent.last_attempt(call_id).is_some_and(|invited| from(&invited.invite) == from(message))
+        };
+        let of_leg = self.legs.get(&call_id).filter(|_| is_ours(&call_id)).cloned();
+        let of_arrival = || {
+            let place = self.arrivals.iter().position(|arrival| {
+                arrival.function == Function::Controlling
+                    && self.agent.received[&arrival.branch].is_from(message)
+            })?;
+            let mut sessions = self.sessions.iter();
+            sessions
+                .find(|(_, session)| session.arrivals.contains(&place))
+                .map(|(identity, _)| identity.clone())
+        };
+        if let Some(identity) = of_leg.or_else(of_arrival)
+            && let Some(session) = self.sessions.get_mut(&identity)
+        {
+            session.ends.push((now, call_id));
+        }
+    }
+
     /// It has nothing more to send in this instant. `slots`: how many are taken of a user's.
     pub(super) fn settled(&mut self, slots: impl Fn(&[u8]) -> Option<usize>) {
-        self.current = None;
+        (self.current, self.is_referring) = (None, false);
         for arrival in &self.arrivals {
-            if is_over(&self.agent.received[&arrival.branch]) {
+            if arrival.is_of_one() && is_over(&self.agent.received[&arrival.branch]) {
                 self.agent.unwanted.extend(arrival.legs.iter().cloned());
             }
         }
+        let mut sessions = std::mem::take(&mut self.sessions);
+        for session in sessions.values_mut().filter(|session| !session.is_over) {
+            session.is_over = self.must_be_over(session);
+            if session.is_over {
+                self.agent.unwanted.extend(session.legs.iter().cloned());
+            }
+        }
         self.agent.settled();
+        for session in sessions.values_mut() {
+            self.assert_session(session);
+        }
+        self.sessions = sessions;
         let mut taken: BTreeMap<&Bytes, RangeInclusive<usize>> = BTreeMap::new();
         for arrival in &self.arrivals {
             let received = &self.agent.received[&arrival.branch];
             let is_over = is_over(received);
             // Who has not confirmed our 200 cannot be told yet that it is over.
             let waits_for_ack = self.agent.waits_for_ack(received);
-            let is_deserted = !arrival.legs.is_empty() && arrival.legs.iter().all(|leg| self.is_dead(leg));
-            if is_over {
-                self.assert_released(arrival);
-            } else {
+            let is_deserted = arrival.is_of_one()
+                && !arrival.legs.is_empty()
+                && arrival.legs.iter().all(|leg| self.is_dead(leg));
+            if !is_over {
                 let is_told = !is_deserted || waits_for_ack;
                 assert!(is_told, "I14: everybody invited is gone, and the inviter is not told");
+            } else if arrival.is_of_one() {
+                self.assert_released(&arrival.legs);
             }
             self.assert_accepted(arrival, received);
             let range = taken.entry(&arrival.served).or_insert(0..=0);
@@ -132,6 +324,21 @@ impl Functions {
         }
     }
 
+    /// Whether the session that an INVITE made is one of its inviter and one other, and nobody else came into it.
+    pub(super) fn is_of_two(&self, branch: &Bytes) -> bool {
+        let Some(place) = self.arrivals.iter().position(|arrival| arrival.branch == *branch) else {
+            return true;
+        };
+        let mut its = self.sessions.values().filter(|session| session.arrivals.contains(&place));
+        let is_of_two = |session: &Controlled| session.arrivals.len() == 1 && session.legs.len() == 1;
+        its.all(|session| is_of_two(session) && !session.invites_nobody && !session.was_extended)
+    }
+
+    /// Whether it may say 200 before anybody has accepted.
+    pub(super) fn answers_early(&self) -> bool {
+        self.answers_early
+    }
+
     /// What was closed, with what came of it.
     pub(super) fn records(&self) -> &[Record] {
         &self.records
@@ -141,7 +348,7 @@ impl Functions {
     fn assert_accepted(&self, arrival: &Arrival, received: &Received) {
         let is_accepted = received.decided.as_ref().is_some_and(|decided| decided.status < 300);
         let may_be_early = self.answers_early && arrival.function == Function::Controlling;
-        if is_accepted && !may_be_early {
+        if is_accepted && arrival.is_of_one() && !may_be_early {
             let has_answers =
                 |call_id| self.agent.last_attempt(call_id).is_some_and(|invited| !invited.answers.is_empty());
             let legs = arrival.legs.iter();
@@ -150,8 +357,8 @@ impl Functions {
     }
 
     /// Digest 14.6 step 3: nothing of a session goes on once its inviter is gone or was refused.
-    fn assert_released(&self, arrival: &Arrival) {
-        for call_id in &arrival.legs {
+    pub(super) fn assert_released(&self, legs: &[Bytes]) {
+        for call_id in legs {
             // RFC 3261 §15: no BYE before the ACK of a 2xx of ours, that of a re-INVITE too.
             if self.agent.is_unconfirmed(call_id) {
                 continue;
@@ -167,7 +374,7 @@ impl Functions {
     }
 
     /// Whether a leg has ended: refused, or left by either side.
-    fn is_dead(&self, call_id: &Bytes) -> bool {
+    pub(super) fn is_dead(&self, call_id: &Bytes) -> bool {
         let last = self.agent.last_attempt(call_id);
         last.is_some_and(|invited| match invited.answers.is_empty() {
             true => invited.finals.iter().any(|status| *status >= 300),
@@ -212,44 +419,86 @@ impl Functions {
             assert!(record.invitations.iter().all(refused), "I13: nobody was invited: {record:?}");
             return;
         }
-        assert_eq!(record.invitations.len(), arrival.legs.len(), "I13: who was invited: {record:?}");
-        for (invitation, call_id) in record.invitations.iter().zip(&arrival.legs) {
+        let uri_of = |call_id: &Bytes| {
             let last = self.agent.last_attempt(call_id).expect("it was begun");
+            address::canonical(last.invite.uri_text()).unwrap_or_default()
+        };
+        // Of those who are added to a chat nobody keeps a record.
+        let place = self.arrivals.iter().position(|each| each.branch == arrival.branch);
+        let mut its = self.sessions.values().filter(|session| place == session.arrivals.first().copied());
+        if its.any(|session| session.invites_nobody) {
+            return;
+        }
+        let least = arrival.legs.iter().filter(|leg| !self.replaced.contains(*leg)).count();
+        let is_counted = (least..=arrival.legs.len()).contains(&record.invitations.len());
+        assert!(is_counted, "I13: who was invited: {record:?}");
+        for invitation in &record.invitations {
             assert!(record.begun <= invitation.ended, "time never runs back");
+            let invited = address::canonical(&invitation.invited).unwrap_or_default();
+            let is_its = |call_id: &&Bytes| arrival.is_originating || uri_of(call_id) == invited;
+            let its = || arrival.legs.iter().filter(is_its).filter_map(|leg| self.agent.last_attempt(leg));
+            assert!(its().next().is_some(), "I13: nobody invited {invited:?}: {record:?}");
             if let Some(status) = invitation.status.filter(|_| invitation.end != End::Lost) {
-                assert!(last.finals.contains(&status), "I13: {status} never came: {record:?}");
+                let came = its().any(|last| last.finals.contains(&status));
+                assert!(came, "I13: {status} never came: {record:?}");
             }
-            let was_accepted = last.finals.iter().any(|status| (200..300).contains(status));
+            let accepted = |status: &u16| (200..300).contains(status);
+            let was_accepted = its().any(|last| last.finals.iter().any(accepted));
             assert!(invitation.answered.is_none() || was_accepted, "I13: nobody answered: {record:?}");
         }
     }
 }
 
 impl Arrival {
-    fn of(now: Instant, branch: Bytes, invite: &Message) -> Self {
+    fn of(now: Instant, branch: Bytes, invite: &Message, groups: &BTreeMap<Bytes, Group>) -> Self {
         let route = invite.addresses(Name::Route).next().and_then(Result::ok);
         let role = route.and_then(|route| Uri::parse(route.uri).ok()?.user.map(<[u8]>::to_vec));
         let asserted = invite.addresses(Name::PAssertedIdentity).next().and_then(Result::ok);
         let inviter = asserted.map(|each| Bytes::copy_from_slice(each.uri)).unwrap_or_default();
-        let (function, served) = match role.as_deref() {
-            Some(b"term") => (Function::Participating, Bytes::copy_from_slice(invite.uri_text())),
-            Some(_) | None => (Function::Controlling, inviter.clone()),
+        let uri = invite.uri().expect("validated");
+        let kind = uri.parameters.value(b"session");
+        let is_session = uri.user.is_some_and(|user| Identifier::parse(user).is_some());
+        let address = address::canonical(invite.uri_text()).unwrap_or_default();
+        let is_group = groups.contains_key(&address);
+        let is_elsewhere = is_group || is_session || kind.is_some_and(|kind| kind != b"1-1");
+        let is_originating = role.as_deref() == Some(b"orig");
+        let (function, served) = match is_originating {
+            true if is_elsewhere => (Function::Participating, inviter.clone()),
+            true => (Function::Controlling, inviter.clone()),
+            false if is_group || is_session => (Function::Controlling, Bytes::new()),
+            false => (Function::Participating, Bytes::copy_from_slice(invite.uri_text())),
         };
-        Self { branch, at: now, function, served, inviter, legs: Vec::new() }
+        let group = is_group.then_some(address);
+        Self { branch, at: now, function, served, is_originating, inviter, group, legs: Vec::new() }
+    }
+
+    /// Whether it begins and ends with its one leg: all but those for a session of several.
+    fn is_of_one(&self) -> bool {
+        self.function == Function::Participating
     }
 
     fn is_of(&self, record: &Record) -> bool {
         let invited = record.invitations.first();
         let is_same = match self.function {
             Function::Controlling => true,
-            Function::Participating => invited.is_none_or(|invited| invited.invited == self.served),
+            Function::Participating => {
+                self.is_originating || invited.is_none_or(|invited| invited.invited == self.served)
+            }
         };
         is_same && (record.function, record.begun, &record.inviter) == (self.function, self.at, &self.inviter)
     }
 }
 
+/// The PoC Session Identity, user and host, if the sender of this message is the focus itself (digest 3).
+fn identity_of(message: &Message) -> Option<Bytes> {
+    let contact = message.addresses(Name::Contact).next()?.ok()?;
+    let uri = Uri::parse(contact.uri).ok()?;
+    let is_focus = contact.parameters.has(b"isfocus") && !uri.parameters.has(b"identity");
+    is_focus.then(|| Bytes::from([uri.user.unwrap_or_default(), b"@", uri.host].concat()))
+}
+
 /// Whether nobody waits for it any more, or is in it.
-fn is_over(received: &Received) -> bool {
+pub(super) fn is_over(received: &Received) -> bool {
     let is_refused = received.decided.as_ref().is_some_and(|decided| decided.status >= 300);
     is_refused || received.released || !received.byes.is_empty()
 }

@@ -1,6 +1,7 @@
 //! The invariants of `docs/cancel.md`, checked on the wire and on what users are told. A broken one stops the run.
 
 mod agent;
+mod controlled;
 mod functions;
 mod invited;
 mod relay;
@@ -66,6 +67,8 @@ pub struct Checked {
     pub acknowledged: u64,
     /// Refreshes of a session, by UPDATE.
     pub refreshed: u64,
+    /// Further NOTIFYs to somebody who is told of a PoC Session.
+    pub notified: u64,
 }
 
 impl Checked {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use poc::Event;
 use poc::answer_state::AnswerState;
-use poc::server::{Function, Record};
+use poc::server::{Function, Group, Record};
 use sip::message::Name;
 use sip::transport::Transmit;
 use sip::usage::{End, Party};
@@ -26,6 +26,8 @@ pub struct Watch {
     /// What no message of the story takes longer than, if none is lost and everybody lives: then nobody rings or is in a
     /// session for longer after its end than the wire needs.
     pub longest_hop: Option<Duration>,
+    /// Hops from one client to another at most.
+    pub hops: u32,
     /// Nobody died or started anew: what every client did is known.
     everybody_lives: bool,
     /// The operator has ended something.
@@ -64,21 +66,31 @@ const SOON: Duration = Duration::from_secs(8);
 const TRYING: Duration = Duration::from_millis(210);
 
 impl Watch {
-    /// Of elements of these kinds, whose servers may answer before anybody has, or not.
-    pub fn new(kinds: impl Iterator<Item = Kind>, answers_early: bool) -> Self {
+    /// Of elements of these kinds, whose servers may answer before anybody has, or not, and host these groups.
+    pub fn new(kinds: impl Iterator<Item = Kind>, answers_early: bool, groups: Vec<Group>) -> Self {
         let part = |kind| match kind {
             Kind::Client => Part::Client { side: Side::default(), is_gone: false },
             Kind::Core => Part::Core(Relay::default()),
-            Kind::Server => Part::Server(Functions::new(answers_early)),
+            Kind::Server => Part::Server(Functions::new(answers_early, &groups)),
         };
         Self {
             parts: kinds.map(part).collect(),
             set_up_limit: None,
             longest_hop: None,
+            hops: HOPS,
             everybody_lives: true,
             was_removed: false,
             checked: Checked::default(),
             met: BTreeMap::new(),
+        }
+    }
+
+    /// The servers let an invited user take so long to answer.
+    pub fn invites_until(&mut self, limit: Duration) {
+        for part in &mut self.parts {
+            if let Part::Server(functions) = part {
+                functions.set_up_limit = limit;
+            }
         }
     }
 
@@ -113,6 +125,11 @@ impl Watch {
     /// A user is served no more.
     pub fn removed(&mut self) {
         self.was_removed = true;
+        for part in &mut self.parts {
+            if let Part::Server(functions) = part {
+                functions.was_removed = true;
+            }
+        }
     }
 
     /// `place` sent this.
@@ -181,37 +198,48 @@ impl Watch {
             let Part::Client { side, is_gone: false } = part else { continue };
             for inviter in side.sessions.values() {
                 let Some(invited) = side.agent.last_attempt(&inviter.call_id) else { continue };
-                let mut leaves = Vec::new();
-                self.leaves(&whereabouts, &branch_of(&invited.invite), &mut leaves);
-                self.assert_invitation(inviter, invited, &leaves);
+                let mut found = Found::default();
+                self.leaves(&whereabouts, &branch_of(&invited.invite), &mut found);
+                self.assert_invitation(inviter, invited, &found);
+                let leaves = found.leaves;
                 agreed += leaves.len() as u64;
             }
         }
         self.checked.agreed += agreed;
     }
 
-    fn assert_invitation(&self, inviter: &Seen, invited: &Invited, leaves: &[Leaf<'_>]) {
+    fn assert_invitation(&self, inviter: &Seen, invited: &Invited, found: &Found<'_>) {
         let Some(outcome) = &inviter.outcome else { return };
+        let Found { leaves, is_of_two, is_decided } = found;
+        let (is_of_two, is_decided) = (*is_of_two, *is_decided);
         let accepted = |leaf: &Leaf<'_>| leaf.decided.is_none_or(|status| status < 300);
-        if inviter.answer_state == Some(AnswerState::Confirmed) && self.everybody_lives {
+        // Who comes into a session that stands invites nobody.
+        if inviter.answer_state == Some(AnswerState::Confirmed) && self.everybody_lives && is_of_two {
             assert!(leaves.iter().any(accepted), "I13: it was confirmed, and nobody had accepted");
         }
         for leaf in leaves {
             let Some(end) = leaf.seen.and_then(|seen| seen.outcome.as_ref()) else { continue };
-            if end.is_completed_elsewhere() && self.everybody_lives {
+            if end.is_completed_elsewhere() && self.everybody_lives && is_of_two {
                 let others = leaves.iter().filter(|other| other.branch != leaf.branch);
                 let somebody = others.filter(|other| accepted(other)).count() > 0;
                 assert!(somebody, "I13: answered elsewhere, and nowhere was it answered");
             }
         }
         let Some(hop) = self.longest_hop else { return };
+        // Digest 14.6 step 5: others go on without the one who began, if the server has accepted before the CANCEL came.
+        if !is_of_two && (outcome.timing.answered.is_some() || is_decided) {
+            return;
+        }
         // Nobody rings and nobody is connected when it is over, but for what the way takes: there and back.
-        let longest = (hop + TRYING) * (2 * HOPS);
+        let longest = (hop + TRYING) * (2 * self.hops);
         let here = outcome.timing.ended;
         let ends = || leaves.iter().filter_map(|leaf| leaf.seen?.outcome.as_ref());
         for end in ends() {
             let there = end.timing.ended;
-            assert!(there.saturating_since(here) <= longest, "{there:?}: it was over at {here:?}");
+            assert!(
+                there.saturating_since(here) <= longest,
+                "{there:?}: it was over at {here:?}: {outcome:?}"
+            );
         }
         let sessions = || ends().filter(|end| matches!(end.end, End::Left | End::Released));
         let is_counted = sessions().count() == leaves.len();
@@ -224,7 +252,8 @@ impl Watch {
             let cancel = Message::parse(cancel.clone()).ok()?;
             cancel.value(Name::Reason).map(|reason| cancel.share(reason))
         });
-        if let Some(reason) = reason.filter(|_| is_soon && !self.was_removed) {
+        // What a server has decided before the CANCEL comes is a reason of its own.
+        if let Some(reason) = reason.filter(|_| is_soon && !is_decided && !self.was_removed) {
             for end in ends().filter(|end| end.end == End::Cancelled) {
                 let is_other = end.reason.as_ref().is_some_and(|other| other.starts_with(b"SIP"));
                 assert!(
@@ -256,13 +285,13 @@ impl Watch {
     }
 
     /// The clients that an INVITE came to in the end.
-    fn leaves<'a>(&'a self, places: &BTreeMap<Bytes, usize>, branch: &Bytes, found: &mut Vec<Leaf<'a>>) {
+    fn leaves<'a>(&'a self, places: &BTreeMap<Bytes, usize>, branch: &Bytes, found: &mut Found<'a>) {
         let Some(place) = places.get(branch) else { return };
         match &self.parts[*place] {
             Part::Client { side, is_gone } => {
                 let decided = side.agent.received[branch].decided.as_ref();
                 let mut sessions = side.sessions.values();
-                found.push(Leaf {
+                found.leaves.push(Leaf {
                     branch: branch.clone(),
                     decided: decided.map(|decided| decided.status),
                     seen: sessions.find(|seen| seen.branch.as_ref() == Some(branch)).filter(|_| !is_gone),
@@ -274,6 +303,9 @@ impl Watch {
                 }
             }
             Part::Server(functions) => {
+                found.is_of_two &= functions.is_of_two(branch);
+                let decided = functions.agent.received[branch].decided.as_ref();
+                found.is_decided |= decided.is_some_and(|decided| decided.status != 487);
                 let arrivals = functions.arrivals.iter().filter(|arrival| arrival.branch == *branch);
                 for call_id in arrivals.flat_map(|arrival| &arrival.legs) {
                     let attempts = functions.agent.invited.iter().filter(|(_, each)| each.is_of(call_id));
@@ -340,6 +372,17 @@ impl Watch {
                             }
                         }
                     }
+                    for session in functions.sessions.values() {
+                        if session.arrivals.len() > 1 {
+                            note("session that somebody came into".to_owned());
+                        }
+                        if !session.removed.is_empty() {
+                            note("somebody is sent away".to_owned());
+                        }
+                        if session.was_extended {
+                            note("somebody is added".to_owned());
+                        }
+                    }
                     for record in functions.records() {
                         let function = match record.function {
                             Function::Controlling => "controlling",
@@ -350,7 +393,25 @@ impl Watch {
                 }
             }
         }
+        if self.checked.notified > 0 {
+            met.insert("who takes part is told again".to_owned(), self.checked.notified);
+        }
         self.met = met;
+    }
+}
+
+/// Who rang because of an INVITE.
+struct Found<'a> {
+    leaves: Vec<Leaf<'a>>,
+    /// Nobody else takes part, so one ends with the other.
+    is_of_two: bool,
+    /// A server has said something else to it than that it was cancelled.
+    is_decided: bool,
+}
+
+impl Default for Found<'_> {
+    fn default() -> Self {
+        Self { leaves: Vec::new(), is_of_two: true, is_decided: false }
     }
 }
 

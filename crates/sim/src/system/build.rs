@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::server::{Server, User};
+use poc::server::{Command as Order, Group, Server, User};
 use poc::{Client, PocSettings, Profile, Registration};
 use sip::auth::Credentials;
+use sip::message::Uri;
 use sip::transport::{Listener, Target, Transport};
 use sip::{Duration, Owner, Reliability};
 use sipcore::{Core, Ha1, Peer, Source};
@@ -39,6 +40,8 @@ pub struct Setup {
     pub profile: Profile,
     /// Which provisional responses are reliable.
     pub reliability: Reliability,
+    /// The groups, each with the network that hosts it: 0 or 1.
+    pub groups: Vec<(usize, Group)>,
 }
 
 /// A client.
@@ -83,7 +86,13 @@ impl Setup {
             registration: Duration::from_secs(7200),
             profile: Profile::Plain,
             reliability: Reliability::WhenRequired,
+            groups: Vec::new(),
         }
+    }
+
+    /// The PoC Group Identity of this name in a network.
+    pub fn group_address(name: &str, home: usize) -> Bytes {
+        Bytes::from(format!("sip:{name}@{}", DOMAINS[home]))
     }
 
     /// The place of the first client of the second network: between those of both stand cores and servers.
@@ -126,6 +135,7 @@ impl Setup {
         config.registration = Some(Registration { expires: self.registration, ..registration });
         config.conference_factory = terminal.has_factory.then(|| factory_of(home));
         config.trusts_answer_mode = true;
+        config.accepts_alerts = true;
         config.set_up_limit = self.own_limit;
         config.no_answer_after = Some(self.no_answer_after);
         Client::new(config)
@@ -141,6 +151,10 @@ impl Setup {
             vec![Peer { domain: Bytes::from(DOMAINS[1 - home]), target: target(core_address(1 - home)) }];
         config.trusted = vec![Source { ip: server_address(home).ip(), port: None }];
         config.datagram_max = DATAGRAM_MAX;
+        for (_, group) in self.groups.iter().filter(|(host, _)| *host == home) {
+            let name = Uri::parse(&group.address).ok().and_then(|uri| uri.user).expect("a group has a name");
+            config.services.push(Bytes::copy_from_slice(name));
+        }
         let mut core = Core::new(config);
         for Terminal { user, .. } in self.terminals.iter().filter(|terminal| terminal.home == home) {
             let ha1 = Ha1::of(user.as_bytes(), DOMAINS[home].as_bytes(), secret_of(user).as_bytes());
@@ -208,8 +222,11 @@ impl System {
         elements.push(server(1, &mut chance));
         elements.push(core(1, &mut chance));
         elements.extend((border + 4..setup.terminals.len() + 4).map(|place| client(place, &mut chance)));
-        let mut watch = Watch::new(elements.iter().map(|element| element.machine.kind()), setup.early_answer);
+        let kinds = elements.iter().map(|element| element.machine.kind());
+        let groups = setup.groups.iter().map(|(_, group)| group.clone()).collect();
+        let mut watch = Watch::new(kinds, setup.early_answer, groups);
         watch.set_up_limit = setup.own_limit;
+        watch.invites_until(setup.set_up_limit);
         let mut system = Self {
             now: sip::Instant::START,
             elements,
@@ -222,6 +239,9 @@ impl System {
         };
         for terminal in system.setup.terminals.clone() {
             system.put_user(terminal.home, User::new(terminal.address()));
+        }
+        for (home, group) in system.setup.groups.clone() {
+            system.order(home, Order::PutGroup(Box::new(group)));
         }
         system
     }

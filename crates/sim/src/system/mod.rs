@@ -13,8 +13,9 @@ mod element;
 pub mod story;
 
 use bytes::Bytes;
+use poc::client::{Alert, AlertId, Change};
 use poc::server::{Command as Order, Record, User};
-use poc::{Addressee, AnswerRequest, Command, Event, Input};
+use poc::{Addressee, AnswerRequest, Client, Command, Event, Input};
 use sip::transport::{Path, Transmit, Transport};
 use sip::{Instant, SessionId};
 
@@ -27,13 +28,20 @@ use crate::monitor::system::Watch;
 use crate::network::Network;
 
 /// What a user does at a moment.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// Invites the user of another place, who is to answer so.
     Start {
         /// Whose user is invited.
         invited: usize,
         /// How.
+        answer: AnswerRequest,
+    },
+    /// Begins a session with somebody, or joins one.
+    Call {
+        /// Who.
+        to: Addressee,
+        /// How they are to answer.
         answer: AnswerRequest,
     },
     /// Presses the key that ends whatever there is: cancels, refuses or leaves.
@@ -44,6 +52,19 @@ pub enum Act {
     Modify(SessionId),
     /// Gives that up again.
     Withdraw(SessionId),
+    /// Has a user added to a session, or sent away.
+    Refer {
+        /// Which.
+        session: SessionId,
+        /// What is to be done.
+        change: Change,
+        /// Whose user.
+        place: usize,
+    },
+    /// Is told who takes part in a session.
+    Watch(SessionId),
+    /// Alerts the user of a place.
+    Alert(usize),
     /// Registers.
     Register,
     /// Is registered no more.
@@ -103,14 +124,19 @@ impl System {
     pub fn act(&mut self, place: usize, act: Act) -> Option<SessionId> {
         let now = self.now;
         let Machine::Client(client) = &mut self.elements[place].machine else { return None };
-        let (done, what) = match act {
+        let input = |client: &mut Client, command| client.handle_input(now, Input::Command(command));
+        let start = |client: &mut Client, to: Addressee, answer| {
+            let what = called(&to);
+            let command = Command::StartSession { targets: Vec::new(), routes: Vec::new(), to, answer };
+            (input(client, command), what)
+        };
+        let setup = &self.setup;
+        let text = |place| String::from_utf8_lossy(&setup.address_of(place)).into_owned();
+        let (done, what) = match act.clone() {
             Act::Start { invited, answer } => {
-                let uri = self.setup.address_of(invited);
-                let what = format!("invites {}", String::from_utf8_lossy(&uri));
-                let to = Addressee::User(uri);
-                let command = Command::StartSession { targets: Vec::new(), routes: Vec::new(), to, answer };
-                (client.handle_input(now, Input::Command(command)), what)
+                start(client, Addressee::User(setup.address_of(invited)), answer)
             }
+            Act::Call { to, answer } => start(client, to, answer),
             Act::HangUp(session) => (client.hang_up(now, session).map(|()| Some(session)), "hangs up".into()),
             Act::Accept(session) => (client.accept(now, session).map(|()| Some(session)), "accepts".into()),
             Act::Modify(session) => {
@@ -119,19 +145,41 @@ impl System {
             Act::Withdraw(session) => {
                 (client.cancel(now, session).map(|()| Some(session)), "gives up the change".into())
             }
-            Act::Register => {
-                (client.handle_input(now, Input::Command(Command::Register)), "registers".into())
+            Act::Refer { session, change, place } => {
+                let verb = match change {
+                    Change::Add => "adds",
+                    Change::Remove => "sends away",
+                };
+                let user = setup.address_of(place);
+                (input(client, Command::Refer { session, change, user }), format!("{verb} {}", text(place)))
             }
-            Act::Deregister => {
-                (client.handle_input(now, Input::Command(Command::Deregister)), "deregisters".into())
+            Act::Watch(session) => (input(client, Command::Watch(session)), "asks who takes part".into()),
+            Act::Alert(place) => {
+                let to = setup.address_of(place);
+                let alert = Alert::Personal { text: String::new() };
+                let (targets, routes) = (Vec::new(), Vec::new());
+                let id = AlertId(self.story.len() as u32);
+                let command = Command::Alert { id, targets, routes, to, alert };
+                (input(client, command), format!("alerts {}", text(place)))
             }
+            Act::Register => (input(client, Command::Register), "registers".into()),
+            Act::Deregister => (input(client, Command::Deregister), "deregisters".into()),
         };
         if let Ok(session) = done {
             self.note(place, what);
             match act {
-                Act::Start { .. } => session.into_iter().for_each(|session| self.watch.began(place, session)),
+                Act::Start { .. } | Act::Call { .. } => {
+                    session.into_iter().for_each(|session| self.watch.began(place, session))
+                }
                 Act::HangUp(session) => self.watch.hung_up(now, place, session),
-                Act::Accept(_) | Act::Modify(_) | Act::Withdraw(_) | Act::Register | Act::Deregister => {}
+                Act::Accept(_)
+                | Act::Modify(_)
+                | Act::Withdraw(_)
+                | Act::Refer { .. }
+                | Act::Watch(_)
+                | Act::Alert(_)
+                | Act::Register
+                | Act::Deregister => {}
             }
         }
         self.settle(place);
@@ -168,7 +216,7 @@ impl System {
         self.order(home, Order::RemoveUser { address });
     }
 
-    fn order(&mut self, home: usize, order: Order) {
+    pub(crate) fn order(&mut self, home: usize, order: Order) {
         let place = self.place(build::SERVERS[home]);
         let now = self.now;
         if let Machine::Server(server) = &mut self.elements[place].machine {
@@ -328,5 +376,18 @@ impl System {
     /// The address of the user of a place.
     pub fn address_of(&self, place: usize) -> Bytes {
         self.setup.address_of(place)
+    }
+}
+
+/// Whom a call is for, as a ladder has it.
+fn called(to: &Addressee) -> String {
+    let text = |uri: &Bytes| String::from_utf8_lossy(uri).into_owned();
+    match to {
+        Addressee::User(uri) => format!("invites {}", text(uri)),
+        Addressee::Users(users) => {
+            format!("invites {}", users.as_slice().iter().map(text).collect::<Vec<_>>().join(" "))
+        }
+        Addressee::PreArranged(uri) | Addressee::Chat(uri) => format!("calls {}", text(uri)),
+        Addressee::Session(uri) => format!("comes back to {}", text(uri)),
     }
 }

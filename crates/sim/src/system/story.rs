@@ -1,15 +1,18 @@
 //! Stories of a whole system, drawn from a seed.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use poc::client::Change;
 use poc::server::{Access, OverrideBy, User};
 use poc::{AnswerMode, AnswerRequest, Event, PocSettings, Profile};
 use sip::{Duration, Instant, Reliability, SessionId};
 
+use self::groups::Whom;
 use super::{Act, Setup, System, Terminal};
 use crate::chance::Chance;
-use crate::monitor::system::HOPS;
 use crate::network::Faults;
 
 /// How a story ended.
@@ -25,16 +28,16 @@ pub struct Told {
 ///
 /// # Panics
 /// If an invariant does not hold. [`ladder_of_failure`] shows the story.
-pub fn tell(seed: u64) -> Told {
-    let mut teller = Teller::new(seed);
+pub fn tell(plot: Plot, seed: u64) -> Told {
+    let mut teller = Teller::new(plot, seed);
     while teller.step() {}
     teller.end();
     Told { system: teller.system }
 }
 
 /// The story of `seed` as far as it can be told.
-pub fn ladder_of_failure(seed: u64) -> String {
-    let mut teller = Teller::new(seed);
+pub fn ladder_of_failure(plot: Plot, seed: u64) -> String {
+    let mut teller = Teller::new(plot, seed);
     let mut whole = std::panic::AssertUnwindSafe(&mut teller);
     let told = std::panic::catch_unwind(move || while whole.step() {});
     let mut whole = std::panic::AssertUnwindSafe(&mut teller);
@@ -47,10 +50,20 @@ pub fn ladder_of_failure(seed: u64) -> String {
         },
     };
     let setup = teller.system.setup();
-    format!("seed {seed}\n{setup:?}\n{:?}\n{ladder}{end}\n", teller.faults)
+    format!("{plot:?}, seed {seed}\n{setup:?}\n{:?}\n{ladder}{end}\n", teller.faults)
+}
+
+/// What stories are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Plot {
+    /// One user invites another.
+    Pairs,
+    /// Users call several at once, and groups: pre-arranged, chat, dispatch, and groups in groups.
+    Groups,
 }
 
 struct Teller {
+    plot: Plot,
     system: System,
     chance: Chance,
     faults: Faults,
@@ -61,6 +74,8 @@ struct Teller {
     planned: u64,
     /// The sessions that users know.
     open: BTreeSet<(usize, SessionId)>,
+    /// What users have heard sessions to be called.
+    identities: Vec<Bytes>,
     /// The last moment of a session, counted from its beginning.
     longest: Duration,
     /// When somebody last did something.
@@ -72,10 +87,14 @@ struct Teller {
 enum Planned {
     Register,
     Start(usize, AnswerRequest),
+    Call(Whom, AnswerRequest),
     Accept(SessionId),
     HangUp(SessionId),
     Modify(SessionId),
     Withdraw(SessionId),
+    Refer(SessionId, Change, usize),
+    Watch(SessionId),
+    Alert(usize),
     Die,
     Restart,
     Remove,
@@ -89,23 +108,29 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Each hop may have to wait 64*T1 until a 1xx lets its CANCEL leave, and the last of them has 256*T1 + 2*T4 like a hop that is
 /// alone. Where every copy of a CANCEL or BYE is lost the other side goes by its own limit instead: that of ringing, or that
 /// of a session that is not refreshed.
-fn life(setup: &Setup) -> Duration {
+fn life(setup: &Setup, hops: u32) -> Duration {
     let seconds = Duration::from_secs;
     let limit = setup.no_answer_after.max(setup.ring_limit).max(setup.session_expires);
-    limit + seconds(32) * HOPS + seconds(4 * 32 + 10)
+    limit + seconds(32) * hops + seconds(4 * 32 + 10)
 }
 
 /// Beyond it something goes round in circles.
 const STEPS_MAX: u32 = 100_000;
 
 impl Teller {
-    fn new(seed: u64) -> Self {
+    fn new(plot: Plot, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let faults = faults(&mut chance);
-        let setup = setup(&mut chance);
+        let setup = match plot {
+            Plot::Pairs => setup(&mut chance),
+            Plot::Groups => groups::setup(&mut chance),
+        };
         let longest = chance.pick(&[PATIENCE, PATIENCE, PATIENCE, Duration::from_secs(150)]);
         let registers_first = !chance.happens(60);
         let mut system = System::new(seed, setup, Faults::NONE);
+        if plot == Plot::Groups {
+            system.watch.hops = groups::HOPS;
+        }
         let places: Vec<_> = system.clients().collect();
         for place in &places {
             rules(&mut chance, &mut system, *place);
@@ -120,6 +145,7 @@ impl Teller {
         }
         let begun = system.now;
         let mut teller = Self {
+            plot,
             system,
             chance,
             faults,
@@ -127,6 +153,7 @@ impl Teller {
             plan: BTreeMap::new(),
             planned: 0,
             open: BTreeSet::new(),
+            identities: Vec::new(),
             longest,
             last_deed: begun,
             steps: 0,
@@ -136,7 +163,11 @@ impl Teller {
                 teller.plan(begun, *place, Planned::Register);
             }
         }
-        teller.plan_invitations(&places);
+        match plot {
+            Plot::Pairs => teller.plan_invitations(&places),
+            Plot::Groups => teller.plan_calls(&places),
+        }
+        teller.plan_blows(&places);
         teller
     }
 
@@ -162,6 +193,9 @@ impl Teller {
             let at = self.begun + self.chance.span(Duration::from_millis(longest));
             self.plan(at, inviter, Planned::Start(invited, answer));
         }
+    }
+
+    fn plan_blows(&mut self, places: &[usize]) {
         for planned in [Planned::Die, Planned::Restart, Planned::Remove] {
             if self.chance.happens(80) {
                 let place = self.chance.pick(places);
@@ -203,7 +237,8 @@ impl Teller {
     /// Nothing goes on any more. Registrations end, and then nothing may remain.
     fn end(&mut self) {
         let lasted = self.system.now - self.last_deed;
-        assert!(lasted <= life(self.system.setup()), "I9: something lives {lasted:?} after the last deed");
+        let limit = life(self.system.setup(), self.system.watch.hops);
+        assert!(lasted <= limit, "I9: something lives {lasted:?} after the last deed");
         self.system.network.set_faults(Faults::NONE);
         for place in self.system.clients().collect::<Vec<_>>() {
             self.system.act(place, Act::Deregister);
@@ -221,13 +256,10 @@ impl Teller {
         let now = self.system.now;
         let done = match planned {
             Planned::Register => self.system.act(place, Act::Register),
-            Planned::Start(invited, answer) => {
-                let started = self.system.act(place, Act::Start { invited, answer });
-                if let Some(session) = started {
-                    self.open.insert((place, session));
-                    self.plan_to_end(place, session);
-                }
-                started
+            Planned::Start(invited, answer) => self.begin(place, Act::Start { invited, answer }),
+            Planned::Call(whom, answer) => {
+                let to = self.addressee(place, whom);
+                to.and_then(|to| self.begin(place, Act::Call { to, answer }))
             }
             Planned::Accept(session) => self.system.act(place, Act::Accept(session)),
             Planned::HangUp(session) => self.system.act(place, Act::HangUp(session)),
@@ -240,6 +272,11 @@ impl Teller {
                 modified
             }
             Planned::Withdraw(session) => self.system.act(place, Act::Withdraw(session)),
+            Planned::Refer(session, change, whom) => {
+                self.system.act(place, Act::Refer { session, change, place: whom })
+            }
+            Planned::Watch(session) => self.system.act(place, Act::Watch(session)),
+            Planned::Alert(whom) => self.system.act(place, Act::Alert(whom)),
             Planned::Die => {
                 self.forget(place);
                 self.system.die(place);
@@ -264,6 +301,14 @@ impl Teller {
         if done.is_some() {
             self.last_deed = now;
         }
+    }
+
+    /// Begins a session, and will end it.
+    fn begin(&mut self, place: usize, act: Act) -> Option<SessionId> {
+        let session = self.system.act(place, act)?;
+        self.open.insert((place, session));
+        self.plan_to_end(place, session);
+        Some(session)
     }
 
     /// What the user of `place` knew is no more.
@@ -302,8 +347,10 @@ impl Teller {
                 self.plan(when, place, planned);
                 self.plan(now + self.longest, place, Planned::HangUp(*session));
             }
-            Event::Established { session, .. } | Event::Invited { session, .. } => {
+            Event::Established { session, focus, .. } | Event::Invited { session, focus, .. } => {
                 self.open.insert((place, *session));
+                self.remember(place, focus.as_ref());
+                self.plan_company(place, *session);
                 self.plan_to_end(place, *session);
                 if self.chance.happens(300) {
                     let when = now + self.moment_to_give_up();

@@ -1,0 +1,72 @@
+//! 2,000 stories of groups: see `sim::system::story`.
+
+use std::collections::BTreeMap;
+use std::panic::catch_unwind;
+
+use sim::system::story::{self, Plot};
+
+/// Stories of each part; the parts run side by side.
+const STORIES: u64 = 1_000;
+
+/// What chance must have met in each part, so that the invariants were put to the test.
+const MET: [&str; 26] = [
+    "cancelled before any 1xx",
+    "cancelled while ringing",
+    "crossing at a client",
+    "crossing at a core",
+    "crossing at Controlling",
+    "crossing at Participating",
+    "invited: ended",
+    "invited: missed invitation",
+    "invited: refused",
+    "inviter: busy",
+    "inviter: cancelled",
+    "inviter: ended",
+    "inviter: not accepted",
+    "inviter: unconfirmed, and left",
+    "record: controlling, Cancelled by Inviter",
+    "record: controlling, Rejected by Invited",
+    "record: controlling, Released by Invited",
+    "record: controlling, Released by Inviter",
+    "record: participating, Cancelled by Inviter",
+    "record: participating, Expired by Inviter",
+    "record: participating, Released by Invited",
+    "record: participating, Released by Inviter",
+    "session that somebody came into",
+    "somebody is added",
+    "somebody is sent away",
+    "who takes part is told again",
+];
+
+fn tell(part: u64) {
+    let mut met: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in part * STORIES..(part + 1) * STORIES {
+        let told = catch_unwind(|| story::tell(Plot::Groups, seed).system.watch);
+        let Ok(watch) = told else { panic!("{}", story::ladder_of_failure(Plot::Groups, seed)) };
+        for (what, times) in watch.met {
+            *met.entry(what).or_default() += times;
+        }
+    }
+    let times = |what: &&&str| met.get(**what).copied().unwrap_or(0);
+    let missing: Vec<_> = MET.iter().filter(|what| times(what) < 10).collect();
+    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+}
+
+#[test]
+fn a_seed_tells_the_same_story_of_groups_twice() {
+    for seed in 0..20 {
+        let [one, other] = [(); 2].map(|()| story::tell(Plot::Groups, seed).system);
+        assert_eq!(one.trace().render(), other.trace().render(), "seed {seed}");
+        assert_eq!(one.records, other.records, "seed {seed}");
+    }
+}
+
+#[test]
+fn nobody_is_left_ringing_or_connected_by_groups_in_the_first_1000_stories() {
+    tell(0);
+}
+
+#[test]
+fn nobody_is_left_ringing_or_connected_by_groups_in_the_second_1000_stories() {
+    tell(1);
+}
