@@ -332,6 +332,22 @@ impl Server {
         }
     }
 
+    /// The same for what downstream has said, with what it has said to a human (digest 12.2).
+    fn pass_on_refusal(&mut self, place: usize, status: u16, ended: &Ended) {
+        let Some(Leg::Dialog(session)) = self.participating[place].upstream else {
+            return self.refuse_upstream(place, Refusal::status(status));
+        };
+        let said = ended.response.as_ref().filter(|response| response.status() == Some(status));
+        let headers = said.map(|response| leg::passed_on(response, &[Name::Warning])).unwrap_or_default();
+        let refused = self.command_saying(&headers, |headers| sip::Command::Refuse {
+            session,
+            status,
+            headers,
+            body: None,
+        });
+        leg::unless_over(session, refused);
+    }
+
     fn leave_upstream(&mut self, place: usize, headers: Headers) {
         match self.participating[place].upstream {
             Some(Leg::Dialog(session)) => self.leave(session, headers),
@@ -374,7 +390,7 @@ impl Server {
             State::Inviting => {
                 let status = ended.status_for_inviter();
                 self.participating[place].record.status = Some(status);
-                self.refuse_upstream(place, Refusal::status(status));
+                self.pass_on_refusal(place, status, &ended);
             }
             State::Established => self.leave_upstream(place, leg::reason(ended.reason.as_ref())),
             State::Releasing => {}

@@ -57,6 +57,8 @@ pub(super) struct PreEstablished {
     pub(super) beyond: Described,
     /// What the session beyond has offered.
     offer: Bytes,
+    /// What the client may call the last use that has ended: it may give up what is over.
+    pub(super) last: Vec<Bytes>,
     record: Record,
 }
 
@@ -152,6 +154,7 @@ impl Server {
             described,
             beyond,
             offer: Bytes::new(),
+            last: Vec::new(),
             record,
         });
         self.places.insert(session, Place::PreEstablished(at));
@@ -172,6 +175,13 @@ impl Server {
     pub(super) fn enter(&mut self, at: usize, state: State) {
         let pre_established = &mut self.pre_established.all[at];
         let deadlines = [pre_established.state.deadline(), state.deadline()];
+        match (&pre_established.state, &state) {
+            (_, State::Calling(_) | State::Asking(..) | State::InUse(_)) => {}
+            (State::Calling(using) | State::Asking(using, _) | State::InUse(using), _) => {
+                pre_established.last.clone_from(&using.names);
+            }
+            (State::Idle | State::Withdrawn | State::Telling | State::Untold(_), _) => {}
+        }
         tracing::debug!(at, from = ?pre_established.state, to = ?state, "pre-established session");
         pre_established.state = state;
         let [before, behind] =

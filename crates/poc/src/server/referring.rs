@@ -79,12 +79,13 @@ impl Server {
             self.say(referral, SubscriptionState::Active, Some(body));
         }
         let place = self.begin_use(at, &inviter, &target);
-        let name = match &target {
+        let mut names = vec![self.config.factory.clone()]; // what a list goes by
+        names.extend(match &target {
             Target::Users(entries) if entries.len() == 1 => address::canonical(&entries[0].uri),
-            Target::Users(_) => Some(self.config.factory.clone()),
+            Target::Users(_) => None,
             Target::Focus(uri) => address::canonical(uri),
-        };
-        self.enter(at, State::Calling(Use { place, names: name.into_iter().collect(), referral }));
+        });
+        self.enter(at, State::Calling(Use { place, names, referral }));
         if matches!(target, Target::Focus(_)) {
             self.occupy_served(place); // of a session of users the Controlling PoC Function of the user does that
         }
@@ -190,24 +191,27 @@ impl Server {
         referral: Option<SubscriberId>,
         request: &Message,
     ) -> Result<(), u16> {
-        let (using, end) = match &self.pre_established.all[at].state {
-            State::Calling(using) => (using.clone(), End::Cancelled),
-            State::InUse(using) => (using.clone(), End::Released),
-            State::Idle | State::Asking(..) | State::Withdrawn | State::Telling | State::Untold(_) => {
-                return Err(404);
-            }
+        let pre_established = &self.pre_established.all[at];
+        let (names, ends) = match &pre_established.state {
+            State::Calling(using) => (&using.names, Some((using, End::Cancelled))),
+            State::InUse(using) => (&using.names, Some((using, End::Released))),
+            // What has ended in the meantime is what the client wants it to be.
+            State::Idle | State::Telling | State::Untold(_) => (&pre_established.last, None),
+            State::Asking(..) | State::Withdrawn => return Err(404),
         };
         let target = request.addresses(Name::ReferTo).next().and_then(Result::ok).ok_or(400_u16)?;
-        let is_meant = |uri: Option<Bytes>| uri.is_some_and(|uri| using.names.contains(&uri));
+        let is_meant = |uri: Option<Bytes>| uri.is_some_and(|uri| names.contains(&uri));
         let session = address::session_identity(target.uri).and_then(|uri| address::canonical(&uri));
         if !is_meant(address::canonical(target.uri)) && !is_meant(session) {
             return Err(404);
         }
+        let ends = ends.map(|(using, end)| (using.clone(), end));
         let admit = sip::Command::Admit { subscriber, expires: REFERRAL, headers: Vec::new(), contact: None };
         self.command(admit).map_err(|_| 500_u16)?;
         if let Some(referral) = referral {
             self.tell_last(referral, 200, None);
         }
+        let Some((using, end)) = ends else { return Ok(()) };
         if let Some(referral) = using.referral {
             self.tell_last(referral, 487, None);
         }

@@ -313,6 +313,15 @@ fn a_refusal_of_the_controlling_function_reaches_the_inviter() {
     }
 }
 
+/// Digest 12.2.
+#[test]
+fn the_text_of_a_refusal_reaches_the_inviter() {
+    let (mut stage, call, leg) = anna_calls_the_patrol();
+    stage.answer_saying(&leg, 403, "Warning: 399 home2.example \"too many participants\"\r\n", "");
+    let refused = stage.response(&call, "403 INVITE");
+    assert_eq!(text(&refused, Name::Warning), "399 home2.example \"too many participants\"");
+}
+
 #[test]
 fn the_release_by_the_controlling_function_reaches_the_inviter_with_its_reason() {
     let (mut stage, call, _, leg) = established();

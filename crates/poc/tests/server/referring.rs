@@ -224,6 +224,33 @@ fn case_8_a_refer_behind_the_2xx_leaves_the_session() {
     ready.ends_with(1);
 }
 
+/// It crosses the end of the session, or the failure: what the client wants is so already. Of anything else there is nothing to
+/// give up.
+#[test]
+fn case_8_what_has_ended_in_the_meantime_may_be_given_up() {
+    for is_answered in [false, true] {
+        let mut ready = ready();
+        ready.refer(PATROL);
+        ready.heard();
+        let leg = ready.stage.leg_to(PATROL);
+        ready.stage.answer_as(&leg, if is_answered { 200 } else { 480 }, FOCUS, "");
+        ready.heard();
+        if is_answered {
+            ready.stage.leg_sends(&leg, "BYE", 9, "", "");
+            let told = ready.reinvite();
+            ready.give_up(SESSION);
+            assert_eq!(ready.heard(), ["200 REFER"]);
+            ready.stage.answer(&told, 200);
+            ready.heard();
+        }
+        ready.give_up(PATROL);
+        assert_eq!(ready.heard(), ["200 REFER"]);
+        ready.give_up(ERIK);
+        assert_eq!(ready.heard(), ["404 REFER"]);
+        ready.ends_with(1);
+    }
+}
+
 #[test]
 fn the_bye_of_the_client_ends_the_dialog_and_what_it_is_used_for() {
     for is_answered in [false, true] {
