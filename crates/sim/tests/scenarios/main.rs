@@ -4,6 +4,7 @@
 //! exactly one end of each session, and nothing remains.
 
 mod founding;
+mod groups;
 mod homes;
 mod invitations;
 mod losses;
