@@ -32,7 +32,7 @@ fn every_scene_ends_as_it_must_and_is_shown_as_a_ladder() {
     for shown in ["─ CANCEL ─", "487 (INVITE)", "PoC CP 6.2.X.1 step 2", "[held back]", "[let go]"] {
         assert!(out.contains(shown), "{shown}");
     }
-    assert!(out.ends_with("12 of 12 scenes ended as they must\n"), "{out}");
+    assert!(out.ends_with("13 of 13 scenes ended as they must\n"), "{out}");
     assert_eq!(text(&run.stderr), "");
 }
 
@@ -43,14 +43,14 @@ fn json_has_a_scene_a_line_and_then_a_summary() {
     let lines: Vec<Value> =
         text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (summary, scenes) = lines.split_last().unwrap();
-    assert_eq!(*summary, serde_json::json!({ "scenes": 12, "right": 12 }));
+    assert_eq!(*summary, serde_json::json!({ "scenes": 13, "right": 13 }));
     let names: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_str().unwrap()).collect();
     let direct = ["answered", "ringing", "crossing", "before-any-response", "just-accepted"];
     let by_server =
         ["ringing", "crossing", "unconfirmed", "refused", "override"].map(|name| format!("server-{name}"));
     assert_eq!(names[..5], direct);
     assert_eq!(names[5..10], by_server);
-    assert_eq!(names[10..], ["group-four-states", "chat-join"]);
+    assert_eq!(names[10..], ["group-four-states", "chat-join", "pre-established"]);
     let crossing = &scenes[2];
     assert_eq!((&crossing["anna"]["end"], &crossing["anna"]["status"]), (&"cancelled".into(), &200.into()));
     assert_eq!(crossing["ben"]["end"], "released");
@@ -121,6 +121,22 @@ fn a_join_that_is_cancelled_is_nothing_to_those_who_are_in_the_chat() {
     let is_other = |line: &&Value| ["ben", "cara"].iter().any(|name| line["to"] == *name);
     assert_eq!(ladder[joins..].iter().filter(is_other).count(), 0);
     assert!(scene["ben"].is_null() && scene["cara"].is_null(), "they are still in session");
+}
+
+/// T21: the session whose re-INVITE was cancelled is the one that takes the next.
+#[test]
+fn a_pre_established_session_outlives_its_cancelled_re_invite() {
+    let run = talkburst(&["demo", "--json"]);
+    let scene: Value = serde_json::from_str(text(&run.stdout).lines().nth(12).unwrap()).unwrap();
+    let ladder = scene["ladder"].as_array().unwrap();
+    let to_ben: Vec<_> = ladder
+        .iter()
+        .filter(|line| line["to"] == "ben")
+        .map(|line| line["message"].as_str().unwrap())
+        .collect();
+    let cancel = to_ben.iter().position(|message| *message == "CANCEL").unwrap();
+    assert!(to_ben[cancel..].contains(&"INVITE"), "{to_ben:?}");
+    assert!(!to_ben.contains(&"BYE"), "{to_ben:?}");
 }
 
 #[test]

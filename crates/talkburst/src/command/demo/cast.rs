@@ -45,6 +45,8 @@ pub(super) struct Rules {
     pub(super) may_override: bool,
     /// What kind of group there is.
     pub(super) group: Option<GroupKind>,
+    /// Whether the others set up a pre-established session when they register.
+    pub(super) pre_establishes: bool,
 }
 
 /// The two clients, each with a socket.
@@ -110,6 +112,7 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
             register(config, name);
             if name != "anna" {
                 config.settings.answer_mode = rules.answer_mode;
+                config.pre_establishes = rules.pre_establishes;
             }
         });
         elements.push(client.await?);
@@ -127,9 +130,9 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
 }
 
 impl Rules {
-    /// Whether there are several to invite, which takes a list.
+    /// Whether there are several to invite, which takes a list, or a session without anybody to set up.
     fn uses_factory(self) -> bool {
-        self.others.len() > 1
+        self.others.len() > 1 || self.pre_establishes
     }
 }
 

@@ -207,6 +207,26 @@ pub(super) const ALL: &[Scene] = &[
             (Function::Participating, End::Cancelled, Some(487)),
         ],
     },
+    Scene {
+        name: "pre-established",
+        title: "Ben has a pre-established session: the re-INVITE that rings is cancelled, and the next one is accepted",
+        between: Between::Server(Rules { pre_establishes: true, ..MANUAL }),
+        play: |stage| Box::pin(pre_established(stage)),
+        ends: &[
+            Some((End::Cancelled, Party::Local, Some(487))),
+            Some((End::Cancelled, Party::Remote, Some(487))),
+        ],
+        sends: &[
+            &["INVITE", "ACK", "INVITE", "CANCEL", "ACK", "INVITE", "ACK", "INVITE", "ACK", "BYE"],
+            &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)", "180 (INVITE)", "200 (INVITE)", "200 (INVITE)"],
+        ],
+        records: &[
+            (Function::Controlling, End::Cancelled, Some(487)),
+            (Function::Participating, End::Cancelled, Some(487)),
+            (Function::Controlling, End::Released, Some(200)),
+            (Function::Participating, End::Released, Some(200)),
+        ],
+    },
 ];
 
 async fn answered(stage: &mut Stage) -> Result<(), Stuck> {
@@ -267,6 +287,7 @@ const MANUAL: Rules = Rules {
     answer_mode: AnswerMode::Manual,
     may_override: false,
     group: None,
+    pre_establishes: false,
 };
 
 async fn server_ringing(stage: &mut Stage) -> Result<(), Stuck> {
@@ -361,6 +382,22 @@ async fn chat_join(stage: &mut Stage) -> Result<(), Stuck> {
     stage.until_ended(ANNA).await?;
     stage.let_go().await?;
     stage.until_closed(2).await
+}
+
+/// T21, twice on one dialog.
+async fn pre_established(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    ringing(stage).await?;
+    stage.until_closed(2).await?;
+    stage.begin_again();
+    let anna = stage.invite().await?;
+    let ben = stage.until_invited().await?;
+    stage.press(BEN, "accepts", |client, now| client.accept(now, ben)).await?;
+    stage.until_told(ANNA, "in session", is_established).await?;
+    stage.until_told(BEN, "in session", is_established).await?;
+    stage.press(ANNA, "leaves", |client, now| client.leave(now, anna)).await?;
+    stage.until_all_ended().await?;
+    stage.until_closed(4).await
 }
 
 fn is_progress(event: &Event) -> bool {

@@ -45,6 +45,8 @@ pub(super) struct Stage {
     hold: Vec<Hold>,
     held: Vec<Transmit>,
     events: Vec<(usize, Event)>,
+    /// How the sessions before the present one ended.
+    ended_before: Vec<(usize, Event)>,
     /// What the PoC Server has closed.
     pub(super) records: Vec<Record>,
     /// The story.
@@ -130,6 +132,7 @@ impl Stage {
             hold: Vec::new(),
             held: Vec::new(),
             events: Vec::new(),
+            ended_before: Vec::new(),
             records: Vec::new(),
             trace: Trace::between(parties),
             said: Vec::new(),
@@ -141,12 +144,14 @@ impl Stage {
         Instant::at(self.begun.elapsed())
     }
 
-    /// How the session of `side` ended; `None` as long as it has not.
+    /// How the first session of `side` ended; `None` as long as it has not.
     pub(super) fn outcome(&self, side: usize) -> Option<&Outcome> {
-        self.events.iter().filter(|(place, _)| *place == side).find_map(|(_, event)| {
-            let Event::Ended { outcome, .. } = event else { return None };
-            Some(outcome)
-        })
+        self.ended_before.iter().chain(&self.events).filter(|(place, _)| *place == side).find_map(
+            |(_, event)| {
+                let Event::Ended { outcome, .. } = event else { return None };
+                Some(outcome)
+            },
+        )
     }
 
     /// The name of `side`.
@@ -167,11 +172,22 @@ impl Stage {
             self.command(side, Command::Register).await?;
             self.until_told(side, "settings published", |event| matches!(event, Event::SettingsPublished))
                 .await?;
+            if self.pre_establishes(side) {
+                self.until_told(side, "pre-established", |event| matches!(event, Event::PreEstablished))
+                    .await?;
+            }
         }
         self.trace.clear();
         self.said.clear();
         self.events.clear();
         Ok(())
+    }
+
+    fn pre_establishes(&self, side: usize) -> bool {
+        match &self.elements[side].machine {
+            Machine::Client(client) => client.config().pre_establishes,
+            Machine::Core(_) | Machine::Server(_) => false,
+        }
     }
 
     // What users do.
@@ -314,6 +330,12 @@ impl Stage {
     /// Waits until somebody was told the end.
     pub(super) async fn until_ended(&mut self, side: usize) -> Result<(), Stuck> {
         self.until_told(side, "ended", |event| matches!(event, Event::Ended { .. })).await
+    }
+
+    /// Forgets what was told so far: another session follows.
+    pub(super) fn begin_again(&mut self) {
+        self.ended_before
+            .extend(self.events.drain(..).filter(|(_, event)| matches!(event, Event::Ended { .. })));
     }
 
     /// Waits until all clients were told the end.
