@@ -214,9 +214,9 @@ impl Shard {
         while let Some(event) = self.server.poll_event() {
             match event {
                 poc::server::Event::Closed(record) => self.events.push_back(Event::Closed(record)),
-                // It has no connections.
                 // Talk burst control is not carried: `connects` is off.
                 poc::server::Event::TalkBurst { .. } => {}
+                // It has no connections.
                 poc::server::Event::Disconnect { .. } => {}
             }
         }

@@ -1,5 +1,7 @@
 //! Shards without sockets, and PoC Clients around them.
 
+mod groups;
+
 use std::collections::BTreeMap;
 
 use poc::client::Registration;
@@ -75,6 +77,17 @@ impl Stage {
 
     /// A client of `name` that is registered and has published its settings.
     fn client(&mut self, name: &str, port: u16, mode: AnswerMode) -> SocketAddr {
+        self.client_with(name, port, mode, |_| {})
+    }
+
+    /// The same, with something else in its configuration.
+    fn client_with(
+        &mut self,
+        name: &str,
+        port: u16,
+        mode: AnswerMode,
+        change: impl FnOnce(&mut poc::Config),
+    ) -> SocketAddr {
         let at = address(port);
         let listener = Listener { transport: Transport::Udp, bind: at, advertised: at };
         let mut sip = sip::Config::new(vec![listener], [port as u8; 32]);
@@ -86,6 +99,7 @@ impl Stage {
         config.settings.simultaneous_sessions = true;
         let core = Target { transport: Transport::Udp, remote: address(PORT) };
         config.registration = Some(Registration::new(vec![core], DOMAIN));
+        change(&mut config);
         self.clients.insert(at, Client::new(config));
         self.command(at, Command::Register);
         self.until(|_, event| matches!(event, Event::SettingsPublished));
@@ -100,10 +114,14 @@ impl Stage {
     }
 
     fn invite(&mut self, at: SocketAddr, name: &str) -> SessionId {
+        self.start(at, poc::Addressee::User(Bytes::from(format!("sip:{name}@{DOMAIN}"))))
+    }
+
+    fn start(&mut self, at: SocketAddr, to: poc::Addressee) -> SessionId {
         let command = Command::StartSession {
             targets: Vec::new(),
             routes: Vec::new(),
-            to: poc::Addressee::User(Bytes::from(format!("sip:{name}@{DOMAIN}"))),
+            to,
             answer: poc::client::AnswerRequest::Usual,
         };
         self.command(at, command).unwrap()
