@@ -4,6 +4,11 @@
 
 mod program;
 
+#[cfg(target_os = "linux")]
+use std::net::UdpSocket;
+
+#[cfg(target_os = "linux")]
+use program::end;
 use program::{Folder, Program, group, kinds, user};
 use serde_json::{Value, json};
 
@@ -112,4 +117,102 @@ fn what_cannot_be_done_is_refused_with_its_reason() {
         assert_eq!(done(&folder, &["list"]), "sip:patrol@poc.internal --kind chat: nobody\n");
         drop(server);
     }
+}
+
+/// Two servers that know each other, each with users of its domain. Only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+struct Neighbours {
+    servers: Vec<Program>,
+    addresses: Vec<String>,
+    folders: [Folder; 2],
+}
+
+#[cfg(target_os = "linux")]
+const DOMAINS: [&str; 2] = ["home1.example", "home2.example"];
+
+/// Clients are elsewhere, and not trusted.
+#[cfg(target_os = "linux")]
+const HOSTS: [&str; 2] = ["127.0.0.2", "127.0.0.3"];
+
+#[cfg(target_os = "linux")]
+impl Neighbours {
+    fn begin(name: &str) -> Self {
+        // Both must know the other's port before they begin. What is long goes by TCP, from another port.
+        let ports: Vec<_> = HOSTS.iter().map(|host| UdpSocket::bind((*host, 0)).unwrap()).collect();
+        let addresses: Vec<_> =
+            ports.into_iter().map(|socket| socket.local_addr().unwrap().to_string()).collect();
+        let folders = [0, 1].map(|each| Folder::new(&format!("{name}-{each}")));
+        let mut servers = Vec::new();
+        for each in 0..2 {
+            let peer = format!("{}={}", DOMAINS[1 - each], addresses[1 - each]);
+            let data = folders[each].to_str().unwrap();
+            let trusted = ["--trusted", HOSTS[1 - each]];
+            let ours = ["--domain", DOMAINS[each], "--peer", &peer, "--data", data];
+            let listen = ["serve", "--listen", &addresses[each], "--shards", "2"];
+            let mut server = Program::start(&[&listen[..], &ours, &trusted].concat());
+            server.until("listening");
+            servers.push(server);
+        }
+        Self { servers, addresses, folders }
+    }
+
+    fn client(&self, each: usize, name: &str, arguments: &[&str]) -> Program {
+        let file = self.folders[each].join(name);
+        if !file.exists() {
+            add_user(&self.folders[each], name);
+            std::fs::write(&file, name).unwrap();
+        }
+        let address = format!("{name}@{}", DOMAINS[each]);
+        let server = &self.addresses[each];
+        let ours = ["--server", server, "--user", &address, "--password-file", file.to_str().unwrap()];
+        Program::start(&[arguments, &ours].concat())
+    }
+
+    fn answer(&self, each: usize, name: &str, arguments: &[&str]) -> Program {
+        let listening = ["answer", "--listen", "127.0.0.1:0", "--once"];
+        let mut answering = self.client(each, name, &[&listening, arguments].concat());
+        answering.until("published");
+        answering
+    }
+}
+
+/// A group of the one domain, with a group of the other domain in it (RFC 5318).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_group_of_two_domains_is_begun_and_given_up_from_either() {
+    let mut both = Neighbours::begin("group-domains");
+    let anna = both.answer(0, "anna", &["--manual"]);
+    done(&both.folders[0], &["add", "patrol", "--kind", "prearranged", "--open"]);
+    done(&both.folders[0], &["member", "add", "patrol", "anna", "watch@home2.example"]);
+    let mut ben = both.answer(1, "ben", &["--auto"]);
+    done(&both.folders[1], &["add", "watch", "--kind", "prearranged", "--open"]);
+    done(&both.folders[1], &["member", "add", "watch", "ben"]);
+    drop(anna);
+
+    // 1. From the domain of the group: the other one is asked who belongs to its group.
+    let (code, events, said) = both.client(0, "anna", &["call", "patrol", "--leave-after", "100ms"]).exit();
+    assert_eq!((code, end(&events).0), (Some(0), "left"), "{said}");
+    ben.until("invited");
+    assert_eq!(ben.exit().0, Some(0));
+    let controlling = |record: &Value| record["function"] == "controlling";
+    let record = std::iter::repeat_with(|| both.servers[0].until("closed")).find(controlling).unwrap();
+    assert_eq!(
+        (&record["session_type"], &record["group"]),
+        (&json!("prearranged"), &json!("sip:patrol@home1.example"))
+    );
+
+    // 2. From the other one, by way of both servers; and given up there.
+    let mut anna = both.answer(0, "anna", &["--manual"]);
+    let group = "sip:patrol@home1.example;session=prearranged";
+    let (code, events, said) = both.client(1, "ben", &["call", group, "--cancel-after", "400ms"]).exit();
+    assert_eq!((code, end(&events)), (Some(0), ("cancelled", "local", Some(487))), "{said}");
+    anna.until("invited");
+    let (code, events, _) = anna.exit();
+    assert_eq!((code, end(&events).0), (Some(0), "cancelled"));
+
+    // 3. And answered.
+    let anna = both.answer(0, "anna", &["--auto"]);
+    let (code, events, said) = both.client(1, "ben", &["call", group, "--leave-after", "100ms"]).exit();
+    assert_eq!((code, end(&events).0), (Some(0), "left"), "{said}");
+    assert_eq!(end(&anna.exit().1).0, "released");
 }
