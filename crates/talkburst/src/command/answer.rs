@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// Obey the answer mode that an invitation asks for (RFC 5373): use it where nobody but the server can reach us.
     #[arg(long, requires = "server")]
     trust_server: bool,
+    /// Be invited by way of a session with the server that is set up before.
+    #[arg(long, requires = "server")]
+    pre_established: bool,
     /// End after the first session.
     #[arg(long)]
     once: bool,
@@ -77,9 +80,13 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
         }
     };
     let only = settings.transport;
+    let factory = settings.factory(None)?.filter(|_| arguments.pre_established);
     let driver = settings
         .open(clock, listen, only, towards, |config| {
             config.registration = registration;
+            config.accepts_alerts = true;
+            config.conference_factory = factory;
+            config.pre_establishes = arguments.pre_established;
             config.trusts_answer_mode = arguments.trust_server;
             config.settings.answer_mode = mode;
             config.no_answer_after = Some(arguments.no_answer_after);

@@ -1,10 +1,11 @@
-//! `talkburst call`: invites one user.
+//! `talkburst call`: invites users, or joins a group.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use clap::Args;
-use poc::AnswerRequest;
+use poc::client::{Change, Invitees};
+use poc::{Addressee, AnswerRequest};
 use sip::Duration;
 use sip::transport::Target;
 use sip::usage::End;
@@ -23,10 +24,10 @@ use crate::locate::Locator;
 const NETWORK: u8 = 4;
 
 /// Exit code: the other side did not accept.
-const NOT_ACCEPTED: u8 = 5;
+pub(super) const NOT_ACCEPTED: u8 = 5;
 
 /// Exit code: nobody answered.
-const NOBODY: u8 = 6;
+pub(super) const NOBODY: u8 = 6;
 
 /// Exit code: the user did not wait for the end.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -34,15 +35,33 @@ pub(super) const INTERRUPTED: u8 = 130;
 /// What was typed behind `call`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Whom to invite: `sip:ben@example.com`; `ben` is at home where --user is.
-    #[arg(value_name = "SIP-URI")]
-    uri: String,
+    /// Whom to invite: `sip:ben@example.com`; `ben` is at home where --user is. Several are an ad-hoc group.
+    #[arg(value_name = "SIP-URI", required = true)]
+    uris: Vec<String>,
+    /// It is a pre-arranged group, whose members are invited.
+    #[arg(long, requires = "server")]
+    group: bool,
+    /// It is a chat group, in which one takes part without inviting anybody.
+    #[arg(long, requires = "server", conflicts_with = "group")]
+    chat: bool,
+    /// Invite by way of a session with the server that is set up before.
+    #[arg(long, requires = "server")]
+    pre_established: bool,
+    /// Add this user once in session; may be repeated.
+    #[arg(long, value_name = "SIP-URI", requires = "server")]
+    add: Vec<String>,
+    /// Send this user away once in session, or take the invitation back that rings; may be repeated.
+    #[arg(long, value_name = "SIP-URI", requires = "server")]
+    remove: Vec<String>,
+    /// Add and remove this long after the session is established.
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "0s")]
+    change_after: Duration,
     #[command(flatten)]
     shared: Shared,
     /// Be answered without the invited user being asked, whatever that user has settled (manual answer override).
     #[arg(long = "override")]
     overrides: bool,
-    /// Invite by way of this conference factory, with a list of one.
+    /// Invite by way of this conference factory, with a list; for several users that of the server is known.
     #[arg(long, value_name = "SIP-URI", requires = "server")]
     factory: Option<String>,
     /// Give up this long after the INVITE; leave, if it was answered by then.
@@ -62,15 +81,34 @@ pub(crate) struct Arguments {
 /// Calls, and tells in the exit code what came of it.
 pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let settings = Settings::read(&arguments.shared)?;
-    let typed =
-        settings.domain().map_or_else(|| arguments.uri.clone(), |of| address::complete(&arguments.uri, &of));
-    let uri = address::uri("SIP-URI", &typed)?;
+    let uris = complete("SIP-URI", &arguments.uris, &settings)?;
+    let changes = [(Change::Add, "--add", &arguments.add), (Change::Remove, "--remove", &arguments.remove)];
+    let mut members = Vec::new();
+    for (change, what, typed) in changes {
+        members.extend(complete(what, typed, &settings)?.into_iter().map(|user| (change, user)));
+    }
+    let to = arguments.addressee(&uris)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(call(&uri, settings, &arguments))
+    runtime.block_on(call((&uris, to), members, settings, &arguments))
 }
 
-async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Result<u8, Failure> {
+/// Users and groups as they are typed, as URIs.
+fn complete(what: &'static str, typed: &[String], settings: &Settings) -> Result<Vec<String>, Failure> {
+    let domain = settings.domain();
+    let complete = |typed: &String| match &domain {
+        Some(domain) => address::complete(typed, domain),
+        None => typed.clone(),
+    };
+    typed.iter().map(|typed| address::uri(what, &complete(typed))).collect()
+}
+
+async fn call(
+    (uris, to): (&[String], Addressee),
+    members: Vec<(Change, String)>,
+    mut settings: Settings,
+    arguments: &Arguments,
+) -> Result<u8, Failure> {
     let clock = Clock::start();
     let mut voice = Voice::new(settings.json);
     let mut wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
@@ -79,19 +117,24 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
         voice.story("           c cancel, l leave, q or Ctrl-C hang up and end");
     }
     let locator = Arc::new(Locator::new(&settings.nameservers)?);
-    let Some(targets) = locate(uri, &locator, &settings, &mut wishes).await? else {
+    let Some(targets) = locate(&uris[0], &locator, &settings, &mut wishes).await? else {
         // Nothing has been sent, and nothing will be.
         voice.tell(clock.now(), &Told::Ended(Ended::before_the_invite(1)));
         return voice.failure().map_or(Ok(DONE), |error| Err(Failure::Output(error)));
     };
     let (listen, targets) = settings.reachable(targets)?;
     let towards = targets.first().map(|target| target.remote);
-    let factory = arguments.factory.as_deref().map(|typed| address::uri("--factory", typed)).transpose()?;
+    let is_wanted = arguments.factory.is_some() || uris.len() > 1 || arguments.pre_established;
+    let factory = settings.factory(arguments.factory.as_deref())?.filter(|_| is_wanted);
+    if uris.len() > 1 && factory.is_none() {
+        return Err(Failure::Usage("several users: their session needs a server; use --server"));
+    }
     let registration = settings.home.as_ref().map(|home| home.registration(targets.clone()));
     let driver = settings
         .open(clock, listen, None, towards, |config| {
             config.set_up_limit = arguments.expires;
-            config.conference_factory = factory.map(Bytes::from);
+            config.conference_factory = factory;
+            config.pre_establishes = arguments.pre_established;
             config.registration = registration;
         })
         .await?;
@@ -104,6 +147,7 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
     };
     let routes = settings.proxy.iter().map(|proxy| Bytes::from(proxy.route.clone())).collect();
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);
+    play.change_members(members, arguments.change_after);
     play.listening();
     let targets = if settings.home.is_some() {
         match play.register(false).await {
@@ -121,7 +165,10 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
         targets
     };
     let answer = if arguments.overrides { AnswerRequest::Override } else { AnswerRequest::Usual };
-    play.invite(uri, targets, routes, answer).await?;
+    if arguments.pre_established {
+        play.pre_establish().await?;
+    }
+    play.invite(&uris.join(", "), to, targets, routes, answer).await?;
     while !play.is_idle() && !play.is_interrupted() {
         play.step().await?;
     }
@@ -129,6 +176,22 @@ async fn call(uri: &str, mut settings: Settings, arguments: &Arguments) -> Resul
         play.take_finished().map_or(INTERRUPTED, |finished| code_of(&finished, arguments.expires.is_some()));
     play.finish().await?;
     Ok(code)
+}
+
+impl Arguments {
+    fn addressee(&self, uris: &[String]) -> Result<Addressee, Failure> {
+        let bytes = |uri: &String| Bytes::from(uri.clone());
+        match uris {
+            [group] if self.group => Ok(Addressee::PreArranged(bytes(group))),
+            [group] if self.chat => Ok(Addressee::Chat(bytes(group))),
+            _ if self.group || self.chat => Err(Failure::Usage("--group, --chat: name one group")),
+            [user] => Ok(Addressee::User(bytes(user))),
+            users => {
+                let users = Invitees::new(users.iter().map(bytes).collect());
+                Ok(Addressee::Users(users.map_err(Failure::Invitees)?))
+            }
+        }
+    }
 }
 
 /// Where the first request goes; `None` if its user gave up during the look-up.
@@ -150,7 +213,7 @@ pub(super) async fn locate(
             targets = &mut located => return Ok(Some(targets?)),
             wish = wishes.next() => match wish {
                 Wish::Cancel | Wish::HangUp | Wish::Quit | Wish::Interrupt => return Ok(None),
-                Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer => {}
+                Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer | Wish::ChangeMembers => {}
             },
         }
     }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod alert;
 mod answer;
 mod call;
 mod demo;
@@ -28,8 +29,10 @@ use crate::store::StoreError;
 /// What was typed.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Invite one user; ends when the session has ended.
+    /// Invite a user, several, or a group; ends when the session has ended.
     Call(call::Arguments),
+    /// Ask a user to call back, or tell of a group, without a session.
+    Alert(alert::Arguments),
     /// Wait for invitations, until stopped.
     Answer(answer::Arguments),
     /// Serve: a SIP/IP core and a PoC Server in one process, until stopped.
@@ -49,6 +52,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Call(arguments) => call::run(arguments),
+        Command::Alert(arguments) => alert::run(arguments),
         Command::Answer(arguments) => answer::run(arguments),
         #[cfg(unix)]
         Command::Serve(arguments) => serve::run(arguments),
@@ -94,6 +98,8 @@ pub(crate) enum Failure {
     Locate(LocateError),
     /// The server did not register us; with its answer, if there was one.
     NotRegistered(Option<u16>),
+    /// These users cannot be invited together.
+    Invitees(poc::client::ListError),
     /// The client refused to begin.
     Refused(sip::Misuse),
     /// A value cannot be what was typed.
@@ -117,7 +123,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Wrong(_) => 1,
-            Self::Usage(_) | Self::Address { .. } | Self::Refused(_) => Self::USAGE,
+            Self::Usage(_) | Self::Address { .. } | Self::Invitees(_) | Self::Refused(_) => Self::USAGE,
             Self::NotRegistered(_) => 7,
             Self::Output(_) | Self::File(..) | Self::Password(..) => 3,
             Self::Socket(..)
@@ -194,6 +200,7 @@ impl fmt::Display for Failure {
             Self::NotRegistered(None) => {
                 f.write_str("failed to register: no answer; does the server run there?")
             }
+            Self::Invitees(error) => write!(f, "failed to read the command line: {error}"),
             Self::Refused(misuse) => write!(f, "failed to call: {misuse}"),
             #[cfg(unix)]
             Self::Value(why) => write!(f, "failed to read the command line: {why}"),

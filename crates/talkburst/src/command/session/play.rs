@@ -1,18 +1,21 @@
 //! One client with its user: what happens, what is wished for, and what was scheduled, in one loop.
 
+mod telling;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use poc::answer_state::AnswerState;
-use poc::client::Role;
-use poc::{Addressee, AnswerMode, AnswerRequest, Event, Outcome};
+use poc::client::{Alert, AlertId, Change, Role};
+use poc::{Addressee, AnswerMode, AnswerRequest, Event, Focus, Outcome, SessionType};
 use sip::transport::Target;
 use sip::usage::End;
 use sip::{Duration, Instant, Misuse, SessionId};
 use tokio::task::JoinSet;
 
 use super::super::Failure;
-use super::voice::{Agreed, Ended, Told, Voice};
+use super::voice::{Agreed, Ended, Named, Participant, Told, Voice};
 use super::wishes::{Wish, Wishes};
 use crate::clock::Clock;
 use crate::driver::Driver;
@@ -45,6 +48,13 @@ pub(crate) struct Play {
     is_closing: bool,
     is_interrupted: bool,
     enrolment: Enrolment,
+    /// Whom to add and to remove once in session.
+    members: Vec<(Change, String)>,
+    change_after: Duration,
+    /// Whether the pre-established session stands; `None`: nobody has said.
+    is_pre_established: Option<bool>,
+    /// The answer to the alert, if it has come: its status, if it has one.
+    alert_answer: Option<Option<u16>>,
 }
 
 /// How far the registration is.
@@ -132,6 +142,10 @@ impl Play {
             is_closing: false,
             is_interrupted: false,
             enrolment: Enrolment::Nothing,
+            members: Vec::new(),
+            change_after: Duration::ZERO,
+            is_pre_established: None,
+            alert_answer: None,
         }
     }
 
@@ -145,6 +159,11 @@ impl Play {
     /// Tells what the command itself has to tell.
     pub(crate) fn tell_now(&mut self, told: &Told) {
         self.voice.tell(self.clock.now(), told);
+    }
+
+    /// Adds and removes these users so long after a session is established.
+    pub(crate) fn change_members(&mut self, members: Vec<(Change, String)>, after: Duration) {
+        (self.members, self.change_after) = (members, after);
     }
 
     /// Takes invitations from now on.
@@ -177,6 +196,41 @@ impl Play {
         }
     }
 
+    /// Waits until the pre-established session stands, or cannot be set up: then sessions go without it.
+    pub(crate) async fn pre_establish(&mut self) -> Result<(), Failure> {
+        while self.is_pre_established.is_none() && !self.is_closing {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Alerts `uri`, and waits for the answer: its status, if there is one. `None`: the user did not wait.
+    pub(crate) async fn alert(
+        &mut self,
+        uri: &str,
+        targets: Vec<Target>,
+        routes: Vec<Bytes>,
+        alert: Alert,
+    ) -> Result<Option<Option<u16>>, Failure> {
+        let target = self.target_of(&targets)?;
+        let (id, to) = (AlertId(1), Bytes::copy_from_slice(uri.as_bytes()));
+        let sent = self.command(poc::Command::Alert { id, targets, routes, to, alert }).await;
+        sent.map_err(Failure::Refused)?;
+        self.voice.tell(self.clock.now(), &Told::Alerting { uri: uri.to_owned(), target });
+        self.tell_events().await;
+        while self.alert_answer.is_none() && !self.is_closing {
+            self.step().await?;
+        }
+        Ok(self.alert_answer)
+    }
+
+    /// The first next hop, as it is shown.
+    fn target_of(&self, targets: &[Target]) -> Result<String, Failure> {
+        let first = targets.first().copied().or_else(|| self.driver.home());
+        let first = first.ok_or(Failure::Refused(Misuse::NoTarget))?;
+        Ok(format!("{} {}", first.transport.as_str().to_ascii_lowercase(), first.remote))
+    }
+
     /// Removes the registration, if there may be one, and waits a little for the answer.
     async fn deregister(&mut self) -> Result<(), Failure> {
         match self.enrolment {
@@ -200,19 +254,16 @@ impl Play {
         self.driver.press(None, |client, now| client.handle_input(now, input)).await
     }
 
-    /// Invites `uri`: by way of `targets`, or of the server if there are none.
+    /// Begins a session with `to`, which is shown as `uri`: by way of `targets`, or of the server if there are none.
     pub(crate) async fn invite(
         &mut self,
         uri: &str,
+        to: Addressee,
         targets: Vec<Target>,
-        routes: Vec<bytes::Bytes>,
+        routes: Vec<Bytes>,
         answer: AnswerRequest,
     ) -> Result<(), Failure> {
-        let first = targets.first().copied().or_else(|| self.driver.home());
-        let Some(first) = first else { return Err(Failure::Refused(Misuse::NoTarget)) };
-        let transport = first.transport.as_str().to_ascii_lowercase();
-        let target = format!("{transport} {}", first.remote);
-        let to = Addressee::User(bytes::Bytes::copy_from_slice(uri.as_bytes()));
+        let target = self.target_of(&targets)?;
         let started = self.command(poc::Command::StartSession { targets, routes, to, answer }).await;
         let id = started.map_err(Failure::Refused)?.ok_or(Failure::Refused(Misuse::NoSession))?;
         self.numbered += 1;
@@ -332,6 +383,7 @@ impl Play {
             Wish::CancelReoffer => {
                 self.press("cancel the offer", "cancels the offer", poc::Client::cancel).await;
             }
+            Wish::ChangeMembers => self.change_members_now().await,
             Wish::HangUp => self.hang_up().await,
             Wish::Interrupt if self.is_closing => self.is_interrupted = true,
             Wish::Quit | Wish::Interrupt => {
@@ -340,6 +392,23 @@ impl Play {
                 if is_first && self.current.is_some() {
                     self.hang_up().await;
                 }
+            }
+        }
+    }
+
+    async fn change_members_now(&mut self) {
+        for (change, user) in self.members.clone() {
+            let (what, does) = match change {
+                Change::Add => ("add", "adds"),
+                Change::Remove => ("remove", "removes"),
+            };
+            let Some(session) = self.current.as_ref().map(|current| current.id) else { return };
+            let note = format!("{OURSELVES} {does} {user}");
+            let user = Bytes::from(user);
+            let input = poc::Input::Command(poc::Command::Refer { session, change, user });
+            let asked = self.driver.press(Some(&note), |client, now| client.handle_input(now, input)).await;
+            if let Err(misuse) = asked {
+                self.voice.story(&format!("           cannot {what}: {misuse}"));
             }
         }
     }
@@ -374,167 +443,6 @@ impl Play {
             self.voice.story(&format!("           cannot {what}: {misuse}"));
         }
         pressed.is_ok()
-    }
-
-    // What happens.
-
-    async fn tell_events(&mut self) {
-        while let Some(event) = self.driver.poll_event() {
-            self.tell(event).await;
-        }
-    }
-
-    async fn tell(&mut self, event: Event) {
-        let now = self.clock.now();
-        match event {
-            Event::Invited { session, ref inviter, answer_mode, .. } => {
-                self.be_invited(now, &event, session, inviter, answer_mode).await;
-            }
-            Event::Progress { session, status } => {
-                let Some(number) = self.number_of(session) else { return };
-                self.driver.recorder.event(now, &event);
-                self.voice.tell(now, &Told::Progress { session: number, status });
-            }
-            Event::Established { session, answer_state, ref media, .. } => {
-                let Some(number) = self.number_of(session) else { return };
-                self.driver.recorder.event(now, &event);
-                let answer_state = match answer_state {
-                    AnswerState::Confirmed => "confirmed",
-                    AnswerState::Unconfirmed => "unconfirmed",
-                };
-                let media = Agreed::from(&**media);
-                self.voice.tell(now, &Told::Established { session: number, answer_state, media });
-                if let Some(current) = &mut self.current {
-                    current.is_established = true;
-                }
-                self.schedule(self.plan.leave_after, Wish::Leave);
-                self.schedule(self.plan.reoffer_after, Wish::Reoffer);
-                let cancel = self.plan.reoffer_after.zip(self.plan.reoffer_cancel_after);
-                self.schedule(cancel.map(|(after, then)| after + then), Wish::CancelReoffer);
-            }
-            Event::Modified { session, ref media } => {
-                let Some(number) = self.number_of(session) else { return };
-                self.driver.recorder.event(now, &event);
-                self.voice.tell(now, &Told::Modified { session: number, media: Agreed::from(&**media) });
-            }
-            Event::ModificationEnded { session, end, by, status } => {
-                let Some(number) = self.number_of(session) else { return };
-                self.driver.recorder.event(now, &event);
-                self.voice.tell(now, &Told::ModificationEnded { session: number, end, by, status });
-            }
-            Event::Locate { session, uri } => {
-                let (locator, uri) = (Arc::clone(&self.locator), String::from_utf8_lossy(&uri).into_owned());
-                self.lookups.spawn(async move { (session, locator.locate(&uri, None).await) });
-            }
-            Event::Ended { session, ref outcome } => {
-                let Some(current) = self.current.take_if(|current| current.id == session) else { return };
-                self.driver.recorder.event(now, &event);
-                self.voice.tell(now, &Told::Ended(Ended::new(current.number, outcome)));
-                self.scheduled.clear();
-                self.ladder_at = Some(now + self.linger);
-                self.is_heard |= outcome.end != End::TransportFailed;
-                self.finished
-                    .push_back(Finished { outcome: outcome.clone(), was_unwanted: current.is_unwanted });
-            }
-            Event::Registered { .. }
-            | Event::RegistrationFailed { .. }
-            | Event::Deregistered { .. }
-            | Event::SettingsPublished
-            | Event::SettingsFailed { .. } => self.tell_enrolment(now, &event),
-            Event::MemberProgress { .. }
-            | Event::MemberChanged { .. }
-            | Event::Participants { .. }
-            | Event::WatchEnded { .. }
-            | Event::Alerted { .. }
-            | Event::AlertAnswered { .. }
-            | Event::PreEstablished
-            | Event::PreEstablishedEnded { .. }
-            // The driver has closed it.
-            | Event::Disconnect { .. } => {}
-        }
-    }
-
-    fn tell_enrolment(&mut self, now: Instant, event: &Event) {
-        let in_seconds = |span: Option<Duration>| span.map(|span| span.as_secs());
-        let told = match *event {
-            Event::Registered { expires, .. } => {
-                self.enrolment = Enrolment::Registered;
-                Told::Registered { user: self.driver.user(), seconds: expires.as_secs() }
-            }
-            Event::RegistrationFailed { status, retry_in } => {
-                self.enrolment = match (status, retry_in) {
-                    (Some(status), None) => Enrolment::Refused(status),
-                    (status, _) => Enrolment::Asked { failed: Some(status) },
-                };
-                Told::RegistrationFailed { status, seconds_to_retry: in_seconds(retry_in) }
-            }
-            Event::Deregistered { status } => {
-                self.enrolment = Enrolment::Nothing;
-                Told::Deregistered { status }
-            }
-            Event::SettingsPublished => Told::Published,
-            Event::SettingsFailed { status, retry_in } => {
-                Told::PublishingFailed { status, seconds_to_retry: in_seconds(retry_in) }
-            }
-            Event::Progress { .. }
-            | Event::Invited { .. }
-            | Event::Established { .. }
-            | Event::Modified { .. }
-            | Event::ModificationEnded { .. }
-            | Event::MemberProgress { .. }
-            | Event::MemberChanged { .. }
-            | Event::Participants { .. }
-            | Event::WatchEnded { .. }
-            | Event::Alerted { .. }
-            | Event::AlertAnswered { .. }
-            | Event::PreEstablished
-            | Event::PreEstablishedEnded { .. }
-            | Event::Ended { .. }
-            | Event::Locate { .. }
-            | Event::Disconnect { .. } => return,
-        };
-        self.voice.tell(now, &told);
-    }
-
-    /// A next hop within a session was looked up. Without an answer requests go the way of the INVITE.
-    async fn be_located(&mut self, session: SessionId, located: Result<Vec<Target>, LocateError>) {
-        let Ok(targets) = located else { return };
-        let command = poc::Input::Command(poc::Command::Located { session, targets });
-        // It may be over by now.
-        let _ = self.driver.press(None, |client, now| client.handle_input(now, command)).await;
-    }
-
-    async fn be_invited(
-        &mut self,
-        now: Instant,
-        event: &Event,
-        id: SessionId,
-        inviter: &[u8],
-        mode: AnswerMode,
-    ) {
-        if !self.is_open || self.current.is_some() {
-            // Nobody is there to answer. What the client accepted by itself is left.
-            let _ = self.driver.press(None, |client, now| client.hang_up(now, id)).await;
-            return;
-        }
-        self.show_ladder();
-        let from = String::from_utf8_lossy(inviter).into_owned();
-        self.begin_ladder(&from);
-        self.driver.recorder.event(now, event);
-        self.numbered += 1;
-        self.begin(id, self.numbered, Role::Invited);
-        let answer_mode = match mode {
-            AnswerMode::Manual => "manual",
-            AnswerMode::Automatic => "automatic",
-        };
-        self.voice.tell(now, &Told::Invited { session: self.numbered, from, answer_mode });
-        if mode == AnswerMode::Manual {
-            if self.wishes.has_keys() {
-                self.voice.story("           a answer, r refuse, q hang up and end");
-            }
-            self.schedule(self.plan.answer_after, Wish::Answer);
-            self.schedule(self.plan.refuse_after, Wish::Refuse);
-        }
     }
 
     /// The ladder that begins shows the peer under the user name of its address.

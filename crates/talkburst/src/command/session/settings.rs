@@ -67,6 +67,9 @@ pub(crate) struct Home {
     pub(crate) expires: Duration,
 }
 
+/// The user part of the conference factory of a server of one's own (digest 3).
+const FACTORY: &str = "poc-factory";
+
 /// The domain of a server of one's own.
 const DOMAIN: &str = "poc.internal";
 
@@ -99,6 +102,13 @@ impl Settings {
             leave_after: shared.leave_after,
             session_expires: shared.session_expires,
         })
+    }
+
+    /// The conference factory of the server, unless another one was typed.
+    pub(crate) fn factory(&self, typed: Option<&str>) -> Result<Option<Bytes>, Failure> {
+        let typed = typed.map(|typed| address::uri("--factory", typed)).transpose()?;
+        let usual = self.home.as_ref().map(|home| format!("sip:{FACTORY}@{}", home.domain));
+        Ok(typed.or(usual).map(Bytes::from))
     }
 
     /// Where users are at home who are named without a domain.

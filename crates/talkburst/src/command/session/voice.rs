@@ -4,8 +4,10 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
-use poc::Outcome;
+use poc::body::conference_info::{Endpoint, Status, User};
+use poc::client::Change;
 use poc::sdp::Media;
+use poc::{Focus, Outcome, SessionType};
 use serde::Serialize;
 use sip::usage::{End, Party};
 use sip::{Duration, Instant};
@@ -62,12 +64,63 @@ pub(crate) enum Told {
     Invited {
         session: u32,
         from: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+        #[serde(flatten)]
+        focus: Named,
         answer_mode: &'static str,
     },
     Established {
         session: u32,
         answer_state: &'static str,
+        #[serde(flatten)]
+        focus: Named,
         media: Agreed,
+    },
+    PreEstablished,
+    NotPreEstablished {
+        status: Option<u16>,
+        /// `None`: it is not tried again.
+        seconds_to_retry: Option<u64>,
+    },
+    Participants {
+        session: u32,
+        participants: Vec<Participant>,
+    },
+    ParticipantsUnknown {
+        session: u32,
+        status: Option<u16>,
+    },
+    /// Somebody is being added, or removed.
+    MemberProgress {
+        session: u32,
+        change: Change,
+        user: String,
+        status: u16,
+    },
+    MemberChanged {
+        session: u32,
+        change: Change,
+        user: String,
+        status: Option<u16>,
+    },
+    Alerting {
+        uri: String,
+        target: String,
+    },
+    AlertAnswered {
+        status: Option<u16>,
+    },
+    Alerted {
+        from: String,
+        text: String,
+    },
+    Advertised {
+        from: String,
+        group: String,
+        name: Option<String>,
+        kind: Option<&'static str>,
+        note: Option<String>,
     },
     Modified {
         session: u32,
@@ -83,6 +136,47 @@ pub(crate) enum Told {
         session: u32,
     },
     Ended(Ended),
+}
+
+/// What the PoC Server calls a session; nothing where nobody is between the two.
+#[derive(Serialize, Default)]
+pub(crate) struct Named {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_type: Option<SessionType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+}
+
+impl From<Option<&Focus>> for Named {
+    fn from(focus: Option<&Focus>) -> Self {
+        Self {
+            session_type: focus.map(|focus| focus.session_type),
+            identity: focus.map(|focus| String::from_utf8_lossy(&focus.identity).into_owned()),
+        }
+    }
+}
+
+/// One who takes part, or may do so.
+#[derive(Serialize)]
+pub(crate) struct Participant {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    status: Option<&'static str>,
+}
+
+impl From<&User> for Participant {
+    fn from(user: &User) -> Self {
+        // A user with several terminals is as far as the first that is in.
+        let stands = |endpoint: &Endpoint| endpoint.status;
+        let connected = user.endpoints.iter().filter_map(stands).find(|each| *each == Status::Connected);
+        let status = connected.or_else(|| user.endpoints.iter().find_map(stands));
+        Self {
+            address: String::from_utf8_lossy(&user.entity).into_owned(),
+            name: user.display_text.clone(),
+            status: status.map(Status::as_str),
+        }
+    }
 }
 
 /// The media agreed on.
@@ -246,10 +340,13 @@ impl fmt::Display for Told {
             }
             Self::Progress { status: 180, .. } => f.write_str("it rings (180)"),
             Self::Progress { status, .. } => write!(f, "progress ({status})"),
-            Self::Invited { from, answer_mode: "automatic", .. } => {
-                write!(f, "{CALL}invited by {}{CALL:#}, answered automatically", safe(from))
+            Self::Invited { from, group, answer_mode, .. } => {
+                write!(f, "{CALL}invited by {}{CALL:#}", safe(from))?;
+                if let Some(group) = group {
+                    write!(f, " for {}", safe(group))?;
+                }
+                if *answer_mode == "automatic" { f.write_str(", answered automatically") } else { Ok(()) }
             }
-            Self::Invited { from, .. } => write!(f, "{CALL}invited by {}{CALL:#}", safe(from)),
             Self::Established { answer_state, media, .. } => {
                 let state = if *answer_state == "unconfirmed" { ", not confirmed yet" } else { "" };
                 let (codec, audio) = (safe(&media.codec), &media.audio);
@@ -262,6 +359,55 @@ impl fmt::Display for Told {
             Self::ModificationEnded { status, .. } => {
                 f.write_str("media as before")?;
                 status.map_or(Ok(()), |status| write!(f, " ({status})"))
+            }
+            Self::PreEstablished => f.write_str("a session is pre-established"),
+            Self::NotPreEstablished { status, seconds_to_retry } => {
+                write!(f, "no session is pre-established{}", why(*status, *seconds_to_retry))
+            }
+            Self::Participants { participants, .. } => {
+                f.write_str("with ")?;
+                for (place, participant) in participants.iter().enumerate() {
+                    let comma = if place > 0 { ", " } else { "" };
+                    write!(f, "{comma}{}", safe(&participant.address))?;
+                    match participant.status {
+                        Some("connected") | None => {}
+                        Some(status) => write!(f, " ({status})")?,
+                    }
+                }
+                if participants.is_empty() { f.write_str("nobody") } else { Ok(()) }
+            }
+            Self::ParticipantsUnknown { status, .. } => {
+                write!(f, "who takes part is not told{}", why(*status, None))
+            }
+            Self::MemberProgress { user, status, .. } => write!(f, "{}: progress ({status})", safe(user)),
+            Self::MemberChanged { change, user, status, .. } => {
+                let is_done = matches!(status, Some(200..=299));
+                let (what, style) = match (change, is_done) {
+                    (Change::Add, true) => ("added", GOOD),
+                    (Change::Add, false) => ("not added", BAD),
+                    (Change::Remove, true) => ("removed", GOOD),
+                    (Change::Remove, false) => ("not removed", BAD),
+                };
+                let why = if is_done { String::new() } else { why(*status, None) };
+                write!(f, "{}: {style}{what}{style:#}{why}", safe(user))
+            }
+            Self::Alerting { uri, target } => write!(f, "{CALL}alerting {}{CALL:#} at {target}", safe(uri)),
+            Self::AlertAnswered { status: Some(202) } => f.write_str("taken on for delivery (202)"),
+            Self::AlertAnswered { status: Some(200..=299) } => write!(f, "{GOOD}delivered{GOOD:#}"),
+            Self::AlertAnswered { status } => write!(f, "{BAD}not delivered{BAD:#}{}", why(*status, None)),
+            Self::Alerted { from, text } => {
+                write!(f, "{CALL}{} wants to be called back{CALL:#}", safe(from))?;
+                if text.is_empty() { Ok(()) } else { write!(f, ": {}", safe(text)) }
+            }
+            Self::Advertised { from, group, name, kind, note } => {
+                write!(f, "{CALL}{} tells of the group {}{CALL:#}", safe(from), safe(group))?;
+                if let Some(name) = name {
+                    write!(f, ", {}", safe(name))?;
+                }
+                if let Some(kind) = kind {
+                    write!(f, ", {kind}")?;
+                }
+                note.as_ref().map_or(Ok(()), |note| write!(f, ": {}", safe(note)))
             }
             Self::Cancelling { .. } => f.write_str("cancelling"),
             Self::Ended(ended) => {
@@ -311,7 +457,8 @@ mod tests {
     #[test]
     fn what_a_peer_writes_cannot_command_the_terminal() {
         let from = "\"\u{1b}[2J\u{9b}1m\r\n\" <sip:a@b>".to_owned();
-        let told = Told::Invited { session: 1, from, answer_mode: "manual" }.to_string();
+        let focus = Named::default();
+        let told = Told::Invited { session: 1, from, group: None, focus, answer_mode: "manual" }.to_string();
         assert!(told.contains("\u{fffd}[2J\u{fffd}1m\u{fffd}\u{fffd}"), "{told:?}");
     }
 

@@ -21,6 +21,8 @@ pub(crate) enum Wish {
     Reoffer,
     /// Give up that offer.
     CancelReoffer,
+    /// Add users, and send users away, as was planned.
+    ChangeMembers,
     /// End the session, whatever its state.
     HangUp,
     /// End the session and the program.
