@@ -26,6 +26,8 @@ pub struct Watch {
     /// What no message of the story takes longer than, if none is lost and everybody lives: then nobody rings or is in a
     /// session for longer after its end than the wire needs.
     pub longest_hop: Option<Duration>,
+    /// Sessions may be carried by pre-established ones, which clients and servers are not watched for: only the cores are.
+    pub is_carried: bool,
     /// Hops from one client to another at most.
     pub hops: u32,
     /// Nobody died or started anew: what every client did is known.
@@ -77,6 +79,7 @@ impl Watch {
             parts: kinds.map(part).collect(),
             set_up_limit: None,
             longest_hop: None,
+            is_carried: false,
             hops: HOPS,
             everybody_lives: true,
             was_removed: false,
@@ -137,6 +140,7 @@ impl Watch {
         let message = written(transmit);
         let checked = &mut self.checked;
         match &mut self.parts[place] {
+            Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.sent(now, &message, transmit, checked),
             Part::Core(relay) => relay.sent(now, &message, transmit.path, checked),
             Part::Server(functions) => functions.sent(now, &message, transmit.path, checked),
@@ -147,6 +151,7 @@ impl Watch {
     pub fn received(&mut self, now: Instant, place: usize, datagram: &Transmit) {
         let message = read(datagram);
         match &mut self.parts[place] {
+            Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.received(now, &message, datagram),
             Part::Core(relay) => relay.received(now, &message, datagram),
             Part::Server(functions) => functions.received(now, &message, datagram),
@@ -155,14 +160,18 @@ impl Watch {
 
     /// `place` told its user this.
     pub fn told(&mut self, now: Instant, place: usize, event: &Event) {
-        if let Part::Client { side, .. } = &mut self.parts[place] {
+        if let Part::Client { side, .. } = &mut self.parts[place]
+            && !self.is_carried
+        {
             side.told(now, event, &mut self.checked);
         }
     }
 
     /// The server of `place` closed this.
     pub fn closed(&mut self, place: usize, record: &Record) {
-        if let Part::Server(functions) = &mut self.parts[place] {
+        if let Part::Server(functions) = &mut self.parts[place]
+            && !self.is_carried
+        {
             functions.closed(record);
         }
     }
@@ -170,6 +179,7 @@ impl Watch {
     /// `place` has nothing more to send or to tell in this instant. `slots`: how many of a user's are taken, if it is a server.
     pub fn settled(&mut self, place: usize, slots: impl Fn(&[u8]) -> Option<usize>) {
         match &mut self.parts[place] {
+            Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.settled(),
             Part::Core(relay) => relay.settled(),
             Part::Server(functions) => functions.settled(slots),
@@ -180,14 +190,17 @@ impl Watch {
     pub fn finish(&mut self) {
         for part in &self.parts {
             match part {
+                Part::Client { .. } | Part::Server(_) if self.is_carried => {}
                 Part::Client { is_gone: true, .. } => {}
                 Part::Client { side, .. } => side.finish(self.set_up_limit, &mut self.checked),
                 Part::Core(relay) => relay.finish(&mut self.checked),
                 Part::Server(functions) => functions.finish(&mut self.checked),
             }
         }
-        self.assert_truth();
-        self.count();
+        if !self.is_carried {
+            self.assert_truth();
+            self.count();
+        }
     }
 
     /// I13 from end to end: what an inviter was told, and what those were told who rang because of it.

@@ -55,12 +55,14 @@ pub struct Terminal {
     pub settings: PocSettings,
     /// Whether it invites by way of the conference factory.
     pub has_factory: bool,
+    /// Whether it keeps a pre-established session.
+    pub pre_establishes: bool,
 }
 
 impl Terminal {
     /// A client whose user answers by hand.
     pub fn new(user: &'static str, home: usize) -> Self {
-        Self { user, home, settings: PocSettings::default(), has_factory: false }
+        Self { user, home, settings: PocSettings::default(), has_factory: false, pre_establishes: false }
     }
 }
 
@@ -136,6 +138,7 @@ impl Setup {
         config.conference_factory = terminal.has_factory.then(|| factory_of(home));
         config.trusts_answer_mode = true;
         config.accepts_alerts = true;
+        config.pre_establishes = terminal.pre_establishes;
         config.set_up_limit = self.own_limit;
         config.no_answer_after = Some(self.no_answer_after);
         Client::new(config)
@@ -226,6 +229,7 @@ impl System {
         let groups = setup.groups.iter().map(|(_, group)| group.clone()).collect();
         let mut watch = Watch::new(kinds, setup.early_answer, groups);
         watch.set_up_limit = setup.own_limit;
+        watch.is_carried = setup.terminals.iter().any(|terminal| terminal.pre_establishes);
         watch.invites_until(setup.set_up_limit);
         let mut system = Self {
             now: sip::Instant::START,

@@ -2,7 +2,7 @@
 
 use poc::server::Record;
 use poc::{AnswerMode, AnswerRequest, Event, Outcome};
-use sim::ladder::{Fate, What};
+use sim::ladder::{Fate, Trace, What};
 use sim::system::{Act, Setup, System, Terminal};
 use sim::{Deed, Faults, Which};
 use sip::{Duration, Instant, SessionId};
@@ -126,7 +126,11 @@ impl Homes {
     }
 
     pub(crate) fn ladder(&self) -> String {
-        self.system.trace_since(self.begun).render()
+        self.trace().render()
+    }
+
+    pub(crate) fn trace(&self) -> Trace {
+        self.system.trace_since(self.begun)
     }
 }
 
