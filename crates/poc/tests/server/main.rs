@@ -14,6 +14,7 @@ mod races;
 mod ready;
 mod records;
 mod referring;
+mod returning;
 mod stage;
 mod untidy;
 mod using;

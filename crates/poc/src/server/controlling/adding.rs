@@ -8,7 +8,7 @@ use sip::{Duration, SubscriberId, SubscriptionState};
 use super::super::Server;
 use super::super::leg::{self, Ended};
 use super::super::policy::Inviter;
-use super::super::record::{SessionType, Side};
+use super::super::record::SessionType;
 use super::inviting::Invitee;
 use super::{Controlling, Entrance, Participant, ParticipantState};
 use crate::address;
@@ -66,7 +66,9 @@ impl Server {
         }
         let wish = self.wish_of(controlling, &who, request)?;
         let is_entitled = match (&controlling.group, &wish) {
-            (_, Wish::Remove(address)) if *address == who => inside == Some(ParticipantState::Connected),
+            // Whose INVITE waits for its answer is not a participant yet: it is for the initiator to cancel it.
+            (_, Wish::Remove(address)) if controlling.awaits(address) => false,
+            (_, Wish::Remove(address)) if *address == who => true,
             (Some(group), _) => self.directory.is_among(group.adds, group, Some(&who)),
             (None, Wish::Add(_)) => true,
             (None, Wish::Remove(_)) => controlling.serves(&who),
@@ -115,12 +117,7 @@ impl Server {
                 fresh.push(address);
             }
         }
-        // Those who were invited and have gone stay on record, so they count besides.
-        let all =
-            controlling.connected + controlling.waiting() + controlling.pending + controlling.queue.len();
-        let is_full = all + fresh.len() > controlling.participants_max
-            || controlling.participants.len() + fresh.len() > 4 * controlling.participants_max;
-        if fresh.is_empty() || is_full {
+        if fresh.is_empty() || !controlling.has_room_for(fresh.len()) {
             return Err(486);
         }
         self.admit_referral(subscriber)?;
@@ -175,12 +172,13 @@ impl Server {
 
     fn expel(&mut self, place: usize, key: usize) {
         let controlling = &mut self.controlling[place];
-        let Participant { leg, state: before, ref entrance, .. } = controlling.participants[key];
-        let side = if matches!(entrance, Entrance::Initiated) { Side::Inviter } else { Side::Invited };
+        let side = controlling.side_of(key);
+        let Participant { leg, state: before, .. } = controlling.participants[key];
         let (Some(leg), false) = (leg, matches!(before, ParticipantState::Withdrawn { .. })) else { return };
         controlling.enter(key, ParticipantState::Withdrawn { instead: None, is_removed: true });
         if controlling.initiator == Some(key) {
             // Digest 14.5: at once, whenever the BYE is answered.
+            controlling.initiator = None;
             self.vacate_initiator(place);
         }
         self.withdraw(leg, before == ParticipantState::Connected, Vec::new());

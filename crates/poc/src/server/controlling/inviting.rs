@@ -160,7 +160,11 @@ impl Server {
     fn invite_one(&mut self, place: usize, invitee: Invitee) {
         let Invitee { address, role, depth, referral } = invitee;
         if self.controlling[place].participant_of(&address).is_some() {
-            return; // has come by itself in the meantime
+            // Has come by itself in the meantime.
+            if let Some(referral) = referral {
+                self.tell_last(referral, 200, None);
+            }
+            return;
         }
         let mut described = Described::new(self.next_origin());
         let Controlling { media, invitation, .. } = &self.controlling[place];
@@ -207,10 +211,10 @@ impl Server {
         }
     }
 
-    /// Whoever could not be invited at all may have been the last hope.
+    /// Whoever could not be invited at all, or is not to be any more, may have been the last hope.
     pub(super) fn fail_if_hopeless(&mut self, place: usize) {
         let Some(controlling) = self.controlling.get(place) else { return };
-        if controlling.state == State::Inviting && controlling.is_hopeless() {
+        if controlling.has_failed() {
             self.fail(place);
             self.close_controlling(place);
         }
@@ -233,9 +237,7 @@ impl Server {
                 !controlling.by_address.contains_key(address) && !controlling.resolved.contains(address)
             })
             .collect();
-        let all =
-            controlling.connected + controlling.waiting() + controlling.pending + controlling.queue.len();
-        if fresh.is_empty() || all + fresh.len() > controlling.participants_max {
+        if fresh.is_empty() || !controlling.has_room_for(fresh.len()) {
             return;
         }
         let group = controlling.participants.remove(key);

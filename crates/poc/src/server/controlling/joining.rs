@@ -46,7 +46,13 @@ impl Server {
         record: Record,
         role: GroupRole,
     ) {
-        let offer = self.controlling[place].offer.clone();
+        let controlling = &mut self.controlling[place];
+        let offer = controlling.offer.clone();
+        // What was offered was looked at before. Everybody who comes later must take what this one gets.
+        let origin = sdp::Origin { id: 0, version: 0 };
+        if let Ok((_, media)) = sdp::answer(&controlling.media, origin, &offer) {
+            controlling.media.codecs = vec![media.codec];
+        }
         self.enter_by_invite(place, session, inviter, record, role, &offer);
         self.note_conference(place);
     }
@@ -109,6 +115,14 @@ impl Server {
         let participant = controlling.participants.remove(key);
         if controlling.by_address.get(&participant.address) == Some(&key) {
             controlling.by_address.remove(&participant.address);
+            // Who was invited, or made the session, may come again and again.
+            let is_same = |(_, each): &(usize, &Participant)| {
+                each.address == participant.address && !each.was_removed()
+            };
+            let before = controlling.participants.iter().find(is_same).map(|(before, _)| before);
+            if let Some(before) = before.filter(|_| !participant.was_removed()) {
+                controlling.by_address.insert(participant.address.clone(), before);
+            }
         }
         let Entrance::Joined(record) = participant.entrance else { return };
         let by = if ended.by == Party::Local { Side::Server } else { Side::Inviter };

@@ -190,7 +190,19 @@ impl Controlling {
     /// Who of this address takes part or is to.
     fn participant_of(&self, address: &[u8]) -> Option<(usize, &Participant)> {
         let key = *self.by_address.get(address)?;
-        self.participants.get(key).filter(|participant| participant.leg.is_some()).map(|found| (key, found))
+        let is_inside = |participant: &&Participant| match participant.state {
+            ParticipantState::Waiting | ParticipantState::Invited { .. } | ParticipantState::Connected => {
+                true
+            }
+            // Its leg may still have to end, and it is in no hurry to say so.
+            ParticipantState::Withdrawn { .. } | ParticipantState::Over => false,
+        };
+        self.participants.get(key).filter(is_inside).map(|found| (key, found))
+    }
+
+    /// Whether the INVITE of this address made the session and waits for its answer.
+    fn awaits(&self, address: &[u8]) -> bool {
+        self.participant_of(address).is_some_and(|(_, each)| each.state == ParticipantState::Waiting)
     }
 
     /// Whether enough take part for the initiator to be answered; the initiator counts.
@@ -198,7 +210,22 @@ impl Controlling {
         self.connected + 1 >= self.participants_min
     }
 
-    /// Whether enough may still come.
+    /// Places that are taken: by participants, and by those who may still come.
+    fn taken(&self) -> usize {
+        let waiting = usize::from(self.state == State::Inviting && self.initiator.is_some());
+        self.connected + waiting + self.pending + self.queue.len()
+    }
+
+    /// Whether the initiator has nobody left to wait for.
+    fn has_failed(&self) -> bool {
+        match self.state {
+            State::Inviting => self.is_hopeless(),
+            State::Unconfirmed => self.pending == 0 && self.queue.is_empty(),
+            State::Established | State::Releasing => false,
+        }
+    }
+
+    /// Whether too few may still come.
     fn is_hopeless(&self) -> bool {
         self.connected + 1 + self.pending + self.queue.len() < self.participants_min
     }
@@ -342,8 +369,9 @@ impl Server {
             State::Inviting if controlling.is_ready() => {
                 self.answer_initiator(place, AnswerState::Confirmed);
             }
-            State::Unconfirmed => controlling.state = State::Established,
-            State::Inviting | State::Established => {}
+            // The initiator alone, by another leg, is no session yet.
+            State::Unconfirmed if controlling.connected > 1 => controlling.state = State::Established,
+            State::Inviting | State::Unconfirmed | State::Established => {}
             State::Releasing => debug_assert!(false, "a leg that was withdrawn is never established"),
         }
         self.note_conference(place);
@@ -391,10 +419,7 @@ impl Server {
         let before = participant.state;
         participant.leg = None;
         participant.ended = Some((now, ended.clone()));
-        let side = match participant.entrance {
-            Entrance::Initiated => Side::Inviter,
-            Entrance::Joined(_) | Entrance::Invited { .. } => Side::Invited,
-        };
+        let side = controlling.side_of(key);
         if !matches!(before, ParticipantState::Withdrawn { .. }) {
             controlling.enter(key, ParticipantState::Over);
         } else {
@@ -419,12 +444,9 @@ impl Server {
         let has_left = before == ParticipantState::Connected;
         match controlling.state {
             State::Inviting if controlling.initiator.is_none() => self.release(place, side, ended),
-            State::Inviting if controlling.is_hopeless() => self.fail(place),
             // The BYE after an early answer.
             State::Unconfirmed if side == Side::Inviter => self.release(place, side, ended),
-            State::Unconfirmed if controlling.pending == 0 && controlling.queue.is_empty() => {
-                self.fail(place)
-            }
+            State::Inviting | State::Unconfirmed if controlling.has_failed() => self.fail(place),
             State::Established if has_left && controlling.is_to_end() => self.release(place, side, ended),
             State::Inviting | State::Unconfirmed | State::Established | State::Releasing => {}
         }
@@ -455,6 +477,11 @@ impl Server {
 }
 
 impl Controlling {
+    /// Whose leg it is, as the record tells it. The initiator may have come by another one.
+    fn side_of(&self, key: usize) -> Side {
+        if self.initiator == Some(key) { Side::Inviter } else { Side::Invited }
+    }
+
     /// The leg of the initiator, while it stands or waits.
     fn initiator_leg(&self) -> Option<SessionId> {
         self.initiator.and_then(|key| self.participants[key].leg)

@@ -10,7 +10,7 @@ use super::super::leg;
 use super::super::policy::{self, Inviter, Refusal};
 use super::super::record::SessionType;
 use super::inviting::Invitee;
-use super::{Controlling, ParticipantState, State};
+use super::{Controlling, ParticipantState};
 use crate::address;
 use crate::body::{multipart, resource_lists};
 use crate::sdp::{self, Codec, Media};
@@ -174,8 +174,10 @@ impl Server {
         if inside == Some(ParticipantState::Waiting) {
             return Err(Refusal::saying(486, "being set up"));
         }
-        let is_inside = inside.is_some();
-        if !is_inside && controlling.connected + controlling.waiting() >= controlling.participants_max {
+        // Who is asked, or will be, has a place already.
+        let has_place =
+            inside.is_some() || controlling.queue.iter().any(|invitee| invitee.address == *address);
+        if !has_place && controlling.taken() >= controlling.participants_max {
             return Err(Refusal::saying(486, "too many participants"));
         }
         let origin = sdp::Origin { id: 0, version: 0 };
@@ -229,8 +231,10 @@ impl Server {
 }
 
 impl Controlling {
-    /// Whether the initiator has not been answered: it takes a place.
-    pub(super) fn waiting(&self) -> usize {
-        usize::from(self.state == State::Inviting && self.initiator.is_some())
+    /// Whether so many more may be invited. Those who were and have gone stay on record, so they count besides, and so do groups
+    /// whose members took their place.
+    pub(super) fn has_room_for(&self, count: usize) -> bool {
+        let on_record = self.participants.len() + self.resolved.len();
+        self.taken() + count <= self.participants_max && on_record + count <= 4 * self.participants_max
     }
 }
