@@ -226,3 +226,72 @@ fn a_subscription_that_is_refreshed_is_told_all_again_and_one_that_goes_is_forgo
     stage.pass(Duration::from_secs(10));
     assert!(stage.notified(&dialog).is_empty(), "the subscription has run out");
 }
+
+/// Who knows something only as a participant.
+#[test]
+fn who_was_removed_is_told_nothing_any_more_and_asks_in_vain() {
+    let mut stage = Stage::new();
+    let call = Call::listing(ANNA, &[BEN, CARA, DAN]);
+    stage.invite(&call);
+    for user in ["ben", "cara", "dan"] {
+        let leg = stage.leg(user);
+        stage.answer(&leg, 200);
+    }
+    let identity = identity_of(&stage.established(&call));
+    let (dialog, came) = stage.subscribe(BEN, &identity);
+    stage.answer(&came[1], 200);
+    let (other, came) = stage.subscribe(ANNA, &identity);
+    stage.answer(&came[1], 200);
+    stage.refer(ANNA, &identity, &format!("{BEN};method=BYE"));
+    let last = only(stage.notified(&dialog));
+    assert_eq!(text(&last, Name::SubscriptionState), "terminated;reason=rejected");
+    let again = stage.subscribe(BEN, &identity).1;
+    assert_eq!(again.iter().map(word).collect::<Vec<_>>(), ["403 SUBSCRIBE"], "the BYE has no answer yet");
+    stage.pass(Duration::from_secs(6));
+    assert!(stage.notified(&dialog).is_empty());
+    assert!(!stage.notified(&other).is_empty(), "others go on");
+}
+
+/// The name that was told before is taken back.
+#[test]
+fn who_comes_again_without_a_name_leaves_none_behind() {
+    let (mut stage, _, identity) = chat();
+    let (dialog, _) = subscribed(&mut stage, &identity);
+    stage.pass(Duration::from_secs(10));
+    let ben = Call::to_group(BEN, CREW);
+    stage.invite(&ben);
+    stage.established(&ben);
+    stage.pass(Duration::from_secs(6));
+    assert_eq!(users(&document(&only(stage.notified(&dialog)))), [(BEN.to_owned(), Status::Connected)]);
+    let again = ben.again().with("Privacy: id\r\n");
+    stage.invite(&again);
+    stage.established(&again);
+    stage.pass(Duration::from_secs(6));
+    let info = document(&only(stage.notified(&dialog)));
+    assert_eq!(info.state, State::Full);
+    assert_eq!(info.users.len(), 2);
+    assert!(!users(&info).iter().any(|(entity, _)| entity == BEN), "{info:?}");
+}
+
+#[test]
+fn two_without_a_name_are_never_the_same_nobody() {
+    let (mut stage, _, identity) = chat();
+    let (dialog, _) = subscribed(&mut stage, &identity);
+    stage.pass(Duration::from_secs(10));
+    let ben = Call::to_group(BEN, CREW).with("Privacy: id\r\n");
+    stage.invite(&ben);
+    let ok = stage.established(&ben);
+    stage.pass(Duration::from_secs(6));
+    let first = users(&document(&only(stage.notified(&dialog))));
+    stage.bye(&ben, &ok);
+    let cara = Call::to_group(CARA, CREW).with("Privacy: id\r\n");
+    stage.invite(&cara);
+    stage.established(&cara);
+    stage.pass(Duration::from_secs(6));
+    let then = users(&document(&only(stage.notified(&dialog))));
+    assert_eq!(then.len(), 2, "{then:?}");
+    let (gone, come): (Vec<_>, Vec<_>) =
+        then.into_iter().partition(|(_, status)| *status == Status::Disconnected);
+    assert_eq!(gone[0].0, first[0].0);
+    assert_ne!(come[0].0, first[0].0);
+}

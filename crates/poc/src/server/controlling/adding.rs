@@ -166,6 +166,7 @@ impl Server {
         if let Some(key) = found {
             self.expel(place, key);
         }
+        self.forget_subscriptions_of(place, address);
         self.fail_if_hopeless(place);
         Ok(())
     }

@@ -43,6 +43,8 @@ struct Subscription {
     has_missed: bool,
     /// Whom the last document had no room for.
     omitted: Vec<Bytes>,
+    /// The participant who may know only as one.
+    guest: Option<Bytes>,
 }
 
 impl Conference {
@@ -51,6 +53,11 @@ impl Conference {
         if !self.subscribers.is_empty() {
             self.changed.insert(participant.address.clone());
         }
+    }
+
+    /// Somebody goes by another name than the one that was told: only a full document takes that one back.
+    fn miss(&mut self) {
+        self.subscribers.values_mut().for_each(|subscription| subscription.has_missed = true);
     }
 
     /// An entry stands for others now.
@@ -80,13 +87,15 @@ impl Server {
         if controlling.conference.subscribers.len() >= controlling.participants_max + SPARE {
             return self.reject(subscriber, 503);
         }
+        let guest = who.filter(|_| !is_entitled);
         let contact = controlling.invitation.contact.clone();
         let admit =
             sip::Command::Admit { subscriber, expires: EXPIRES, headers: Vec::new(), contact: Some(contact) };
         if self.command(admit).is_err() {
             return; // over before it was looked at
         }
-        let subscription = Subscription { version: 0, told: self.now, has_missed: true, omitted: Vec::new() };
+        let subscription =
+            Subscription { version: 0, told: self.now, has_missed: true, omitted: Vec::new(), guest };
         self.controlling[place].conference.subscribers.insert(subscriber, subscription);
         self.subscriptions.insert(subscriber, place);
         self.tell(place, subscriber, &BTreeSet::new());
@@ -141,6 +150,9 @@ impl Server {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         controlling.conference.next = None;
         let changed = std::mem::take(&mut controlling.conference.changed);
+        if changed.iter().any(|address| controlling.is_renamed(address)) {
+            controlling.conference.miss();
+        }
         let every = self.config.notify_every;
         let mut next: Option<Instant> = None;
         let mut told = Vec::new();
@@ -200,7 +212,11 @@ impl Server {
         };
         let written = info::write(&document);
         for (address, user) in users.iter().take(written.users) {
-            controlling.conference.announced.insert(address.clone(), user.entity.clone());
+            let entity = user.entity.clone();
+            let former = controlling.conference.announced.insert(address.clone(), entity.clone());
+            if former.is_some_and(|former| former != entity) {
+                controlling.conference.miss();
+            }
         }
         let omitted = users.into_iter().skip(written.users).map(|(address, _)| address).collect();
         if let Some(subscription) = controlling.conference.subscribers.get_mut(&subscriber) {
@@ -240,6 +256,25 @@ impl Server {
         }
     }
 
+    /// Who takes part no more learns no more of it than anybody else (RFC 6665 §4.1.3).
+    pub(super) fn forget_subscriptions_of(&mut self, place: usize, address: &Bytes) {
+        let Some(controlling) = self.controlling.get(place) else { return };
+        if controlling.participant_of(address).is_some() {
+            return;
+        }
+        let subscribers = controlling.conference.subscribers.iter();
+        let ended: Vec<_> = subscribers
+            .filter(|(_, subscription)| subscription.guest.as_ref() == Some(address))
+            .map(|(subscriber, _)| *subscriber)
+            .collect();
+        for subscriber in ended {
+            let reason = Bytes::from_static(b"rejected");
+            let state = SubscriptionState::Terminated { reason, retry_after: None };
+            self.say(subscriber, state, None);
+            self.subscriber_ended(subscriber);
+        }
+    }
+
     fn stop_notifying(&mut self, place: usize) {
         if let Some(at) = self.controlling[place].conference.next.take() {
             self.due.remove(&(at, Due::Notify(place)));
@@ -256,8 +291,8 @@ impl Controlling {
     /// What is said of somebody; nothing of one who has gone before anybody heard, or, in a full document, is not there.
     fn user_of(&self, address: &Bytes, is_full: bool) -> Option<info::User> {
         let announced = self.conference.announced.get(address);
-        let found = self.by_address.get(address).and_then(|key| Some((*key, self.participants.get(*key)?)));
-        let Some((key, participant)) = found else {
+        let Some(participant) = self.by_address.get(address).and_then(|key| self.participants.get(*key))
+        else {
             let entity = announced.filter(|_| !is_full)?.clone();
             return Some(info::User::new(entity, Status::Disconnected, Some(Disconnection::Departed)));
         };
@@ -265,9 +300,10 @@ impl Controlling {
         if is_full && status == Status::Disconnected {
             return None;
         }
-        let entity = match participant.is_anonymous {
-            true => Bytes::from(format!("sip:anonymous-{key}@anonymous.invalid")), // digest 9.7
-            false => address.clone(),
+        let entity = match announced {
+            // Who has gone is who came, by whatever name.
+            Some(announced) if status == Status::Disconnected => announced.clone(),
+            Some(_) | None => participant.entity(),
         };
         let is_led = self.group.as_deref().is_some_and(|group| group.kind == GroupKind::Dispatch);
         let role = match participant.role {
@@ -275,6 +311,14 @@ impl Controlling {
             GroupRole::Distinguished => Role::Distinguished,
         };
         Some(info::User { role: is_led.then_some(role), ..info::User::new(entity, status, disconnection) })
+    }
+
+    /// Whether somebody was told of by another name.
+    fn is_renamed(&self, address: &Bytes) -> bool {
+        let announced = self.conference.announced.get(address);
+        announced.is_some_and(|announced| {
+            self.user_of(address, true).is_some_and(|user| user.entity != *announced)
+        })
     }
 
     /// Who has gone, and of whom that has been told, is not spoken of again.
@@ -286,6 +330,14 @@ impl Controlling {
 }
 
 impl Participant {
+    /// Digest 9.7: an anonymous one is nobody, and never the same nobody again.
+    fn entity(&self) -> Bytes {
+        match self.is_anonymous {
+            true => Bytes::from(format!("sip:anonymous-{}@anonymous.invalid", self.number)),
+            false => self.address.clone(),
+        }
+    }
+
     /// RFC 4575 §5.7.3, §5.7.6.
     fn status(&self) -> (Status, Option<Disconnection>) {
         match self.state {

@@ -79,6 +79,7 @@ impl Server {
             identity: identity.clone(),
             participants: Slab::new(),
             by_address: BTreeMap::new(),
+            entrances: 0,
             resolved: BTreeSet::new(),
             initiator: None,
             queue: VecDeque::from(invited),
@@ -115,6 +116,7 @@ impl Server {
         let key = controlling.insert(Participant {
             address,
             is_anonymous: inviter.is_anonymous,
+            number: 0,
             role,
             leg: Some(session),
             state: ParticipantState::Waiting,
@@ -194,6 +196,7 @@ impl Server {
         let participant = Participant {
             address,
             is_anonymous: false,
+            number: 0,
             role,
             leg,
             state,

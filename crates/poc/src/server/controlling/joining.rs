@@ -75,6 +75,7 @@ impl Server {
         let key = controlling.insert(Participant {
             address: record.inviter.clone(),
             is_anonymous: inviter.is_anonymous,
+            number: 0,
             role,
             leg: Some(session),
             state: ParticipantState::Connected,

@@ -49,6 +49,8 @@ pub(super) struct Controlling {
     participants: Slab<Participant>,
     /// The last who had this PoC Address.
     by_address: BTreeMap<Bytes, usize>,
+    /// Participants so far.
+    entrances: u64,
     /// Groups in the list whose members took their place.
     resolved: BTreeSet<Bytes>,
     /// Whose INVITE made the session, if it invites anybody, until that leg has ended.
@@ -95,6 +97,8 @@ enum State {
 struct Participant {
     address: Bytes,
     is_anonymous: bool,
+    /// Counts the participants of the session: keys are used again.
+    number: u64,
     role: GroupRole,
     /// The leg, until it has ended.
     leg: Option<SessionId>,
@@ -181,7 +185,10 @@ impl Controlling {
     fn insert(&mut self, participant: Participant) -> usize {
         let state = participant.state;
         let address = participant.address.clone();
-        let key = self.participants.insert(Participant { state: ParticipantState::Over, ..participant });
+        self.entrances += 1;
+        let participant =
+            Participant { number: self.entrances, state: ParticipantState::Over, ..participant };
+        let key = self.participants.insert(participant);
         self.by_address.insert(address, key);
         self.enter(key, state);
         key
@@ -419,6 +426,7 @@ impl Server {
         let before = participant.state;
         participant.leg = None;
         participant.ended = Some((now, ended.clone()));
+        let address = participant.address.clone();
         let side = controlling.side_of(key);
         if !matches!(before, ParticipantState::Withdrawn { .. }) {
             controlling.enter(key, ParticipantState::Over);
@@ -433,6 +441,7 @@ impl Server {
         self.tell_referrer(place, key, status, None);
         self.replace_by_members(place, key, &ended);
         self.close_joined(place, key, &ended);
+        self.forget_subscriptions_of(place, &address);
         self.reconsider(place, side, before, ended);
         self.note_conference(place);
         self.close_controlling(place);
