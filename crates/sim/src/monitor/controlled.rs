@@ -6,7 +6,7 @@ use poc::server::{Group, GroupKind};
 use sip::{Duration, Instant};
 
 use super::T1_64;
-use super::functions::{Functions, is_over};
+use super::functions::{Arrival, Functions, is_over};
 
 /// A PoC Session that is controlled here.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ impl Functions {
         let is_deserted = !session.legs.is_empty() && session.legs.iter().all(|leg| self.is_dead(leg));
         let is_told = own.all(|place| is_over(received(place)) || self.agent.waits_for_ack(received(place)));
         assert!(
-            is_told || !is_deserted || !is_alone || session.invites_nobody,
+            is_told || !is_deserted || !is_alone || session.invites_nobody || !self.invites_at_once,
             "I14: everybody invited is gone, and the inviter is not told"
         );
         let is_accepted = initiator.decided.as_ref().is_some_and(|decided| decided.status < 300);
@@ -166,9 +166,15 @@ impl Functions {
                 })
             }
         };
-        let may_be_led = session.is_led;
+        // The BYE of who was sent away may still wait for the ACK of our 200.
+        let is_leaving = |arrival: &Arrival| {
+            let address = address::canonical(&arrival.inviter).unwrap_or_default();
+            is_removed(&address) && self.agent.waits_for_ack(&self.agent.received[&arrival.branch])
+        };
+        let mut own = session.arrivals.iter().map(|place| &self.arrivals[*place]);
+        let may_be_over = session.is_led || own.any(is_leaving);
         assert!(
-            is_justified || may_be_led || self.was_removed,
+            is_justified || may_be_over || self.was_removed,
             "I10: a session goes on, and somebody is sent away: {call_id:?} of {session:?}"
         );
     }

@@ -39,6 +39,8 @@ pub(super) struct Functions {
     answers_early: bool,
     /// How long an invited user may take to answer.
     pub(super) set_up_limit: Duration,
+    /// Nobody waits to be invited.
+    pub(super) invites_at_once: bool,
     /// The groups of all networks.
     groups: BTreeMap<Bytes, Group>,
     /// A REFER has arrived in this instant.

@@ -88,11 +88,12 @@ impl Watch {
         }
     }
 
-    /// The servers let an invited user take so long to answer.
-    pub fn invites_until(&mut self, limit: Duration) {
+    /// The servers let an invited user take so long to answer, and invite all users at once, or not.
+    pub fn invites_until(&mut self, limit: Duration, at_once: bool) {
         for part in &mut self.parts {
             if let Part::Server(functions) = part {
                 functions.set_up_limit = limit;
+                functions.invites_at_once = at_once;
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Setup {
     pub early_answer: bool,
     /// How long a server lets an invited user ring.
     pub set_up_limit: Duration,
+    /// How many users a server invites at once.
+    pub invites_at_once: usize,
     /// How long the server of an invited user lets it ring.
     pub ring_limit: Duration,
     /// After which a session is over unless it is refreshed.
@@ -71,6 +73,9 @@ const DOMAINS: [&str; 2] = ["home1.example", "home2.example"];
 const CORES: [&str; 2] = ["core1", "core2"];
 pub(super) const SERVERS: [&str; 2] = ["server1", "server2"];
 
+/// More than there are clients.
+const AT_ONCE: usize = 64;
+
 /// Octets of a datagram: whatever there is.
 const DATAGRAM_MAX: usize = 60_000;
 
@@ -81,6 +86,7 @@ impl Setup {
             terminals,
             early_answer: false,
             set_up_limit: Duration::from_secs(30),
+            invites_at_once: AT_ONCE,
             ring_limit: Duration::from_secs(60),
             session_expires: Duration::from_secs(90),
             own_limit: None,
@@ -181,6 +187,7 @@ impl Setup {
         config.early_answer = self.early_answer;
         config.set_up_limit = self.set_up_limit;
         config.ring_limit = self.ring_limit;
+        config.invites_at_once = self.invites_at_once;
         config.publication = self.registration;
         Server::new(config)
     }
@@ -230,7 +237,7 @@ impl System {
         let mut watch = Watch::new(kinds, setup.early_answer, groups);
         watch.set_up_limit = setup.own_limit;
         watch.is_carried = setup.terminals.iter().any(|terminal| terminal.pre_establishes);
-        watch.invites_until(setup.set_up_limit);
+        watch.invites_until(setup.set_up_limit, setup.invites_at_once == AT_ONCE);
         let mut system = Self {
             now: sip::Instant::START,
             elements,

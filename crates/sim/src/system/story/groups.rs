@@ -132,6 +132,7 @@ pub(super) fn setup(chance: &mut Chance) -> Setup {
     Setup {
         early_answer: chance.happens(300),
         set_up_limit: seconds(chance.pick(&[10, 30])),
+        invites_at_once: chance.pick(&[64, 64, 1, 2]),
         ring_limit: seconds(chance.pick(&[15, 60])),
         own_limit: chance.happens(100).then_some(seconds(8)),
         no_answer_after: seconds(chance.pick(&[12, 50])),
