@@ -359,3 +359,74 @@ fn a_group_that_changes_has_its_next_session_by_the_new_document() {
     stage.bye(&anna, &ok);
     stage.ends_with(2);
 }
+
+#[test]
+fn a_session_that_stands_is_joined_by_nobody_without_a_name_if_its_group_wants_names() {
+    let mut stage = hosting(GroupKind::Chat, &[ANNA, BEN], |group| group.admits_anonymous = false);
+    let (anna, ben) = (Call::to_group(ANNA, PATROL), Call::to_group(BEN, PATROL).with("Privacy: id\r\n"));
+    stage.invite(&anna);
+    stage.established(&anna);
+    stage.invite(&ben);
+    assert_eq!(stage.told(&ben), ["403 INVITE"]);
+}
+
+/// Its time is its own.
+#[test]
+fn a_session_does_not_inherit_the_end_of_the_one_before() {
+    let minute = Some(Duration::from_secs(60));
+    let mut stage = hosting(GroupKind::Chat, &[ANNA, BEN], |group| group.release.after = minute);
+    let (anna, ben) = (Call::to_group(ANNA, PATROL), Call::to_group(BEN, PATROL));
+    stage.invite(&anna);
+    let ok = stage.established(&anna);
+    stage.bye(&anna, &ok);
+    stage.pass(Duration::from_secs(50));
+    stage.invite(&ben);
+    stage.established(&ben);
+    stage.pass(Duration::from_secs(59));
+    assert!(stage.told(&ben).is_empty());
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(stage.told(&ben), ["BYE"]);
+}
+
+#[test]
+fn a_session_of_a_group_outlives_the_account_of_who_began_it() {
+    let mut stage = hosting(GroupKind::PreArranged, &[ANNA, BEN], |_| {});
+    let call = Call::to_group(ANNA, PATROL);
+    stage.invite(&call);
+    let ben = stage.leg("ben");
+    stage.answer(&ben, 200);
+    stage.established(&call);
+    stage.remove("anna");
+    assert!(stage.told(&call).is_empty(), "its Participating PoC Function leaves for it");
+}
+
+/// RFC 3515 §2.4.5: also of whom nobody has heard yet.
+#[test]
+fn whoever_adds_one_that_is_never_invited_is_told_so() {
+    for is_released in [false, true] {
+        let mut stage = hosting_with(
+            |config| (config.invites_at_once, config.invites_pause) = (1, Duration::from_secs(20)),
+            GroupKind::PreArranged,
+            &[ANNA, BEN, CARA],
+            |_| {},
+        );
+        let call = Call::to_group(ANNA, PATROL);
+        stage.invite(&call);
+        let ben = stage.leg("ben");
+        stage.answer(&ben, 200);
+        let ok = stage.established(&call);
+        let identity = identity_of(&ok);
+        let (dialog, came) = stage.refer(ANNA, &identity, DAN);
+        stage.answer(&came[1], 200);
+        assert_eq!(words(&stage.refer(ANNA, &identity, DAN).1), ["486 REFER"], "is to be invited already");
+        if is_released {
+            stage.bye(&call, &ok);
+        } else {
+            stage.refer(ANNA, &identity, &format!("{DAN};method=BYE"));
+        }
+        let last = stage.notified(&dialog).pop().expect("a NOTIFY");
+        assert!(last.body().starts_with(b"SIP/2.0 487 "));
+        assert!(text(&last, Name::SubscriptionState).starts_with("terminated"));
+        assert_eq!(stage.invites_of("dan"), 0);
+    }
+}
