@@ -226,16 +226,22 @@ impl fmt::Display for Told {
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut invited: Vec<_> = self.invitations.iter().map(|each| safe(&each.invited)).collect();
+        let group = self.group.as_deref().map(safe);
         let what = match self.function {
             Function::Controlling => "session",
+            // The Participating PoC Function of the inviter.
+            Function::Participating if group.is_some() && group.as_ref() == invited.first() => {
+                invited.clear();
+                "call"
+            }
             Function::Participating => "invitation",
         };
-        let invited: Vec<_> = self.invitations.iter().map(|each| safe(&each.invited)).collect();
         let inviter = if self.inviter.is_empty() { "somebody".to_owned() } else { safe(&self.inviter) };
         let with = if invited.is_empty() { "" } else { " with " };
         write!(f, "{what} of {inviter}")?;
-        if let Some(group) = &self.group {
-            write!(f, " in {}", safe(group))?;
+        if let Some(group) = group {
+            write!(f, " in {group}")?;
         }
         write!(f, "{with}{}: ", invited.join(", "))?;
         let style = if matches!(self.end, End::Cancelled | End::Left | End::Released) { GOOD } else { BAD };

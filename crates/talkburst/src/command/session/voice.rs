@@ -361,6 +361,9 @@ impl fmt::Display for Told {
                 status.map_or(Ok(()), |status| write!(f, " ({status})"))
             }
             Self::PreEstablished => f.write_str("a session is pre-established"),
+            Self::NotPreEstablished { status: None, seconds_to_retry: None } => {
+                f.write_str("no session is pre-established any more")
+            }
             Self::NotPreEstablished { status, seconds_to_retry } => {
                 write!(f, "no session is pre-established{}", why(*status, *seconds_to_retry))
             }
@@ -376,6 +379,7 @@ impl fmt::Display for Told {
                 }
                 if participants.is_empty() { f.write_str("nobody") } else { Ok(()) }
             }
+            Self::ParticipantsUnknown { status: None, .. } => f.write_str("who takes part is told no longer"),
             Self::ParticipantsUnknown { status, .. } => {
                 write!(f, "who takes part is not told{}", why(*status, None))
             }
