@@ -1,8 +1,10 @@
 //! Who is trusted, and in whose name a request is sent: RFC 3325, RFC 3323.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use sip::message::{Essentials, Message, Name, NameAddr, Uri};
-use sip::transport::{Path, Transport};
+use sip::transport::{Path, Target, Transport};
 
 use crate::hub::Core;
 use crate::uri::user_of;
@@ -35,17 +37,27 @@ impl Core {
     /// Whether the other end of `path` belongs to the trust domain.
     pub(crate) fn is_trusted(&self, path: &Path) -> bool {
         let Path { transport, remote, .. } = *path;
-        let mut servers = self.config.peers.iter().map(|peer| peer.target).chain(self.config.server);
+        let is_server = |server: Target| server.remote == remote && server.transport != Transport::Inside;
         // An address that is used inside says nothing outside.
         transport == Transport::Inside
-            || servers.any(|target| target.remote == remote && target.transport != Transport::Inside)
+            || self.is_peer(path)
+            || self.config.server.is_some_and(is_server)
             || self.config.trusted.iter().any(|source| source.covers(remote))
     }
 
-    /// Whether the other end of `path` is the core of another domain.
+    /// Whether the other end of `path` is the core of another domain: at its address, or on a connection from its host, which is
+    /// how what is long comes. Not if that host is ours too, where anybody may connect.
     pub(crate) fn is_peer(&self, path: &Path) -> bool {
-        path.transport != Transport::Inside
-            && self.config.peers.iter().any(|peer| peer.target.remote == path.remote)
+        let Path { transport, remote, connection, .. } = *path;
+        let is_shared = || {
+            let listeners = self.config.listeners.iter();
+            remote.ip().is_loopback()
+                || listeners.map(|each| each.advertised.ip()).any(|ip| ip == remote.ip())
+        };
+        let is_at = |peer: SocketAddr| {
+            peer == remote || (connection.is_some() && peer.ip() == remote.ip() && !is_shared())
+        };
+        transport != Transport::Inside && self.config.peers.iter().any(|peer| is_at(peer.target.remote))
     }
 
     /// Whether `host` is a domain that we are responsible for.

@@ -170,6 +170,28 @@ fn another_domain_is_reached_by_the_table_and_may_reach_our_users() {
     wire.finish();
 }
 
+/// What is long comes on a connection, whose port is any.
+#[test]
+fn a_connection_from_the_host_of_a_peer_is_trusted_unless_the_host_is_ours_too() {
+    let ours = CORE.split(':').next().expect("a host");
+    for (host, told) in [("192.0.2.200", "100 INVITE"), (ours, "407 INVITE"), ("127.0.0.1", "407 INVITE")] {
+        let mut wire = Wire::with(|config| {
+            config.trusted.clear();
+            let target = Target { transport: Transport::Tcp, remote: address(&format!("{host}:5060")) };
+            config.peers.push(Peer { domain: "other.example".into(), target });
+        });
+        wire.register("ben", BEN, "");
+        let from_there = Request::new("INVITE", "dora", "192.0.2.200:5060", "ben");
+        wire.receive(tcp(&format!("{host}:40000"), 7), &from_there.text());
+        let words = wire.words();
+        assert_eq!(words.iter().any(|word| word == "407 INVITE"), told == "407 INVITE", "{host}: {words:?}");
+        let datagram = Request { branch: "udp".into(), call_id: "udp".into(), ..from_there };
+        wire.receive(udp(&format!("{host}:40000")), &datagram.text());
+        assert_eq!(wire.words(), ["407 INVITE"], "a datagram says nothing of its sender");
+        wire.finish();
+    }
+}
+
 /// Domains that nobody knows, and addresses of a client's choice.
 #[test]
 fn nobody_is_relayed_to_a_place_of_their_choice() {
