@@ -58,6 +58,18 @@ fn a_participant_adds_a_user_and_hears_how_that_goes() {
     assert!(!stage.seen(&cara).contains(&"BYE".to_owned()), "two go on");
 }
 
+/// Digest 10.2: whom the invited user lets invite is who adds, not who began.
+#[test]
+fn whoever_is_added_is_invited_in_the_name_of_who_adds() {
+    let (mut stage, _, _, identity) = anna_and_ben();
+    let (_, came) = stage.refer(BEN, &identity, CARA);
+    stage.answer(&came[1], 200);
+    let cara = stage.leg("cara");
+    assert!(text(&cara, Name::From).starts_with("<sip:ben@home1.example>;tag="));
+    assert_eq!(text(&cara, Name::PAssertedIdentity), "<sip:ben@home1.example>");
+    assert_eq!(text(&cara, Name::ReferredBy), "<sip:ben@home1.example>");
+}
+
 #[test]
 fn whoever_is_added_may_refuse_and_the_session_goes_on() {
     let (mut stage, call, _, identity) = anna_and_ben();

@@ -1,5 +1,7 @@
 //! REFER to a PoC Session: users are added, removed, or their invitations taken back (digest 9.4, 10.7; RFC 4579 §5.5, §5.11).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sip::message::{Body, Message, Name, Uri};
 use sip::usage::{End, Party};
@@ -9,8 +11,8 @@ use super::super::Server;
 use super::super::leg::{self, Ended};
 use super::super::policy::Inviter;
 use super::super::record::SessionType;
-use super::inviting::Invitee;
-use super::{Controlling, Entrance, Participant, ParticipantState};
+use super::inviting::{self, Invitee};
+use super::{Controlling, Entrance, Invitation, Participant, ParticipantState};
 use crate::address;
 use crate::answer_state::AnswerState;
 use crate::body::{multipart, resource_lists, sipfrag};
@@ -46,7 +48,7 @@ impl Server {
         request: &Message,
     ) {
         let done = match self.wish(place, request) {
-            Ok(Wish::Add(addresses)) => self.add(place, subscriber, wants_progress, addresses),
+            Ok(Wish::Add(addresses)) => self.add(place, subscriber, wants_progress, addresses, request),
             Ok(Wish::Remove(address)) => self.remove(place, subscriber, wants_progress, &address),
             Err(status) => Err(status),
         };
@@ -107,6 +109,7 @@ impl Server {
         subscriber: SubscriberId,
         wants_progress: bool,
         addresses: Vec<Bytes>,
+        request: &Message,
     ) -> Result<(), u16> {
         let controlling = &mut self.controlling[place];
         let is_list = addresses.len() > 1;
@@ -127,7 +130,12 @@ impl Server {
         }
         // RFC 5368 §5: a list has no one whose progress it would be.
         let referral = (wants_progress && !is_list).then_some(subscriber);
-        let invitees = fresh.into_iter().map(|address| Invitee { referral, ..Invitee::new(address) });
+        let adder = Some(Arc::new(controlling.invitation_by(request)));
+        let invitees = fresh.into_iter().map(|address| Invitee {
+            referral,
+            adder: adder.clone(),
+            ..Invitee::new(address)
+        });
         controlling.queue.extend(invitees);
         if wants_progress {
             let state = if is_list { leg::gone() } else { SubscriptionState::Active };
@@ -225,6 +233,19 @@ impl Server {
 
 fn progress(status: u16, answer_state: Option<AnswerState>) -> Body {
     sipfrag::write(sipfrag::Progress { status, answer_state })
+}
+
+impl Controlling {
+    /// An invitation in the name of who has sent a REFER: what the invited user lets others do counts for this one, not for the
+    /// initiator of the session.
+    fn invitation_by(&self, request: &Message) -> Invitation {
+        let adder = Inviter::of(request);
+        let from = match &self.group {
+            Some(_) => self.invitation.from.clone(),
+            None => leg::from_of(&adder, request),
+        };
+        Invitation { from, headers: inviting::headers_for(&adder, request, true), ..self.invitation.clone() }
+    }
 }
 
 impl Participant {

@@ -1,6 +1,7 @@
 //! The legs of those who are invited: one INVITE each, a bounded number at a time (digest 10.3 steps 5, 6 and 9).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sip::message::Name;
@@ -22,7 +23,7 @@ use crate::body::resource_lists;
 use crate::sdp::{self, Capabilities, Described};
 
 /// Somebody who is still to be invited.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Invitee {
     pub(super) address: Bytes,
     pub(super) role: GroupRole,
@@ -30,11 +31,13 @@ pub(super) struct Invitee {
     pub(super) depth: usize,
     /// Who is told how it goes.
     pub(super) referral: Option<SubscriberId>,
+    /// In whose name, if it is not the initiator's.
+    pub(super) adder: Option<Arc<Invitation>>,
 }
 
 impl Invitee {
     pub(super) fn new(address: Bytes) -> Self {
-        Self { address, role: GroupRole::Ordinary, depth: 0, referral: None }
+        Self { address, role: GroupRole::Ordinary, depth: 0, referral: None, adder: None }
     }
 }
 
@@ -160,7 +163,7 @@ impl Server {
     }
 
     fn invite_one(&mut self, place: usize, invitee: Invitee) {
-        let Invitee { address, role, depth, referral } = invitee;
+        let Invitee { address, role, depth, referral, adder } = invitee;
         if self.controlling[place].participant_of(&address).is_some() {
             // Has come by itself in the meantime.
             if let Some(referral) = referral {
@@ -170,6 +173,7 @@ impl Server {
         }
         let mut described = Described::new(self.next_origin());
         let Controlling { media, invitation, .. } = &self.controlling[place];
+        let invitation = adder.as_deref().unwrap_or(invitation);
         let offer = described.describe(|origin| sdp::offer(media, origin));
         let invite = Invite {
             targets: vec![self.config.core],
@@ -192,7 +196,7 @@ impl Server {
             Some(_) => ParticipantState::Invited { is_alerting: false },
             None => ParticipantState::Over,
         };
-        let entrance = Entrance::Invited { depth, referral };
+        let entrance = Entrance::Invited { depth, referral, adder };
         let participant = Participant {
             address,
             is_anonymous: false,
@@ -228,7 +232,8 @@ impl Server {
     pub(super) fn replace_by_members(&mut self, place: usize, key: usize, ended: &Ended) {
         let controlling = &mut self.controlling[place];
         let participant = &controlling.participants[key];
-        let Entrance::Invited { depth, referral } = participant.entrance else { return };
+        let Entrance::Invited { depth, referral, ref adder } = participant.entrance else { return };
+        let adder = adder.clone();
         let is_refused = participant.state == ParticipantState::Over && ended.status == Some(403);
         if controlling.state == State::Releasing || !is_refused || depth >= NESTED_MAX {
             return;
@@ -247,8 +252,12 @@ impl Server {
         controlling.by_address.remove(&group.address);
         controlling.conference.forget(&group.address);
         controlling.resolved.insert(group.address);
-        let invitees =
-            fresh.into_iter().map(|address| Invitee { depth: depth + 1, referral, ..Invitee::new(address) });
+        let invitees = fresh.into_iter().map(|address| Invitee {
+            depth: depth + 1,
+            referral,
+            adder: adder.clone(),
+            ..Invitee::new(address)
+        });
         controlling.queue.extend(invitees);
         if controlling.next_invites.is_none() {
             self.invite_next(place);
@@ -290,8 +299,8 @@ fn refused_members(response: &Message) -> Option<Vec<Bytes>> {
     Some(members.filter(|address| seen.insert(address.clone())).collect())
 }
 
-/// The header lines of every INVITE of the session.
-fn headers_for(inviter: &Inviter, request: &Message, is_of_group: bool) -> sip::Headers {
+/// The header lines of every INVITE in the name of `inviter`.
+pub(super) fn headers_for(inviter: &Inviter, request: &Message, is_of_group: bool) -> sip::Headers {
     // Request-Disposition: terminals fork at the last core only (case 16).
     let passed = [Name::ResourcePriority, Name::RequestDisposition, Name::AnswerMode, Name::PrivAnswerMode];
     let mut headers = leg::passed_on(request, &passed);

@@ -20,6 +20,7 @@ mod plan;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sip::message::Name;
@@ -146,10 +147,12 @@ enum Entrance {
         depth: usize,
         /// Who is told how the invitation goes: whose REFER it was.
         referral: Option<SubscriberId>,
+        /// In whose name, if it is not the initiator's.
+        adder: Option<Arc<Invitation>>,
     },
 }
 
-/// What is the same in every INVITE of a session.
+/// What is the same in every INVITE of a session, or in those that one of its participants wanted.
 #[derive(Clone, Debug, Default)]
 struct Invitation {
     from: Bytes,
