@@ -295,3 +295,17 @@ fn two_without_a_name_are_never_the_same_nobody() {
     assert_eq!(gone[0].0, first[0].0);
     assert_ne!(come[0].0, first[0].0);
 }
+
+/// A 1-1 session to which somebody is added is an ad-hoc one, and keeps its identity.
+#[test]
+fn the_entity_is_the_identity_whatever_becomes_of_the_session() {
+    let mut stage = Stage::new();
+    let call = Call::originating(ANNA, BEN);
+    stage.invite(&call);
+    let ben = stage.leg("ben");
+    stage.answer(&ben, 200);
+    let identity = identity_of(&stage.established(&call));
+    stage.refer(ANNA, &identity, CARA);
+    let (_, info) = subscribed(&mut stage, &identity);
+    assert_eq!(info.entity, identity.as_bytes());
+}

@@ -324,6 +324,22 @@ fn who_was_in_an_ad_hoc_session_comes_back_by_its_identity_and_nobody_else_does(
     assert_ne!(stage.told(&unknown), ["200 INVITE"]);
 }
 
+/// What a group says now counts for whoever wants in, by whatever address.
+#[test]
+fn who_is_no_member_any_more_does_not_come_back_by_the_identity_of_the_session() {
+    let mut stage = chat();
+    let (anna, ben) = (Call::to_group(ANNA, PATROL), Call::to_group(BEN, PATROL));
+    stage.invite(&anna);
+    let ok = stage.established(&anna);
+    stage.invite(&ben);
+    let joined = stage.established(&ben);
+    stage.bye(&ben, &joined);
+    stage.put_group(group(GroupKind::Chat, &[ANNA, CARA]));
+    let back = Call::to_group(BEN, &identity_of(&ok)).again();
+    stage.invite(&back);
+    assert_eq!(stage.told(&back), ["403 INVITE"]);
+}
+
 /// Digest 10.5: a group whose session ends with its initiator.
 #[test]
 fn a_session_ends_with_its_initiator_if_its_group_wants_so() {

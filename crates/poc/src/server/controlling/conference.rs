@@ -285,7 +285,7 @@ impl Server {
 impl Controlling {
     /// The PoC Session Identity as a URI.
     fn entity(&self) -> Bytes {
-        Bytes::from([b"sip:", &self.identity[..], self.session_type.uri_parameter()].concat())
+        Bytes::from([b"sip:", &self.identity[..], &self.invitation.contact.uri_parameters[..]].concat())
     }
 
     /// What is said of somebody; nothing of one who has gone before anybody heard, or, in a full document, is not there.

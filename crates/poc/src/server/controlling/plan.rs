@@ -54,8 +54,10 @@ impl Server {
         let offer = parts.iter().find(|part| part.is("application/sdp")).map_or(&b""[..], |part| part.bytes);
         if let Some(identity) = self.identity_in(request.uri_text()) {
             let place = self.identities.get(&identity).ok_or(Refusal::status(404))?;
-            let group = self.controlling[*place].group.clone();
-            return self.plan_join(*place, group.as_deref(), inviter, offer);
+            // Who may come in is what the group says now; how long it lasts is what it said in the beginning.
+            let began = self.controlling[*place].group.as_deref();
+            let group = began.map(|began| self.directory.group(&began.address).unwrap_or(began));
+            return self.plan_join(*place, group, inviter, offer);
         }
         let canonical = address::canonical(request.uri_text());
         if let Some(group) = canonical.as_ref().and_then(|address| self.directory.group(address)) {
