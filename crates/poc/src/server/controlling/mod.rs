@@ -60,8 +60,12 @@ pub(super) struct Controlling {
     queue: VecDeque<Invitee>,
     /// When the next of them are invited.
     next_invites: Option<Instant>,
+    /// Legs that have not ended.
+    legs: usize,
     /// Participants whose legs stand.
     connected: usize,
+    /// Those of them who are distinguished.
+    leading: usize,
     /// Participants whose invitations are under way.
     pending: usize,
     participants_max: usize,
@@ -171,6 +175,7 @@ impl Controlling {
     fn enter(&mut self, key: usize, state: ParticipantState) {
         let Some(participant) = self.participants.get_mut(key) else { return };
         let before = std::mem::replace(&mut participant.state, state);
+        let role = participant.role;
         for (each, is_more) in [(before, false), (state, true)] {
             let count = match each {
                 ParticipantState::Connected => &mut self.connected,
@@ -180,6 +185,9 @@ impl Controlling {
                 }
             };
             *count = if is_more { *count + 1 } else { count.saturating_sub(1) };
+            if each == ParticipantState::Connected && role == GroupRole::Distinguished {
+                self.leading = if is_more { self.leading + 1 } else { self.leading.saturating_sub(1) };
+            }
         }
         self.conference.note(&self.participants[key]);
     }
@@ -189,6 +197,7 @@ impl Controlling {
         let state = participant.state;
         let address = participant.address.clone();
         self.entrances += 1;
+        self.legs += usize::from(participant.leg.is_some());
         let participant =
             Participant { number: self.entrances, state: ParticipantState::Over, ..participant };
         let key = self.participants.insert(participant);
@@ -243,10 +252,7 @@ impl Controlling {
     /// Digest 10.5: whether those who remain are to be released.
     fn is_to_end(&self) -> bool {
         let is_led = |group: &Group| group.kind == GroupKind::Dispatch;
-        let is_leaderless = self.group.as_deref().is_some_and(is_led)
-            && !self.participants.iter().any(|(_, each)| {
-                each.state == ParticipantState::Connected && each.role == GroupRole::Distinguished
-            });
+        let is_leaderless = self.group.as_deref().is_some_and(is_led) && self.leading == 0;
         self.connected < self.policy.fewer_than.max(1)
             || (self.policy.with_initiator && !self.has_initiator() && self.record.is_some())
             || is_leaderless
@@ -427,7 +433,9 @@ impl Server {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         let Some(participant) = controlling.participants.get_mut(key) else { return };
         let before = participant.state;
-        participant.leg = None;
+        if participant.leg.take().is_some() {
+            controlling.legs -= 1;
+        }
         participant.ended = Some((now, ended.clone()));
         let address = participant.address.clone();
         let side = controlling.side_of(key);

@@ -130,7 +130,7 @@ impl Server {
     /// Nothing remains once nobody rings or is connected any more; then the record is closed.
     pub(super) fn close_controlling(&mut self, place: usize) {
         let Some(controlling) = self.controlling.get(place) else { return };
-        if controlling.participants.iter().any(|(_, each)| each.leg.is_some()) {
+        if controlling.legs > 0 {
             return;
         }
         if controlling.state != State::Releasing {
