@@ -6,7 +6,7 @@ use sip::message::Name;
 use sip::usage::End;
 use sip::{Duration, Message};
 
-use crate::stage::{Call, Stage, T1_64, ms, text};
+use crate::stage::{Call, SDP, Stage, T1_64, ms, text};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
@@ -150,6 +150,50 @@ fn a_session_begins_with_as_many_as_its_group_wants() {
     assert!(stage.told(&call).is_empty());
     stage.answer(&cara, 200);
     stage.established(&call);
+}
+
+/// The 183 of one is no promise for the others.
+#[test]
+fn an_early_answer_is_not_given_for_a_group_that_wants_more_than_one() {
+    for (minimum, told) in [(2, true), (3, false)] {
+        let mut stage = Stage::with(|config| config.early_answer = true);
+        stage.put_group(Group {
+            participants_min: minimum,
+            ..group(GroupKind::PreArranged, &[ANNA, BEN, CARA])
+        });
+        let call = Call::to_group(ANNA, PATROL);
+        stage.invite(&call);
+        let ben = stage.leg("ben");
+        stage.answer_saying(&ben, 183, "P-Answer-State: Unconfirmed\r\n", "");
+        assert_eq!(stage.told(&call).contains(&"200 INVITE".to_owned()), told, "{minimum}");
+    }
+}
+
+/// The server does not transcode: what the first one has taken, all have.
+#[test]
+fn whoever_is_invited_takes_the_codec_that_the_first_one_took() {
+    let two = SDP
+        .replace("RTP/AVP 97", "RTP/AVP 97 0")
+        .replace("a=fmtp:97 octet-align=1\r\n", "a=fmtp:97 octet-align=1\r\na=rtpmap:0 PCMU/8000\r\n");
+    let only = |format: &str| {
+        let lines = if format == "0" {
+            "a=rtpmap:0 PCMU/8000\r\n"
+        } else {
+            "a=rtpmap:97 AMR/8000\r\na=fmtp:97 octet-align=1\r\n"
+        };
+        SDP.replace("RTP/AVP 97", &format!("RTP/AVP {format}"))
+            .replace("a=rtpmap:97 AMR/8000\r\na=fmtp:97 octet-align=1\r\n", lines)
+    };
+    let mut stage = Stage::new();
+    let list = Call::listing(ANNA, &[BEN, CARA]);
+    let call = list.clone().with_body(&list.body().replace(SDP, &two));
+    stage.invite(&call);
+    let (ben, cara) = (stage.leg("ben"), stage.leg("cara"));
+    stage.answer_saying(&ben, 200, "", &only("0"));
+    stage.answer_saying(&cara, 200, "", &only("97"));
+    stage.established(&call);
+    assert_eq!(stage.seen(&ben), ["INVITE", "ACK"]);
+    assert_eq!(stage.seen(&cara), ["INVITE", "ACK", "BYE"]);
 }
 
 #[test]

@@ -128,6 +128,10 @@ impl Call {
         self
     }
 
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
     pub(crate) fn with_body(mut self, body: &str) -> Self {
         body.clone_into(&mut self.body);
         self
