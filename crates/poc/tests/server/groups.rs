@@ -524,6 +524,29 @@ fn the_members_of_a_refused_group_take_its_place() {
     stage.established(&call);
 }
 
+/// RFC 3515 §2.4.5: the progress is that of the members, and ends once.
+#[test]
+fn whoever_adds_a_group_hears_how_its_members_answer() {
+    let mut stage = Stage::new();
+    let call = Call::originating(ANNA, BEN);
+    stage.invite(&call);
+    let ben = stage.leg("ben");
+    stage.answer(&ben, 200);
+    let identity = identity_of(&stage.established(&call));
+    let (dialog, came) = stage.refer(ANNA, &identity, REMOTE);
+    stage.answer(&came[1], 200);
+    let remote = stage.leg_to(REMOTE);
+    refuse_with(&mut stage, &remote, REMOTE, &[CARA, DAN]);
+    assert!(stage.notified(&dialog).is_empty());
+    let (cara, dan) = (stage.leg("cara"), stage.leg("dan"));
+    stage.answer(&cara, 200);
+    stage.answer(&dan, 480);
+    let notified = stage.notified(&dialog);
+    assert_eq!(notified.len(), 1);
+    assert!(notified[0].body().starts_with(b"SIP/2.0 200"));
+    assert!(text(&notified[0], Name::SubscriptionState).starts_with("terminated"));
+}
+
 /// Loops: each group once, so deep and no deeper.
 #[test]
 fn groups_that_name_each_other_end_somewhere() {

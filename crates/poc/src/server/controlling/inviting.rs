@@ -230,17 +230,17 @@ impl Server {
     }
 
     /// Digest 10.3 step 9, RFC 5318: an entry that was a group, the server of which has refused with its members, is replaced
-    /// by them. Each group once, so loops end; so deep and so many, so the rest does.
-    pub(super) fn replace_by_members(&mut self, place: usize, key: usize, ended: &Ended) {
+    /// by them. Each group once, so loops end; so deep and so many, so the rest does. True if it was: then its key is free.
+    pub(super) fn replace_by_members(&mut self, place: usize, key: usize, ended: &Ended) -> bool {
         let controlling = &mut self.controlling[place];
         let participant = &controlling.participants[key];
-        let Entrance::Invited { depth, referral, ref adder } = participant.entrance else { return };
+        let Entrance::Invited { depth, referral, ref adder } = participant.entrance else { return false };
         let adder = adder.clone();
         let is_refused = participant.state == ParticipantState::Over && ended.status == Some(403);
         if controlling.state == State::Releasing || !is_refused || depth >= NESTED_MAX {
-            return;
+            return false;
         }
-        let Some(members) = ended.response.as_ref().and_then(refused_members) else { return };
+        let Some(members) = ended.response.as_ref().and_then(refused_members) else { return false };
         let fresh: Vec<Bytes> = members
             .into_iter()
             .filter(|address| {
@@ -248,7 +248,7 @@ impl Server {
             })
             .collect();
         if fresh.is_empty() || !controlling.has_room_for(fresh.len()) {
-            return;
+            return false;
         }
         let group = controlling.participants.remove(key);
         controlling.by_address.remove(&group.address);
@@ -264,6 +264,7 @@ impl Server {
         if controlling.next_invites.is_none() {
             self.invite_next(place);
         }
+        true
     }
 
     /// A group of this server is invited by another Controlling PoC Function, or by this one: 403 with its members.

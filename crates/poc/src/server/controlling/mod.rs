@@ -449,9 +449,11 @@ impl Server {
             self.vacate_initiator(place);
         }
         let status = ended.status_for_inviter();
-        self.tell_referrer(place, key, status, None);
-        self.replace_by_members(place, key, &ended);
-        self.close_joined(place, key, &ended);
+        // Who has added a group hears of its members, the first of whom to answer counts.
+        if !self.replace_by_members(place, key, &ended) {
+            self.tell_referrer(place, key, status, None);
+            self.close_joined(place, key, &ended);
+        }
         self.forget_subscriptions_of(place, &address);
         self.reconsider(place, side, before, ended);
         self.note_conference(place);
