@@ -92,6 +92,12 @@ pub fn parts_of(message: &Message) -> Result<Vec<Part<'_>>, BodyError> {
     Ok(vec![Part { content_type, disposition, id: b"", bytes }])
 }
 
+/// The session description in `message`, alone or as one of several bodies; empty if there is none.
+pub(crate) fn description_in(message: &Message) -> &[u8] {
+    let parts = parts_of(message).unwrap_or_default();
+    parts.iter().find(|part| part.is("application/sdp")).map_or(&b""[..], |part| part.bytes)
+}
+
 /// Reads the parts of `body`, whose Content-Type has the boundary. One that is `multipart` itself is not taken apart.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use super::members::Change;
 use super::outcome::Outcome;
 use crate::answer_state::AnswerState;
 use crate::body::conference_info::Roster;
+use crate::body::resource_lists;
 use crate::focus::Focus;
 use crate::sdp::{Capabilities, Media};
 
@@ -55,6 +56,10 @@ impl Config {
     pub fn new(mut sip: sip::Config, address: Bytes, capabilities: Capabilities) -> Self {
         sip.product = Bytes::from_static(crate::user_agent::CLIENT.as_bytes());
         sip.contact_parameters = Bytes::from_static(b";+g.poc.talkburst");
+        // A list of those who are invited too may stand beside the description (RFC 5366 §4).
+        sip.body_types = ["application/sdp", "multipart/mixed", resource_lists::CONTENT_TYPE]
+            .map(|kind| Bytes::from_static(kind.as_bytes()))
+            .to_vec();
         Self {
             sip,
             address,
@@ -253,6 +258,8 @@ pub enum Event {
         inviter: Bytes,
         /// The group whose member the user is, likewise.
         group: Option<Bytes>,
+        /// Who else is invited, as far as the inviter lets it be seen (RFC 5364 §4): URIs.
+        others: Vec<Bytes>,
         /// The session that the user is invited to; `None`: nobody is between the two.
         focus: Option<Focus>,
         /// Whether the user is asked.

@@ -7,6 +7,7 @@ use sip::{Message, SessionId};
 use super::outcome::Role;
 use super::session::{Session, State, unless_over};
 use super::{AnswerMode, Client, Event};
+use crate::body::{multipart, resource_lists};
 use crate::focus::Focus;
 use crate::sdp::{self, Origin};
 use crate::server::SessionType;
@@ -21,7 +22,7 @@ impl Client {
     /// The same, and what our session description says of itself.
     pub(super) fn be_invited_to(&mut self, id: SessionId, request: &Message, origin: Origin) {
         let busy = self.is_busy();
-        let offer = Bytes::copy_from_slice(request.body());
+        let offer = Bytes::copy_from_slice(multipart::description_in(request));
         let no_answer_at = self.config.no_answer_after.map(|span| self.now + span);
         let (mode, is_forbidden) = self.answer_mode_for(id, request);
         let state = State::Alerting { offer: offer.clone(), no_answer_at };
@@ -39,7 +40,9 @@ impl Client {
         if refusal.is_none() {
             let from = if self.is_carried(id) { asserted(request) } else { inviter_of(request) };
             let (inviter, group) = introduced(request, from, focus.as_ref());
-            self.events.push_back(Event::Invited { session: id, inviter, group, focus, answer_mode: mode });
+            let others = invited_too(request);
+            let event = Event::Invited { session: id, inviter, group, others, focus, answer_mode: mode };
+            self.events.push_back(event);
         }
         let answered = match (refusal, mode) {
             (Some(status), _) => self.refuse_session(id, status),
@@ -90,6 +93,16 @@ impl Client {
         let refuses = |name| asked(name).is_some_and(|(wanted, is_required)| is_required && wanted != mode);
         (mode, refuses(Name::PrivAnswerMode) || refuses(Name::AnswerMode))
     }
+}
+
+/// Those whom the inviter has invited too and lets be seen. A list that cannot be read is none.
+fn invited_too(request: &Message) -> Vec<Bytes> {
+    let parts = multipart::parts_of(request).unwrap_or_default();
+    let history = |part: &&multipart::Part<'_>| {
+        part.is(resource_lists::CONTENT_TYPE) && part.is_for("recipient-list-history")
+    };
+    let list = parts.iter().find(history).and_then(|part| resource_lists::read(part.bytes).ok());
+    list.unwrap_or_default().into_iter().map(|entry| entry.uri).collect()
 }
 
 /// Who invites, and the group for which it is (digest 8.5): that stands in From, and then its inviter in Referred-By.

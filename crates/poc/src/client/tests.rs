@@ -532,6 +532,35 @@ mod several_sessions {
         assert_eq!(invitations(few, 3), ["180 INVITE", "180 INVITE", "486 INVITE"]);
     }
 
+    /// RFC 5366 §4.
+    #[test]
+    fn who_is_invited_too_is_shown_and_the_description_beside_the_list_is_answered() {
+        use crate::body::multipart::{self, Part};
+        use crate::body::resource_lists::{self, Entry};
+        let offer = crate::sdp::offer(&config(BEN).capabilities, crate::sdp::Origin { id: 1, version: 1 });
+        let list = resource_lists::write(&[Entry::new(Bytes::from_static(b"sip:dan@home1.example"))]);
+        let part = |content_type: &'static str, disposition: &'static str, bytes| {
+            let (content_type, disposition) = (content_type.as_bytes(), disposition.as_bytes());
+            Part { content_type, disposition, id: b"", bytes }
+        };
+        let body = multipart::write(&[
+            part("application/sdp", "", &offer),
+            part(resource_lists::CONTENT_TYPE, resource_lists::HISTORY, &list),
+        ]);
+        let invite = text(&invite_of_a_peer(1, &text(&body.bytes)));
+        let kind = format!("Content-Type: {}", text(&body.content_type));
+        let invite = invite
+            .replace("Content-Type: application/sdp\r\nContent-Length", &format!("{kind}\r\nContent-Length"));
+        let mut ben = Client::new(config(BEN));
+        deliver(Instant::START, &mut ben, BEN, ANNA, Bytes::from(invite));
+        let told = events(&mut ben);
+        let [Event::Invited { session, others, .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(others[..], [Bytes::from_static(b"sip:dan@home1.example")]);
+        ben.accept(Instant::START, *session).unwrap();
+        let sent = sent(&mut ben);
+        assert!(sent.iter().any(|message| message.status() == Some(200)), "{sent:?}");
+    }
+
     #[test]
     fn who_was_refused_as_busy_is_not_shown_to_the_user_as_an_invitation() {
         let mut pair = Pair::new();

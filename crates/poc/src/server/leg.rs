@@ -9,7 +9,6 @@ use sip::{Headers, Invite, Message, Misuse, SessionId, SubscriptionState};
 use super::Server;
 use super::group::Group;
 use super::policy::{Inviter, Refusal};
-use crate::body::multipart;
 use crate::client::ACCEPT_CONTACT;
 
 /// How a leg ended, as the endpoint tells it.
@@ -86,12 +85,6 @@ pub(super) fn passed_on(request: &Message, names: &[Name]) -> Headers {
 /// How far a request may go that is sent because of `request` (RFC 7332 §5): 483 if no further.
 pub(super) fn hops_behind(request: &Message) -> Result<Option<u8>, Refusal> {
     request.hops().map(|hops| hops.checked_sub(1).ok_or(Refusal::status(483))).transpose()
-}
-
-/// The session description in `message`; empty if there is none.
-pub(super) fn description_in(message: &Message) -> &[u8] {
-    let parts = multipart::parts_of(message).unwrap_or_default();
-    parts.iter().find(|part| part.is("application/sdp")).map_or(&b""[..], |part| part.bytes)
 }
 
 /// The body of `message`, as it came.

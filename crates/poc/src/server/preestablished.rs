@@ -33,6 +33,7 @@ use super::participating::{self, Leg, ServedAs};
 use super::policy::{Inviter, Refusal};
 use super::record::{Record, Side};
 use super::{Due, Event, Place, Server};
+use crate::body::multipart;
 use crate::client::AnswerMode;
 use crate::sdp::{self, Capabilities, Described, Direction, Origin};
 use crate::{address, talk_burst};
@@ -134,7 +135,7 @@ impl Server {
     /// An INVITE of a user of this server that invites nobody. It takes no slot: that does a session.
     pub(super) fn pre_establish(&mut self, session: SessionId, request: &Message, inviter: Inviter) {
         let record = self.participating_record(&inviter, None);
-        let offer = leg::description_in(request);
+        let offer = multipart::description_in(request);
         let agreed = match self.may_pre_establish(offer, &inviter) {
             Ok(agreed) => agreed,
             Err(refusal) => return self.turn_away(session, record, refusal),
@@ -215,7 +216,7 @@ impl Server {
         inviter: &Inviter,
         mode: AnswerMode,
     ) -> bool {
-        let offer = leg::description_in(request);
+        let offer = multipart::description_in(request);
         let origin = Origin { id: 0, version: 0 };
         let is_free = |at: &usize| {
             let PreEstablished { state, media, .. } = &self.pre_established.all[*at];
@@ -342,7 +343,7 @@ impl Server {
         response: Option<&Message>,
     ) -> bool {
         let PreEstablished { state, media, beyond, offer, .. } = &mut self.pre_established.all[at];
-        if response.is_some_and(|response| sdp::accept(media, leg::description_in(response)).is_err()) {
+        if response.is_some_and(|response| sdp::accept(media, multipart::description_in(response)).is_err()) {
             return false;
         }
         let Ok(answer) = beyond.try_describe(|origin| sdp::answer(media, origin, offer)) else {
@@ -361,7 +362,7 @@ impl Server {
     /// The client offers other media, or the same again: the server answers for itself.
     pub(super) fn answer_client(&mut self, at: usize, request: &Message) {
         let PreEstablished { dialog, media, described, .. } = &mut self.pre_established.all[at];
-        let (dialog, offer) = (*dialog, leg::description_in(request));
+        let (dialog, offer) = (*dialog, multipart::description_in(request));
         let answer = match offer.is_empty() {
             true => Ok(described.describe(|origin| sdp::offer(media, origin))),
             false => described.try_describe(|origin| sdp::answer(media, origin, offer)),
@@ -375,7 +376,7 @@ impl Server {
     /// The session beyond does.
     pub(super) fn answer_again(&mut self, at: usize, session: SessionId, request: &Message) {
         let PreEstablished { media, beyond, .. } = &mut self.pre_established.all[at];
-        let offer = leg::description_in(request);
+        let offer = multipart::description_in(request);
         match beyond.try_describe(|origin| sdp::answer(media, origin, offer)) {
             Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
             Err(_) => self.refuse(session, Refusal::status(488)),

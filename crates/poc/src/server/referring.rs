@@ -236,7 +236,7 @@ impl Server {
     pub(super) fn use_begins(&mut self, at: usize, response: &Message) -> bool {
         let pre_established = &self.pre_established.all[at];
         let State::Calling(using) = &pre_established.state else { return false };
-        if sdp::accept(&pre_established.media, leg::description_in(response)).is_err() {
+        if sdp::accept(&pre_established.media, multipart::description_in(response)).is_err() {
             return false;
         }
         let mut using = using.clone();

@@ -204,6 +204,31 @@ fn a_waiting_initiator_takes_back_one_invitation_after_the_other() {
     assert_eq!(stage.records[0].end, End::Rejected);
 }
 
+/// RFC 5366 §4, RFC 5364 §4.
+#[test]
+fn who_is_invited_too_is_shown_as_far_as_the_inviter_lets_it() {
+    let mut stage = Stage::new();
+    let list = Call::listing(ANNA, &[BEN, CARA, DAN]);
+    let shown = list
+        .body()
+        .replace("<resource-lists ", "<resource-lists xmlns:cp=\"urn:ietf:params:xml:ns:copycontrol\" ")
+        .replace(&format!("{BEN}\""), &format!("{BEN}\" cp:copyControl=\"to\""))
+        .replace(&format!("{CARA}\""), &format!("{CARA}\" cp:copyControl=\"cc\" cp:anonymize=\"true\""));
+    stage.invite(&list.with_body(&shown));
+    let ben = stage.leg("ben");
+    assert!(text(&ben, Name::ContentType).starts_with("multipart/mixed"));
+    let body = String::from_utf8_lossy(ben.body()).into_owned();
+    assert!(body.contains("Content-Disposition: recipient-list-history; handling=optional"), "{body}");
+    assert!(
+        body.contains("m=audio 45200") && body.contains(BEN) && body.contains("sip:anonymous@"),
+        "{body}"
+    );
+    assert!(!body.contains(CARA) && !body.contains(DAN), "{body}");
+    let mut stage = Stage::new();
+    stage.invite(&Call::listing(ANNA, &[BEN, CARA]));
+    assert_eq!(text(&stage.leg("ben"), Name::ContentType), "application/sdp");
+}
+
 #[test]
 fn a_session_has_room_for_so_many_and_no_more() {
     let mut stage = Stage::with(|config| config.invited_max = 2);

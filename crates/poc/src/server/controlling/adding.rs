@@ -244,7 +244,8 @@ impl Controlling {
             Some(_) => self.invitation.from.clone(),
             None => leg::from_of(&adder, request),
         };
-        Invitation { from, headers: inviting::headers_for(&adder, request, true), ..self.invitation.clone() }
+        let headers = inviting::headers_for(&adder, request, true);
+        Invitation { from, headers, history: None, ..self.invitation.clone() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::message::Name;
+use sip::message::{Body, Name};
 use sip::usage::End;
 use sip::{Contact, Invite, Message, SessionId, SubscriberId};
 use slab::Slab;
@@ -18,6 +18,7 @@ use super::conference::Conference;
 use super::plan::Creation;
 use super::{Controlling, Entrance, Invitation, Participant, ParticipantState, State};
 use crate::address;
+use crate::body::multipart::{self, Part};
 use crate::body::refused_list::{self, Refused};
 use crate::body::resource_lists;
 use crate::sdp::{self, Capabilities, Described};
@@ -74,6 +75,7 @@ impl Server {
             headers: headers_for(inviter, request, group.is_some()),
             contact,
             hops: creation.hops,
+            history: creation.history,
         };
         let until = creation.policy.after.map(|span| self.now + span);
         let place = self.controlling.insert(Controlling {
@@ -184,7 +186,7 @@ impl Server {
             to: Bytes::from([b"<", &address[..], b">"].concat()),
             routes: Vec::new(),
             headers: invitation.headers.clone(),
-            body: Some(sdp::body(offer)),
+            body: Some(body(offer, invitation.history.as_ref())),
             // Digest 10.4: after this span the leg is cancelled like any other.
             expires: Some(self.config.set_up_limit),
             expires_headers: leg::no_answer(),
@@ -291,6 +293,19 @@ impl Server {
             None => self.turn_away(session, record, Refusal::status(404)),
         }
     }
+}
+
+/// The description, and who is invited too (RFC 5366 §4).
+fn body(description: Bytes, history: Option<&Bytes>) -> Body {
+    let Some(history) = history else { return sdp::body(description) };
+    let part = |content_type: &'static str, disposition: &'static str, bytes| {
+        let (content_type, disposition) = (content_type.as_bytes(), disposition.as_bytes());
+        Part { content_type, disposition, id: b"", bytes }
+    };
+    multipart::write(&[
+        part("application/sdp", "", &description),
+        part(resource_lists::CONTENT_TYPE, resource_lists::HISTORY, history),
+    ])
 }
 
 /// The members in a 403 of the server that hosts a group, each once.

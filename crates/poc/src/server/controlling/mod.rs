@@ -163,6 +163,8 @@ struct Invitation {
     headers: Headers,
     contact: Contact,
     hops: Option<u8>,
+    /// Who is invited too, for those who are.
+    history: Option<Bytes>,
 }
 
 impl Controlling {

@@ -12,7 +12,8 @@ use super::super::record::SessionType;
 use super::inviting::Invitee;
 use super::{Controlling, ParticipantState};
 use crate::address;
-use crate::body::{multipart, resource_lists};
+use crate::body::multipart;
+use crate::body::resource_lists::{self, Copy, Entry};
 use crate::sdp::{self, Codec, Media};
 
 /// What comes of an INVITE that has passed the checks.
@@ -36,6 +37,8 @@ pub(super) struct Creation {
     pub(super) policy: ReleasePolicy,
     /// Max-Forwards of the invitations.
     pub(super) hops: Option<u8>,
+    /// Those of the list whom the others may see, as a list.
+    pub(super) history: Option<Bytes>,
 }
 
 /// A session that is to be joined.
@@ -68,10 +71,9 @@ impl Server {
         let entries = if self.is_factory(request) {
             let list = parts.iter().find(|part| part.is(resource_lists::CONTENT_TYPE));
             let list = list.ok_or(Refusal::saying(403, "function not allowed"))?;
-            let entries = resource_lists::read(list.bytes).map_err(|_| unreadable)?;
-            entries.into_iter().map(|entry| entry.uri).collect()
+            resource_lists::read(list.bytes).map_err(|_| unreadable)?
         } else {
-            vec![Bytes::copy_from_slice(request.uri_text())]
+            vec![Entry::new(Bytes::copy_from_slice(request.uri_text()))]
         };
         let invited = self.invited(&entries, inviter)?;
         let is_one = entries.len() == 1;
@@ -86,15 +88,16 @@ impl Server {
             participants_min: 2,
             policy: ReleasePolicy { fewer_than: 2, with_initiator: false, after: None },
             hops,
+            history: history(&entries),
         }))
     }
 
     /// The entries of a list, once each and without the inviter (step 4; RFC 5364 §4).
-    fn invited(&self, entries: &[Bytes], inviter: &Inviter) -> Result<Vec<Invitee>, Refusal> {
+    fn invited(&self, entries: &[Entry], inviter: &Inviter) -> Result<Vec<Invitee>, Refusal> {
         let mut invited: Vec<Invitee> = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
         for entry in entries {
-            let address = address::canonical(entry).ok_or(Refusal::status(400))?;
+            let address = address::canonical(&entry.uri).ok_or(Refusal::status(400))?;
             if Some(&address) != inviter.address.as_ref() && seen.insert(address.clone()) {
                 invited.push(Invitee::new(address));
             }
@@ -150,6 +153,7 @@ impl Server {
             participants_min: if is_chat { 1 } else { group.participants_min.max(2) },
             policy: group.release,
             hops,
+            history: None,
             group: Some(Box::new(group.clone())),
         }))
     }
@@ -230,6 +234,17 @@ impl Server {
         policy::may_hide(group.admits_anonymous, inviter)?;
         Ok(group.members.iter().map(|member| member.address.clone()).collect())
     }
+}
+
+/// RFC 5366 §4, RFC 5364 §4: what the others see of a list; nothing of those who are meant to be seen by nobody.
+fn history(entries: &[Entry]) -> Option<Bytes> {
+    let shown = entries.iter().filter(|entry| entry.copy != Copy::Bcc);
+    let anonymous = || Bytes::from_static(b"sip:anonymous@anonymous.invalid");
+    let (hidden, named): (Vec<Entry>, Vec<Entry>) = shown.cloned().partition(|entry| entry.is_anonymous);
+    // However many hide their names, nobody is told apart.
+    let nobody = hidden.into_iter().take(1).map(|entry| Entry { uri: anonymous(), ..entry });
+    let seen: Vec<Entry> = named.into_iter().chain(nobody).collect();
+    (!seen.is_empty()).then(|| resource_lists::write(&seen))
 }
 
 impl Controlling {

@@ -66,6 +66,8 @@ pub(crate) enum Told {
         from: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         group: Option<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        others: Vec<String>,
         #[serde(flatten)]
         focus: Named,
         answer_mode: &'static str,
@@ -340,10 +342,14 @@ impl fmt::Display for Told {
             }
             Self::Progress { status: 180, .. } => f.write_str("it rings (180)"),
             Self::Progress { status, .. } => write!(f, "progress ({status})"),
-            Self::Invited { from, group, answer_mode, .. } => {
+            Self::Invited { from, group, others, answer_mode, .. } => {
                 write!(f, "{CALL}invited by {}{CALL:#}", safe(from))?;
                 if let Some(group) = group {
                     write!(f, " for {}", safe(group))?;
+                }
+                if !others.is_empty() {
+                    let others: Vec<_> = others.iter().map(|other| safe(other)).collect();
+                    write!(f, " with {}", others.join(", "))?;
                 }
                 if *answer_mode == "automatic" { f.write_str(", answered automatically") } else { Ok(()) }
             }
@@ -462,7 +468,9 @@ mod tests {
     fn what_a_peer_writes_cannot_command_the_terminal() {
         let from = "\"\u{1b}[2J\u{9b}1m\r\n\" <sip:a@b>".to_owned();
         let focus = Named::default();
-        let told = Told::Invited { session: 1, from, group: None, focus, answer_mode: "manual" }.to_string();
+        let told =
+            Told::Invited { session: 1, from, group: None, others: Vec::new(), focus, answer_mode: "manual" }
+                .to_string();
         assert!(told.contains("\u{fffd}[2J\u{fffd}1m\u{fffd}\u{fffd}"), "{told:?}");
     }
 

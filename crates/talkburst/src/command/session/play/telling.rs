@@ -230,7 +230,9 @@ impl Play {
     }
 
     async fn be_invited(&mut self, now: Instant, event: &Event) {
-        let Event::Invited { session: id, inviter, group, focus, answer_mode: mode } = event else { return };
+        let Event::Invited { session: id, inviter, group, others, focus, answer_mode: mode } = event else {
+            return;
+        };
         let (id, mode) = (*id, *mode);
         if !self.is_open || self.current.is_some() {
             // Nobody is there to answer. What the client accepted by itself is left.
@@ -248,7 +250,8 @@ impl Play {
             AnswerMode::Automatic => "automatic",
         };
         let (group, focus) = (group.as_deref().map(text), Named::from(focus.as_ref()));
-        let told = Told::Invited { session: self.numbered, from, group, focus, answer_mode };
+        let others = others.iter().map(|other| text(other)).collect();
+        let told = Told::Invited { session: self.numbered, from, group, others, focus, answer_mode };
         self.voice.tell(now, &told);
         if mode == AnswerMode::Manual {
             if self.wishes.has_keys() {
