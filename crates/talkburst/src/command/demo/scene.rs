@@ -378,6 +378,8 @@ async fn chat_join(stage: &mut Stage) -> Result<(), Stuck> {
     stage.hold_inside("200 (INVITE)", None);
     let anna = stage.start(ANNA, "anna joins patrol", patrol(), AnswerRequest::Usual).await?;
     stage.until_held().await?;
+    // Every hop has been heard of, so the CANCEL passes each at once and the 200 comes behind it.
+    stage.until_said_inside("100 (INVITE)").await?;
     stage.press(ANNA, "cancels", |client, now| client.cancel(now, anna)).await?;
     stage.until_ended(ANNA).await?;
     stage.let_go().await?;

@@ -317,6 +317,17 @@ impl Stage {
         .await
     }
 
+    /// Waits until the PoC Server has said this to the core.
+    pub(super) async fn until_said_inside(&mut self, wanted: &str) -> Result<(), Stuck> {
+        let server = self.elements.len() - 1;
+        let from = self.address(server);
+        self.until(&format!("the server to say {wanted}"), |stage| {
+            let is_it = |each: &Transmit| each.path.local == from && label_of(&each.bytes) == wanted;
+            stage.said.iter().any(is_it).then_some(())
+        })
+        .await
+    }
+
     /// Waits until a message is held back.
     pub(super) async fn until_held(&mut self) -> Result<(), Stuck> {
         self.until_all_held(1).await
