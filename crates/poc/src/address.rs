@@ -3,6 +3,12 @@
 use bytes::Bytes;
 use sip::message::Uri;
 
+/// An address that says nothing (digest 3).
+pub(crate) const ANONYMOUS: &[u8] = b"\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+
+/// Its URI.
+pub(crate) const ANONYMOUS_URI: &[u8] = b"sip:anonymous@anonymous.invalid";
+
 /// The PoC Address that `uri` names, in the one spelling under which a user is known: scheme and host in lower case, no
 /// password, no port, no parameters, and escapes resolved where they are not needed (RFC 3261 §10.3 step 5, §19.1.4). `None` if
 /// it is no SIP URI with a user.

@@ -3,7 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use sip::message::{Body, Message, Name, Valued};
 
-use super::BodyError;
+use super::{BodyError, resource_lists};
+use crate::sdp;
 
 /// Parts of a body that are read.
 pub const PARTS_MAX: usize = 16;
@@ -94,8 +95,25 @@ pub fn parts_of(message: &Message) -> Result<Vec<Part<'_>>, BodyError> {
 
 /// The session description in `message`, alone or as one of several bodies; empty if there is none.
 pub(crate) fn description_in(message: &Message) -> &[u8] {
-    let parts = parts_of(message).unwrap_or_default();
+    description(&parts_of(message).unwrap_or_default())
+}
+
+/// The session description among `parts`; empty if there is none.
+pub(crate) fn description<'a>(parts: &[Part<'a>]) -> &'a [u8] {
     parts.iter().find(|part| part.is("application/sdp")).map_or(&b""[..], |part| part.bytes)
+}
+
+/// A session description, and a list of URIs that is there for `disposition` (RFC 5366 §4).
+pub(crate) fn with_list(description: &[u8], list: &[u8], disposition: &str) -> Body {
+    write(&[
+        Part { content_type: sdp::CONTENT_TYPE, bytes: description, ..Part::default() },
+        Part {
+            content_type: resource_lists::CONTENT_TYPE.as_bytes(),
+            disposition: disposition.as_bytes(),
+            bytes: list,
+            ..Part::default()
+        },
+    ])
 }
 
 /// Reads the parts of `body`, whose Content-Type has the boundary. One that is `multipart` itself is not taken apart.

@@ -7,6 +7,7 @@ use sip::{Message, SessionId};
 use super::outcome::Role;
 use super::session::{Session, State, unless_over};
 use super::{AnswerMode, Client, Event};
+use crate::address;
 use crate::body::{multipart, resource_lists};
 use crate::focus::Focus;
 use crate::sdp::{self, Origin};
@@ -119,7 +120,7 @@ fn introduced(request: &Message, from: Bytes, focus: Option<&Focus>) -> (Bytes, 
 
 /// Who invites in a dialog with our own PoC Server, whose From is always the same (digest 7.2).
 fn asserted(request: &Message) -> Bytes {
-    let anonymous = Bytes::from_static(b"\"Anonymous\" <sip:anonymous@anonymous.invalid>"); // digest 3
+    let anonymous = Bytes::from_static(address::ANONYMOUS);
     without_parameters(request, Name::PAssertedIdentity).unwrap_or(anonymous)
 }
 

@@ -8,7 +8,7 @@ use sip::{Invite, Misuse, SessionId};
 use super::outcome::Role;
 use super::session::{Session, State};
 use super::{ACCEPT_CONTACT, Addressee, AnswerRequest, Client};
-use crate::body::multipart::{self, Part};
+use crate::body::multipart;
 use crate::body::resource_lists::{self, Entry};
 use crate::sdp;
 
@@ -82,15 +82,7 @@ impl Client {
 fn with_list(offer: &[u8], invited: &[Bytes]) -> Body {
     let entries: Vec<_> = invited.iter().cloned().map(Entry::new).collect();
     let list = resource_lists::write(&entries);
-    multipart::write(&[
-        Part { content_type: sdp::CONTENT_TYPE, bytes: offer, ..Part::default() },
-        Part {
-            content_type: resource_lists::CONTENT_TYPE.as_bytes(),
-            disposition: resource_lists::RECIPIENTS.as_bytes(),
-            bytes: &list,
-            ..Part::default()
-        },
-    ])
+    multipart::with_list(offer, &list, resource_lists::RECIPIENTS)
 }
 
 impl AnswerRequest {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Origin;
+use super::{Capabilities, Origin, SdpError};
 
 /// The descriptions of one side of a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +43,17 @@ impl Described {
         let described: Result<_, std::convert::Infallible> =
             self.try_describe(|origin| Ok((describe(origin), ())));
         described.unwrap_or_else(|never| match never {})
+    }
+
+    /// What `media` say to a peer that wants the media agreed on anew: an answer to its offer, or an offer if it has none.
+    ///
+    /// # Errors
+    /// [`SdpError`] if they have nothing in common; then nothing has been said.
+    pub(crate) fn respond(&mut self, media: &Capabilities, offer: &[u8]) -> Result<Bytes, SdpError> {
+        if offer.is_empty() {
+            return Ok(self.describe(|origin| super::offer(media, origin)));
+        }
+        self.try_describe(|origin| super::answer(media, origin, offer))
     }
 }
 

@@ -4,11 +4,15 @@
 use bytes::Bytes;
 use sip::message::{Body, Name, Uri};
 use sip::usage::{End, Party};
-use sip::{Headers, Invite, Message, Misuse, SessionId, SubscriptionState};
+use sip::{Headers, Invite, Message, Misuse, SessionId};
 
 use super::Server;
 use super::group::Group;
+use super::participating::kind_of_session;
 use super::policy::{Inviter, Refusal};
+use super::preestablished::contact_uri_of;
+use super::record::SessionType;
+use crate::address;
 use crate::client::ACCEPT_CONTACT;
 
 /// How a leg ended, as the endpoint tells it.
@@ -51,9 +55,6 @@ impl Ended {
         }
     }
 }
-
-/// An address that says nothing (digest 3).
-pub(super) const ANONYMOUS: &[u8] = b"\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
 /// Reason, if there is one.
 pub(super) fn reason(value: Option<&Bytes>) -> Headers {
@@ -100,7 +101,7 @@ pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
         return group;
     }
     let Some(address) = inviter.address.as_ref().filter(|_| !inviter.is_anonymous) else {
-        return Bytes::from_static(ANONYMOUS);
+        return Bytes::from_static(address::ANONYMOUS);
     };
     let display = request.from().map(|from| request.unfolded(from.display)).unwrap_or_default();
     let space: &[u8] = if display.is_empty() { b"" } else { b" " };
@@ -109,10 +110,9 @@ pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
 
 /// From as it is, if a focus invites in the name of a group (digest 8.5).
 fn group_in_from(request: &Message) -> Option<Bytes> {
-    let contact = request.addresses(Name::Contact).next()?.ok()?;
-    let kind = Uri::parse(contact.uri).ok()?.parameters.value(b"session")?;
-    if kind != b"prearranged" && kind != b"chat" {
-        return None;
+    match contact_uri_of(request).and_then(kind_of_session)? {
+        SessionType::PreArranged | SessionType::Chat => {}
+        SessionType::OneToOne | SessionType::AdHoc => return None,
     }
     let from = request.from().ok()?;
     let space: &[u8] = if from.display.is_empty() { b"" } else { b" " };
@@ -155,11 +155,6 @@ pub(super) fn from_of_group(group: &Group) -> Bytes {
     }
     from.extend_from_slice(&[b"<", &group.address[..], b">"].concat());
     Bytes::from(from)
-}
-
-/// The last word to a subscriber (RFC 3515 §2.4.7, RFC 6665 §4.1.3).
-pub(super) fn gone() -> SubscriptionState {
-    SubscriptionState::Terminated { reason: Bytes::from_static(b"noresource"), retry_after: None }
 }
 
 /// What is the same in every INVITE of the server.

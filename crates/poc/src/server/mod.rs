@@ -24,6 +24,7 @@ mod publication;
 mod publishing;
 mod record;
 mod referring;
+mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -539,13 +540,15 @@ impl Server {
         let focus = |contact: sip::message::NameAddr<'_>| contact.parameters.has(b"isfocus");
         let is_focus = request.addresses(Name::Contact).filter_map(Result::ok).any(focus);
         match user {
-            Some(b"orig") if self.is_elsewhere(request) => self.originate(session, request, inviter),
+            Some(b"orig") if self.names_focus(request.uri_text()) => {
+                self.originate(session, request, inviter)
+            }
             Some(b"orig") if self.is_without_list(request) => self.pre_establish(session, request, inviter),
             Some(b"orig") => self.control(session, request, inviter),
             Some(b"term") if self.is_factory(request) || self.identity_in(request.uri_text()).is_some() => {
                 self.control(session, request, inviter);
             }
-            Some(b"term") => match self.group_in(request) {
+            Some(b"term") => match self.group_at(request.uri_text()) {
                 Some(group) if is_focus => self.refuse_with_members(session, &group, &inviter),
                 Some(_) => self.control(session, request, inviter),
                 None => self.participate(session, request, inviter),
@@ -557,27 +560,30 @@ impl Server {
 
     /// Whether an INVITE is for the conference factory (digest 3).
     fn is_factory(&self, request: &Message) -> bool {
-        address::canonical(request.uri_text()) == Some(self.config.factory.clone())
+        address::canonical(request.uri_text()).is_some_and(|uri| uri == self.config.factory)
     }
 
     /// Whether an INVITE for the conference factory says nobody to invite: it sets up a pre-established session (digest 7.2).
     fn is_without_list(&self, request: &Message) -> bool {
-        let parts = multipart::parts_of(request).unwrap_or_default();
-        self.is_factory(request) && !parts.iter().any(|part| part.is(resource_lists::CONTENT_TYPE))
+        let has_list = |request| {
+            let parts = multipart::parts_of(request).unwrap_or_default();
+            parts.iter().any(|part| part.is(resource_lists::CONTENT_TYPE))
+        };
+        self.is_factory(request) && !has_list(request)
     }
 
-    /// The group that is hosted here and that an INVITE is for.
-    fn group_in(&self, request: &Message) -> Option<Bytes> {
-        address::canonical(request.uri_text()).filter(|address| self.directory.group(address).is_some())
+    /// The group that is hosted here and that `uri` names.
+    fn group_at(&self, uri: &[u8]) -> Option<Bytes> {
+        address::canonical(uri).filter(|address| self.directory.group(address).is_some())
     }
 
-    /// Whether another PoC Server, or another shard of this one, controls the session that an INVITE is for: the one that hosts
+    /// Whether another PoC Server, or another shard of this one, controls the session that `uri` is for: the one that hosts
     /// the group, or has the session (digest 2).
-    fn is_elsewhere(&self, request: &Message) -> bool {
-        let uri = request.uri().ok();
-        let kind = uri.as_ref().and_then(|uri| uri.parameters.value(b"session"));
-        let is_session = uri.and_then(|uri| sip::Identifier::parse(uri.user?)).is_some();
-        self.group_in(request).is_some() || is_session || kind.is_some_and(|kind| kind != b"1-1")
+    fn names_focus(&self, uri: &[u8]) -> bool {
+        let parsed = Uri::parse(uri).ok();
+        let kind = parsed.as_ref().and_then(|uri| uri.parameters.value(b"session"));
+        let is_session = parsed.as_ref().and_then(|uri| sip::Identifier::parse(uri.user?)).is_some();
+        is_session || kind.is_some_and(|kind| kind != b"1-1") || self.group_at(uri).is_some()
     }
 
     fn command(&mut self, command: sip::Command) -> Result<Option<SessionId>, Misuse> {

@@ -17,12 +17,8 @@ impl Server {
     pub(super) fn originate(&mut self, session: SessionId, request: &Message, inviter: Inviter) {
         let admitted = self.may_originate(request, &inviter);
         let uri = request.uri_text();
-        let invited = address::canonical(uri).unwrap_or_else(|| Bytes::copy_from_slice(uri));
         let served = inviter.address.clone().unwrap_or_default();
-        let hosted = self.directory.group(&invited).map(|group| group.kind.session_type());
-        let session_type = participating::kind_of_session(uri).or(hosted);
-        let group = if names_group(uri, session_type) { invited.clone() } else { Bytes::new() };
-        let record = Record { group, ..self.participating_record(&inviter, session_type) };
+        let (invited, record) = self.originating_record(uri, &inviter);
         let upstream = Leg::Dialog(session);
         let place = self.open_participation(upstream, ServedAs::Inviter, [served, invited], record);
         if let Err(refusal) = admitted {
@@ -58,6 +54,16 @@ impl Server {
         self.invite_downstream(place, invite);
     }
 
+    /// Whom an INVITE of `inviter` for `uri` is for, and its record.
+    pub(super) fn originating_record(&self, uri: &[u8], inviter: &Inviter) -> (Bytes, Record) {
+        let invited = address::canonical(uri).unwrap_or_else(|| Bytes::copy_from_slice(uri));
+        let hosted = self.directory.group(&invited).map(|group| group.kind.session_type());
+        let session_type = participating::kind_of_session(uri).or(hosted);
+        let group = if names_group(uri, session_type) { invited.clone() } else { Bytes::new() };
+        let record = Record { group, ..self.participating_record(inviter, session_type) };
+        (invited, record)
+    }
+
     /// Digest 10.1.
     fn may_originate(&self, request: &Message, inviter: &Inviter) -> Result<(), Refusal> {
         leg::hops_behind(request)?;
@@ -71,7 +77,7 @@ impl Server {
 }
 
 /// Whether a Request-URI of this kind names a group, and not a session (digest 3).
-pub(super) fn names_group(uri: &[u8], session_type: Option<SessionType>) -> bool {
+fn names_group(uri: &[u8], session_type: Option<SessionType>) -> bool {
     let is_session =
         Uri::parse(uri).is_ok_and(|uri| uri.user.is_some_and(|user| Identifier::parse(user).is_some()));
     match session_type {

@@ -111,21 +111,7 @@ impl Server {
         inviter: &Inviter,
         session_type: Option<SessionType>,
     ) -> Record {
-        Record {
-            serial: 0,
-            function: Function::Participating,
-            session_type,
-            inviter: inviter.address.clone().unwrap_or_default(),
-            group: Bytes::new(),
-            invitations: Vec::new(),
-            begun: self.now,
-            answered: None,
-            ended: self.now,
-            end: End::Rejected,
-            by: Side::Server,
-            status: None,
-            reason: None,
-        }
+        Record::begun(Function::Participating, session_type, inviter.address.as_ref(), self.now)
     }
 
     pub(super) fn open_participation(

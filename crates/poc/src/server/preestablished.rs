@@ -363,11 +363,7 @@ impl Server {
     pub(super) fn answer_client(&mut self, at: usize, request: &Message) {
         let PreEstablished { dialog, media, described, .. } = &mut self.pre_established.all[at];
         let (dialog, offer) = (*dialog, multipart::description_in(request));
-        let answer = match offer.is_empty() {
-            true => Ok(described.describe(|origin| sdp::offer(media, origin))),
-            false => described.try_describe(|origin| sdp::answer(media, origin, offer)),
-        };
-        match answer {
+        match described.respond(media, offer) {
             Ok(answer) => self.accept(dialog, Vec::new(), Some(sdp::body(answer))),
             Err(_) => self.refuse(dialog, Refusal::status(488)),
         }

@@ -39,6 +39,32 @@ pub struct Record {
     pub reason: Option<Bytes>,
 }
 
+impl Record {
+    /// That of an INVITE that arrives now, or is asked for; as if a check refused it, until more is known.
+    pub(super) fn begun(
+        function: Function,
+        session_type: Option<SessionType>,
+        inviter: Option<&Bytes>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            serial: 0,
+            function,
+            session_type,
+            inviter: inviter.cloned().unwrap_or_default(),
+            group: Bytes::new(),
+            invitations: Vec::new(),
+            begun: now,
+            answered: None,
+            ended: now,
+            end: End::Rejected,
+            by: Side::Server,
+            status: None,
+            reason: None,
+        }
+    }
+}
+
 /// One invited user in a [`Record`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Invitation {

@@ -3,23 +3,19 @@
 use bytes::Bytes;
 use sip::message::{Name, Uri};
 use sip::usage::{End, Party};
-use sip::{Duration, Invite, Message, SubscriberId, SubscriptionState};
+use sip::{Invite, Message, SubscriberId};
 
 use super::Server;
 use super::leg::{self, Ended};
-use super::originating::names_group;
 use super::participating::{self, Leg, ServedAs};
 use super::policy::{self, Inviter};
 use super::preestablished::{State, Use, contact_uri_of};
-use super::record::Record;
+use super::subscribers::{gone, list_in, target_in};
 use crate::address;
 use crate::answer_state::AnswerState;
 use crate::body::sipfrag::{self, Progress};
 use crate::body::{multipart, resource_lists};
 use crate::sdp::{self, Described};
-
-/// Longer than an invitation takes.
-const REFERRAL: Duration = Duration::from_secs(300);
 
 /// Whom a REFER is about.
 enum Target {
@@ -72,11 +68,9 @@ impl Server {
             State::Asking(..) | State::Withdrawn | State::Telling | State::Untold(_) => return Err(491),
         }
         let target = self.target_of(request)?;
-        let admit = sip::Command::Admit { subscriber, expires: REFERRAL, headers: Vec::new(), contact: None };
-        self.command(admit).map_err(|_| 500_u16)?;
+        self.admit_referral(subscriber)?;
         if let Some(referral) = referral {
-            let body = sipfrag::write(Progress { status: 100, answer_state: None });
-            self.say(referral, SubscriptionState::Active, Some(body));
+            self.tell_progress(referral, 100, None);
         }
         let place = self.begin_use(at, &inviter, &target);
         let mut names = vec![self.config.factory.clone()]; // what a list goes by
@@ -96,17 +90,11 @@ impl Server {
 
     fn begin_use(&mut self, at: usize, inviter: &Inviter, target: &Target) -> usize {
         let user = self.pre_established.all[at].user.clone();
-        let (uri, hosted) = match target {
-            Target::Users(_) => (&self.config.factory, None),
-            Target::Focus(uri) => {
-                let group = address::canonical(uri).and_then(|uri| self.directory.group(&uri));
-                (uri, group.map(|group| group.kind.session_type()))
-            }
+        let uri = match target {
+            Target::Users(_) => &self.config.factory,
+            Target::Focus(uri) => uri,
         };
-        let session_type = participating::kind_of_session(uri).or(hosted);
-        let invited = address::canonical(uri).unwrap_or_else(|| uri.clone());
-        let group = if names_group(uri, session_type) { invited.clone() } else { Bytes::new() };
-        let record = Record { group, ..self.participating_record(inviter, session_type) };
+        let (invited, record) = self.originating_record(uri, inviter);
         self.open_participation(Leg::Within(at), ServedAs::Inviter, [user, invited], record)
     }
 
@@ -135,7 +123,9 @@ impl Server {
             Target::Focus(uri) => (uri, sdp::body(offer)),
             Target::Users(entries) => {
                 headers.push((Name::Require, Bytes::from_static(b"recipient-list-invite")));
-                (self.config.factory.clone(), listing(&offer, &entries))
+                let list = resource_lists::write(&entries);
+                let body = multipart::with_list(&offer, &list, resource_lists::RECIPIENTS);
+                (self.config.factory.clone(), body)
             }
         };
         Invite {
@@ -155,27 +145,16 @@ impl Server {
 
     /// Whom a REFER is about: 400 if that cannot be read, 404 if it is nobody, 486 if it is too many.
     fn target_of(&self, request: &Message) -> Result<Target, u16> {
-        let target = request.addresses(Name::ReferTo).next().and_then(Result::ok).ok_or(400_u16)?;
-        let Some(id) = target.uri.strip_prefix(b"cid:") else {
-            let uri = Uri::parse(target.uri).map_err(|_| 400_u16)?;
+        let target = target_in(request)?;
+        let Some(entries) = list_in(request, target.uri) else {
+            Uri::parse(target.uri).map_err(|_| 400_u16)?;
             let address = address::canonical(target.uri).ok_or(404_u16)?;
-            let kind = uri.parameters.value(b"session");
-            let is_session = uri.user.is_some_and(|user| sip::Identifier::parse(user).is_some());
-            let is_focus = is_session
-                || self.directory.group(&address).is_some()
-                || kind.is_some_and(|kind| kind != b"1-1");
-            return Ok(match is_focus {
+            return Ok(match self.names_focus(target.uri) {
                 true => Target::Focus(request_uri(target.uri)),
                 false => Target::Users(vec![resource_lists::Entry::new(address)]),
             });
         };
-        // RFC 5368 §4: the list is the body, or a part of it.
-        let parts = multipart::parts_of(request).map_err(|_| 400_u16)?;
-        let is_meant = |part: &&multipart::Part<'_>| {
-            part.is(resource_lists::CONTENT_TYPE) && (part.id.is_empty() || part.id == id)
-        };
-        let list = parts.iter().find(is_meant).ok_or(400_u16)?;
-        let entries = resource_lists::read(list.bytes).map_err(|_| 400_u16)?;
+        let entries = entries?;
         match entries.len() {
             0 => Err(404),
             count if count > self.config.invited_max => Err(486),
@@ -199,15 +178,14 @@ impl Server {
             State::Idle | State::Telling | State::Untold(_) => (&pre_established.last, None),
             State::Asking(..) | State::Withdrawn => return Err(404),
         };
-        let target = request.addresses(Name::ReferTo).next().and_then(Result::ok).ok_or(400_u16)?;
+        let target = target_in(request)?;
         let is_meant = |uri: Option<Bytes>| uri.is_some_and(|uri| names.contains(&uri));
         let session = address::session_identity(target.uri).and_then(|uri| address::canonical(&uri));
         if !is_meant(address::canonical(target.uri)) && !is_meant(session) {
             return Err(404);
         }
         let ends = ends.map(|(using, end)| (using.clone(), end));
-        let admit = sip::Command::Admit { subscriber, expires: REFERRAL, headers: Vec::new(), contact: None };
-        self.command(admit).map_err(|_| 500_u16)?;
+        self.admit_referral(subscriber)?;
         if let Some(referral) = referral {
             self.tell_last(referral, 200, None);
         }
@@ -228,8 +206,7 @@ impl Server {
     pub(super) fn use_progressed(&mut self, at: usize, response: &Message) {
         let State::Calling(using) = &self.pre_established.all[at].state else { return };
         let (Some(referral), Some(status)) = (using.referral, response.status()) else { return };
-        let body = sipfrag::write(Progress { status, answer_state: AnswerState::of(response) });
-        self.say(referral, SubscriptionState::Active, Some(body));
+        self.tell_progress(referral, status, AnswerState::of(response));
     }
 
     /// Its 2xx. False if its media are of no use.
@@ -254,7 +231,7 @@ impl Server {
             let contact =
                 identity.as_deref().map(|identity| [b"<", identity, b">;+g.poc.talkburst;isfocus"].concat());
             let body = sipfrag::write_naming(Progress { status, answer_state }, contact.as_deref());
-            self.say(referral, leg::gone(), Some(body));
+            self.say(referral, gone(), Some(body));
         }
         self.enter(at, State::InUse(using));
         if self.config.connects {
@@ -276,7 +253,7 @@ impl Server {
 
 /// What the Refer-To asks for (RFC 3515 §2.1, RFC 4579 §5.11).
 fn method_in(request: &Message) -> Result<&[u8], u16> {
-    let target = request.addresses(Name::ReferTo).next().and_then(Result::ok).ok_or(400_u16)?;
+    let target = target_in(request)?;
     let uri = Uri::parse(target.uri).map_err(|_| 400_u16)?;
     Ok(uri.parameters.value(b"method").unwrap_or(b"INVITE"))
 }
@@ -291,15 +268,4 @@ fn request_uri(uri: &[u8]) -> Bytes {
         written.extend_from_slice(part);
     }
     Bytes::from(written)
-}
-
-/// A description and a list (RFC 5366 §4).
-fn listing(offer: &[u8], entries: &[resource_lists::Entry]) -> sip::message::Body {
-    let list = resource_lists::write(entries);
-    let part =
-        |content_type, disposition, bytes| multipart::Part { content_type, disposition, id: b"", bytes };
-    multipart::write(&[
-        part(b"application/sdp", b"", offer),
-        part(resource_lists::CONTENT_TYPE.as_bytes(), b"recipient-list", &list),
-    ])
 }

@@ -4,17 +4,12 @@ use sip::Message;
 use sip::message::Name;
 use sip::usage::End;
 
-use crate::stage::{Call, Stage, T1_64, text, word};
+use crate::stage::{Call, Stage, T1_64, identity_of, text, words};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
 const CARA: &str = "sip:cara@home1.example";
 const DAN: &str = "sip:dan@home1.example";
-
-fn identity_of(response: &Message) -> String {
-    let contact = response.addresses(Name::Contact).next().expect("a Contact").expect("a good one");
-    String::from_utf8_lossy(contact.uri).into_owned()
-}
 
 /// Anna and Ben talk.
 fn anna_and_ben() -> (Stage, Call, Message, String) {
@@ -26,10 +21,6 @@ fn anna_and_ben() -> (Stage, Call, Message, String) {
     let ok = stage.established(&call);
     stage.seen(&ben);
     (stage, call, ok.clone(), identity_of(&ok))
-}
-
-fn words(messages: &[Message]) -> Vec<String> {
-    messages.iter().map(word).collect()
 }
 
 /// What the NOTIFYs of a REFER say, and how the last one leaves the subscription.

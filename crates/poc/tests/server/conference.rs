@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use poc::body::conference_info::{self, ConferenceInfo, Disconnection, State, Status};
-use poc::server::{Group, GroupKind, GroupMember, GroupRole, Who};
+use poc::server::{Group, GroupKind, Who};
 use sip::message::Name;
 use sip::{Duration, Message};
 
-use crate::stage::{Call, Stage, T1_64, ms, text, word};
+use crate::stage::{Call, Stage, T1_64, group_of, identity_of, ms, text, word};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
@@ -15,19 +15,7 @@ const DAN: &str = "sip:dan@home1.example";
 const CREW: &str = "sip:crew@home1.example";
 
 fn group(kind: GroupKind, members: &[&str]) -> Group {
-    let member = |address: &&str| GroupMember {
-        address: Bytes::copy_from_slice(address.as_bytes()),
-        role: GroupRole::Ordinary,
-    };
-    Group {
-        members: members.iter().map(member).collect(),
-        ..Group::new(Bytes::from_static(CREW.as_bytes()), kind)
-    }
-}
-
-fn identity_of(response: &Message) -> String {
-    let contact = response.addresses(Name::Contact).next().expect("a Contact").expect("a good one");
-    String::from_utf8_lossy(contact.uri).into_owned()
+    group_of(CREW, kind, members)
 }
 
 /// A chat group that Anna has joined, and its identity.

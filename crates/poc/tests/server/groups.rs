@@ -1,12 +1,12 @@
 //! Groups: pre-arranged, chat, dispatch, and groups within lists (digest 7.1, 9.3, 10.3, 10.5, 14.6).
 
 use bytes::Bytes;
-use poc::server::{Command, Group, GroupKind, GroupMember, GroupRole, Input, SessionType, Who};
+use poc::server::{Command, Group, GroupKind, GroupRole, Input, SessionType, Who};
 use sip::message::Name;
 use sip::usage::End;
 use sip::{Duration, Message};
 
-use crate::stage::{Call, SDP, Stage, T1_64, ms, text};
+use crate::stage::{Call, SDP, Stage, T1_64, group_of, identity_of, ms, text};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
@@ -16,14 +16,7 @@ const ERIN: &str = "sip:erin@home2.example";
 const PATROL: &str = "sip:patrol@home1.example";
 
 fn group(kind: GroupKind, members: &[&str]) -> Group {
-    let member = |address: &&str| GroupMember {
-        address: Bytes::copy_from_slice(address.as_bytes()),
-        role: GroupRole::Ordinary,
-    };
-    Group {
-        members: members.iter().map(member).collect(),
-        ..Group::new(Bytes::from_static(PATROL.as_bytes()), kind)
-    }
+    group_of(PATROL, kind, members)
 }
 
 fn stage_with(group: Group) -> Stage {
@@ -48,11 +41,6 @@ fn anna_and_ben_in(stage: &mut Stage) -> (Call, Message) {
     stage.answer(&ben, 200);
     let ok = stage.established(&call);
     (call, ok)
-}
-
-fn identity_of(response: &Message) -> String {
-    let contact = response.addresses(Name::Contact).next().expect("a Contact").expect("a good one");
-    String::from_utf8_lossy(contact.uri).into_owned()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use poc::server::{Config, Group, GroupKind, Side};
 use sip::message::Name;
 use sip::{Duration, Message};
 
-use crate::stage::{Call, SDP, Stage, ms, text, word};
+use crate::stage::{Call, SDP, Stage, identity_of, ms, text, words};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
@@ -13,15 +13,6 @@ const CARA: &str = "sip:cara@home1.example";
 const DAN: &str = "sip:dan@home1.example";
 const ERIN: &str = "sip:erin@home2.example";
 const PATROL: &str = "sip:patrol@home1.example";
-
-fn identity_of(response: &Message) -> String {
-    let contact = response.addresses(Name::Contact).next().expect("a Contact").expect("a good one");
-    String::from_utf8_lossy(contact.uri).into_owned()
-}
-
-fn words(messages: &[Message]) -> Vec<String> {
-    messages.iter().map(word).collect()
-}
 
 /// A stage with the group Patrol.
 fn hosting(kind: GroupKind, members: &[&str], change: impl FnOnce(&mut Group)) -> Stage {

@@ -613,6 +613,26 @@ impl Stage {
     }
 }
 
+/// The PoC Session Identity in the Contact of `message`.
+pub(crate) fn identity_of(message: &Message) -> String {
+    let contact = message.addresses(Name::Contact).next().expect("a Contact").expect("a good one");
+    String::from_utf8_lossy(contact.uri).into_owned()
+}
+
+pub(crate) fn words(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(word).collect()
+}
+
+/// A group of ordinary members.
+pub(crate) fn group_of(address: &'static str, kind: GroupKind, members: &[&str]) -> Group {
+    let member = |address: &&str| GroupMember {
+        address: Bytes::copy_from_slice(address.as_bytes()),
+        role: GroupRole::Ordinary,
+    };
+    let members = members.iter().map(member).collect();
+    Group { members, ..Group::new(Bytes::from_static(address.as_bytes()), kind) }
+}
+
 /// A response as the called side writes it.
 pub(crate) fn answer(request: &Message, status: u16, lines: &str, body: &str) -> String {
     let mut out = format!("SIP/2.0 {status} x\r\n");

@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::message::{Body, Message, Name, Uri};
+use sip::SubscriberId;
+use sip::message::{Message, Uri};
 use sip::usage::{End, Party};
-use sip::{Duration, SubscriberId, SubscriptionState};
 
 use super::super::Server;
 use super::super::leg::{self, Ended};
 use super::super::policy::Inviter;
 use super::super::record::SessionType;
+use super::super::subscribers::{list_in, target_in};
 use super::inviting::{self, Invitee};
 use super::{Controlling, Entrance, Invitation, Participant, ParticipantState};
 use crate::address;
 use crate::answer_state::AnswerState;
-use crate::body::{multipart, resource_lists, sipfrag};
-
-/// Longer than an invitation takes.
-const REFERRAL: Duration = Duration::from_secs(300);
 
 /// What a REFER wants.
 enum Wish {
@@ -79,15 +76,9 @@ impl Server {
     }
 
     fn wish_of(&self, controlling: &Controlling, who: &Bytes, request: &Message) -> Result<Wish, u16> {
-        let target = request.addresses(Name::ReferTo).next().and_then(Result::ok).ok_or(400_u16)?;
-        if let Some(id) = target.uri.strip_prefix(b"cid:") {
-            // RFC 5368 §4: the list is the body, or a part of it.
-            let parts = multipart::parts_of(request).map_err(|_| 400_u16)?;
-            let is_meant = |part: &&multipart::Part<'_>| {
-                part.is(resource_lists::CONTENT_TYPE) && (part.id.is_empty() || part.id == id)
-            };
-            let list = parts.iter().find(is_meant).ok_or(400_u16)?;
-            let entries = resource_lists::read(list.bytes).map_err(|_| 400_u16)?;
+        let target = target_in(request)?;
+        if let Some(entries) = list_in(request, target.uri) {
+            let entries = entries?;
             let addresses = entries.iter().map(|entry| address::canonical(&entry.uri).ok_or(400_u16));
             return addresses.collect::<Result<_, _>>().map(Wish::Add);
         }
@@ -138,8 +129,10 @@ impl Server {
         });
         controlling.queue.extend(invitees);
         if wants_progress {
-            let state = if is_list { leg::gone() } else { SubscriptionState::Active };
-            self.say(subscriber, state, Some(progress(100, None)));
+            match is_list {
+                true => self.tell_last(subscriber, 100, None),
+                false => self.tell_progress(subscriber, 100, None),
+            }
         }
         if self.controlling[place].next_invites.is_none() {
             self.invite_next(place);
@@ -197,11 +190,6 @@ impl Server {
         self.note_conference(place);
     }
 
-    fn admit_referral(&mut self, subscriber: SubscriberId) -> Result<(), u16> {
-        let admit = sip::Command::Admit { subscriber, expires: REFERRAL, headers: Vec::new(), contact: None };
-        self.command(admit).map(|_| ()).map_err(|_| 500)
-    }
-
     /// Whoever has added a participant hears how that goes (RFC 3515 §2.4.5).
     pub(super) fn tell_referrer(
         &mut self,
@@ -214,25 +202,11 @@ impl Server {
         let Entrance::Invited { referral, .. } = &mut participant.entrance else { return };
         let Some(subscriber) = *referral else { return };
         if status < 200 {
-            return self.say(subscriber, SubscriptionState::Active, Some(progress(status, answer_state)));
+            return self.tell_progress(subscriber, status, answer_state);
         }
         *referral = None;
         self.tell_last(subscriber, status, answer_state);
     }
-
-    /// What a REFER has come to.
-    pub(in super::super) fn tell_last(
-        &mut self,
-        subscriber: SubscriberId,
-        status: u16,
-        answer_state: Option<AnswerState>,
-    ) {
-        self.say(subscriber, leg::gone(), Some(progress(status, answer_state)));
-    }
-}
-
-fn progress(status: u16, answer_state: Option<AnswerState>) -> Body {
-    sipfrag::write(sipfrag::Progress { status, answer_state })
 }
 
 impl Controlling {

@@ -11,8 +11,8 @@ use sip::message::Body;
 use sip::{Duration, Instant, Message, SubscriberId, SubscriptionState};
 
 use super::super::group::{GroupKind, GroupRole};
-use super::super::leg::{self, unless_answered};
 use super::super::policy::Inviter;
+use super::super::subscribers::gone;
 use super::super::{Due, Server};
 use super::{Controlling, Participant, ParticipantState, State};
 use crate::body::conference_info::{self as info, ConferenceInfo, Disconnection, Role, Status};
@@ -123,11 +123,6 @@ impl Server {
         }
     }
 
-    pub(in super::super) fn reject(&mut self, subscriber: SubscriberId, status: u16) {
-        let reject = sip::Command::Reject { subscriber, status, headers: Vec::new() };
-        unless_answered(self.command(reject));
-    }
-
     /// Has the subscribers told of what has changed, if anything has, a moment from now.
     pub(super) fn note_conference(&mut self, place: usize) {
         let soon = self.now + self.config.notify_after;
@@ -225,20 +220,7 @@ impl Server {
             subscription.has_missed = false;
             subscription.omitted = omitted;
         }
-        let body =
-            Body { content_type: Bytes::from_static(info::CONTENT_TYPE.as_bytes()), bytes: written.document };
-        self.say(subscriber, SubscriptionState::Active, Some(body));
-    }
-
-    /// A NOTIFY that does not end anything, or one that does.
-    pub(in super::super) fn say(
-        &mut self,
-        subscriber: SubscriberId,
-        state: SubscriptionState,
-        body: Option<Body>,
-    ) {
-        let notify = sip::Command::Notify { subscriber, state, headers: Vec::new(), body };
-        unless_answered(self.command(notify));
+        self.say(subscriber, SubscriptionState::Active, Some(body(written.document)));
     }
 
     /// Digest 10.5, 14.6 step 4: the last NOTIFY, once.
@@ -250,9 +232,7 @@ impl Server {
         for (subscriber, Subscription { version, .. }) in conference.subscribers {
             self.subscriptions.remove(&subscriber);
             let document = ConferenceInfo::new(entity.clone(), version, info::State::Deleted);
-            let bytes = info::write(&document).document;
-            let body = Body { content_type: Bytes::from_static(info::CONTENT_TYPE.as_bytes()), bytes };
-            self.say(subscriber, leg::gone(), Some(body));
+            self.say(subscriber, gone(), Some(body(info::write(&document).document)));
         }
     }
 
@@ -280,6 +260,10 @@ impl Server {
             self.due.remove(&(at, Due::Notify(place)));
         }
     }
+}
+
+fn body(document: Bytes) -> Body {
+    Body { content_type: Bytes::from_static(info::CONTENT_TYPE.as_bytes()), bytes: document }
 }
 
 impl Controlling {

@@ -18,9 +18,8 @@ use super::conference::Conference;
 use super::plan::Creation;
 use super::{Controlling, Entrance, Invitation, Participant, ParticipantState, State};
 use crate::address;
-use crate::body::multipart::{self, Part};
 use crate::body::refused_list::{self, Refused};
-use crate::body::resource_lists;
+use crate::body::{multipart, resource_lists};
 use crate::sdp::{self, Capabilities, Described};
 
 /// Somebody who is still to be invited.
@@ -298,14 +297,7 @@ impl Server {
 /// The description, and who is invited too (RFC 5366 §4).
 fn body(description: Bytes, history: Option<&Bytes>) -> Body {
     let Some(history) = history else { return sdp::body(description) };
-    let part = |content_type: &'static str, disposition: &'static str, bytes| {
-        let (content_type, disposition) = (content_type.as_bytes(), disposition.as_bytes());
-        Part { content_type, disposition, id: b"", bytes }
-    };
-    multipart::write(&[
-        part("application/sdp", "", &description),
-        part(resource_lists::CONTENT_TYPE, resource_lists::HISTORY, history),
-    ])
+    multipart::with_list(&description, history, resource_lists::HISTORY)
 }
 
 /// The members in a 403 of the server that hosts a group, each once.

@@ -312,21 +312,7 @@ impl Server {
 
     /// The record of an INVITE that arrives now.
     fn record(&self, inviter: &Inviter) -> Record {
-        Record {
-            serial: 0,
-            function: Function::Controlling,
-            session_type: None,
-            inviter: inviter.address.clone().unwrap_or_default(),
-            group: Bytes::new(),
-            invitations: Vec::new(),
-            begun: self.now,
-            answered: None,
-            ended: self.now,
-            end: End::Rejected,
-            by: Side::Server,
-            status: None,
-            reason: None,
-        }
+        Record::begun(Function::Controlling, None, inviter.address.as_ref(), self.now)
     }
 
     /// A participant's 1xx.
@@ -488,11 +474,7 @@ impl Server {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         let media = controlling.media.clone();
         let Some(participant) = controlling.participants.get_mut(key) else { return };
-        let answer = if offer.is_empty() {
-            Ok(participant.described.describe(|origin| sdp::offer(&media, origin)))
-        } else {
-            participant.described.try_describe(|origin| sdp::answer(&media, origin, offer))
-        };
+        let answer = participant.described.respond(&media, offer);
         match answer {
             Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
             Err(_) => self.refuse(session, Refusal::status(488)),

@@ -54,7 +54,7 @@ impl Server {
         let hops = leg::hops_behind(request)?;
         let unreadable = Refusal::status(400);
         let parts = multipart::parts_of(request).map_err(|_| unreadable)?;
-        let offer = parts.iter().find(|part| part.is("application/sdp")).map_or(&b""[..], |part| part.bytes);
+        let offer = multipart::description(&parts);
         if let Some(identity) = self.identity_in(request.uri_text()) {
             let place = self.identities.get(&identity).ok_or(Refusal::status(404))?;
             // Who may come in is what the group says now; how long it lasts is what it said in the beginning.
@@ -66,8 +66,7 @@ impl Server {
         if let Some(group) = canonical.as_ref().and_then(|address| self.directory.group(address)) {
             return self.plan_group(group, inviter, offer, hops);
         }
-        let served = policy::may_initiate(&self.directory, inviter)?;
-        debug_assert_eq!(Some(&served.user.address), inviter.address.as_ref());
+        policy::may_initiate(&self.directory, inviter)?;
         let entries = if self.is_factory(request) {
             let list = parts.iter().find(|part| part.is(resource_lists::CONTENT_TYPE));
             let list = list.ok_or(Refusal::saying(403, "function not allowed"))?;
@@ -239,7 +238,7 @@ impl Server {
 /// RFC 5366 §4, RFC 5364 §4: what the others see of a list; nothing of those who are meant to be seen by nobody.
 fn history(entries: &[Entry]) -> Option<Bytes> {
     let shown = entries.iter().filter(|entry| entry.copy != Copy::Bcc);
-    let anonymous = || Bytes::from_static(b"sip:anonymous@anonymous.invalid");
+    let anonymous = || Bytes::from_static(address::ANONYMOUS_URI);
     let (hidden, named): (Vec<Entry>, Vec<Entry>) = shown.cloned().partition(|entry| entry.is_anonymous);
     // However many hide their names, nobody is told apart.
     let nobody = hidden.into_iter().take(1).map(|entry| Entry { uri: anonymous(), ..entry });
