@@ -1,5 +1,7 @@
 //! Bad input from sockets while a call rings: each has the response that docs/responses.md says, and the call goes on.
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -30,7 +32,9 @@ pub(crate) struct Stranger {
     name: &'static str,
     socket: UdpSocket,
     pub(crate) access: Access,
-    requests: std::cell::Cell<u32>,
+    requests: Cell<u32>,
+    /// What was asked of it before its own request was answered.
+    heard: RefCell<VecDeque<Message>>,
 }
 
 impl Stranger {
@@ -43,7 +47,7 @@ impl Stranger {
         let socket = UdpSocket::bind((scene.address, 0)).unwrap();
         socket.connect((scene.server, PORT)).unwrap();
         let access = Access::new(name, scene.address, scene.server);
-        Self { name, socket, access, requests: std::cell::Cell::new(0) }
+        Self { name, socket, access, requests: Cell::new(0), heard: RefCell::default() }
     }
 
     /// A request of the user with these lines, and what it is answered at last.
@@ -95,8 +99,11 @@ impl Stranger {
         loop {
             let length = self.socket.recv(&mut buffer).ok()?;
             let answer = Message::parse(buffer[..length].to_vec().into()).unwrap();
-            if answer.status() != Some(100) {
-                return Some(answer);
+            match answer.status() {
+                // RFC 6665 §4.1.2.4: a NOTIFY may overtake the answer to its SUBSCRIBE.
+                None => self.heard.borrow_mut().push_back(answer),
+                Some(100) => {}
+                Some(_) => return Some(answer),
             }
         }
     }
@@ -105,8 +112,11 @@ impl Stranger {
     pub(crate) fn hears(&self) -> Message {
         let mut buffer = [0; 65_536];
         self.socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let length = self.socket.recv(&mut buffer).unwrap();
-        let request = Message::parse(buffer[..length].to_vec().into()).unwrap();
+        let heard = self.heard.borrow_mut().pop_front();
+        let request = heard.unwrap_or_else(|| {
+            let length = self.socket.recv(&mut buffer).unwrap();
+            Message::parse(buffer[..length].to_vec().into()).unwrap()
+        });
         let lines = request.headers().filter(|header| {
             matches!(header.name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq)
         });
