@@ -105,6 +105,9 @@ pub(crate) enum Failure {
     /// A value cannot be what was typed.
     #[cfg(unix)]
     Value(String),
+    /// This option has a value with which nothing can be done yet.
+    #[cfg(unix)]
+    NotCarried(&'static str),
     /// The store cannot be used.
     #[cfg(unix)]
     Store(StoreError),
@@ -134,7 +137,7 @@ impl Failure {
             | Self::OtherFamily { .. }
             | Self::Locate(_) => 4,
             #[cfg(unix)]
-            Self::Value(_) => Self::USAGE,
+            Self::Value(_) | Self::NotCarried(_) => Self::USAGE,
             #[cfg(unix)]
             Self::Store(_) => 3,
             #[cfg(unix)]
@@ -204,6 +207,10 @@ impl fmt::Display for Failure {
             Self::Refused(misuse) => write!(f, "failed to call: {misuse}"),
             #[cfg(unix)]
             Self::Value(why) => write!(f, "failed to read the command line: {why}"),
+            #[cfg(unix)]
+            Self::NotCarried(option) => {
+                write!(f, "failed to configure {option}: it is not there yet; leave it out")
+            }
             #[cfg(unix)]
             Self::Store(error) => error.fmt(f),
             #[cfg(unix)]

@@ -12,10 +12,7 @@ use super::session::wishes::Wishes;
 use super::user::Data;
 use super::{DONE, Failure};
 use crate::control::domain_fault;
-use crate::serve::{SHARDS_MAX, Service, Settings, Started};
-
-/// The port of SIP (RFC 3261 §19.1.2).
-const PORT: u16 = 5060;
+use crate::serve::{Listening, PORT, SHARDS_MAX, Service, Settings, Started};
 
 /// The longest set-up timer: proxies give an INVITE up after 3 minutes without a response (digest 10.4).
 const SETUP_MAX: Duration = Duration::from_secs(170);
@@ -90,23 +87,18 @@ impl Arguments {
         let listen = self.listen.or_port(PORT);
         let ip = advertised_ip(self.advertise, listen.ip(), None)?;
         let port = self.advertise.and_then(|advertise| advertise.port).unwrap_or(0);
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shards =
-            self.shards.unwrap_or_else(|| u8::try_from(cores()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX));
         let trusted = |typed: &IpPort| sipcore::Source { ip: typed.ip, port: typed.port };
-        Ok(Settings {
-            folder: self.data.path()?,
-            domain: self.domain.clone(),
-            listen,
-            advertised: SocketAddr::new(ip, port),
-            shards,
-            timers: Timers { t1: self.t1, t2: 8 * self.t1, t4: 10 * self.t1 },
-            early_answer: self.early_answer,
-            set_up_limit: self.setup_timer,
-            peers: self.peer.clone(),
-            trusted: self.trusted.iter().map(trusted).collect(),
-            json: self.json,
-        })
+        let mut settings = Settings::new(self.data.path()?);
+        settings.domain.clone_from(&self.domain);
+        settings.listeners = vec![Listening { bind: listen, advertised: SocketAddr::new(ip, port) }];
+        settings.shards = self.shards.unwrap_or(settings.shards);
+        settings.timers = Timers { t1: self.t1, t2: 8 * self.t1, t4: 10 * self.t1 };
+        settings.sessions.early_answer = self.early_answer;
+        settings.sessions.set_up_limit = self.setup_timer;
+        settings.peers.clone_from(&self.peer);
+        settings.trusted = self.trusted.iter().map(trusted).collect();
+        settings.json = self.json;
+        Ok(settings)
     }
 
     /// What may be typed next: two users, one who answers, one who calls.

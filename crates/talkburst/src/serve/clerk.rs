@@ -24,9 +24,6 @@ const COMMIT_AFTER: Duration = Duration::from_millis(100);
 /// Records that are kept at once at most.
 const BATCH_MAX: usize = 1000;
 
-/// For how long sessions are remembered.
-const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-
 /// How often it is told that more was dropped.
 const DROPPED_EVERY: Duration = Duration::from_secs(10);
 
@@ -35,6 +32,8 @@ pub(crate) struct Clerk {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) domain: String,
+    /// For how long sessions are remembered.
+    remembered: Duration,
     pub(crate) voice: Voice,
     pub(crate) shards: Vec<Neighbour>,
     pub(crate) dropped: Arc<Dropped>,
@@ -60,13 +59,14 @@ impl Clerk {
         clock: Clock,
         store: Store,
         domain: String,
+        remembered: Duration,
         voice: Voice,
         shards: Vec<Neighbour>,
         dropped: Arc<Dropped>,
     ) -> Self {
         let told_dropped = (0, clock.now() + DROPPED_EVERY);
         let (batch, commit_at) = (Vec::new(), None);
-        Self { clock, store, domain, voice, shards, dropped, batch, commit_at, told_dropped }
+        Self { clock, store, domain, remembered, voice, shards, dropped, batch, commit_at, told_dropped }
     }
 
     /// Waits until something is to be done. It can be given up at any moment and loses nothing.
@@ -198,7 +198,7 @@ impl Clerk {
         if self.batch.is_empty() {
             return;
         }
-        let before = wall().saturating_sub(REMEMBERED).as_millis();
+        let before = wall().saturating_sub(self.remembered).as_millis();
         let kept = self.store.keep(&self.batch, i64::try_from(before).unwrap_or(0)).await;
         if let Err(error) = kept {
             // They have been told; to keep them longer would be to keep all.

@@ -11,20 +11,19 @@
 
 mod clerk;
 mod ports;
+mod settings;
 mod shard;
 mod told;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use sip::transaction::timer::Timers;
+use sip::Owner;
 use sip::transport::{Listener, Target, Transport};
-use sip::{Duration, Owner};
 use tokio::sync::mpsc;
 
 use self::clerk::Clerk;
@@ -39,6 +38,7 @@ use crate::control::{self, Desk};
 use crate::store::StoreError;
 use crate::store::account::FACTORY;
 
+pub(crate) use self::settings::{Listening, PORT, Settings};
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
 
@@ -50,23 +50,6 @@ const EVENTS_MAX: usize = 4096;
 
 /// Orders that may wait for the clerk; beyond it those who have them wait.
 const ORDERS_MAX: usize = 16;
-
-/// What a server is told once.
-pub(crate) struct Settings {
-    pub(crate) folder: PathBuf,
-    /// The domain; `None`: the one that the data folder has.
-    pub(crate) domain: Option<String>,
-    pub(crate) listen: SocketAddr,
-    /// What peers are told. Port 0 is the one that is listened on.
-    pub(crate) advertised: SocketAddr,
-    pub(crate) shards: u8,
-    pub(crate) timers: Timers,
-    pub(crate) early_answer: bool,
-    pub(crate) set_up_limit: Duration,
-    pub(crate) peers: Vec<(String, SocketAddr)>,
-    pub(crate) trusted: Vec<sipcore::Source>,
-    pub(crate) json: bool,
-}
 
 /// A server that runs.
 pub(crate) struct Service {
@@ -90,6 +73,10 @@ pub(crate) struct Started {
 impl Service {
     /// Takes the data folder, opens the sockets, and begins to serve.
     pub(crate) async fn start(settings: Settings) -> Result<(Self, Started), Failure> {
+        if let Some(option) = settings.not_carried() {
+            return Err(Failure::NotCarried(option));
+        }
+        let Listening { bind: wanted, mut advertised } = settings.first();
         let clock = Clock::start();
         // 1. The folder first: whoever has it has the users. A command that has it is waited for.
         let mut store = match Desk::open(&settings.folder).await? {
@@ -100,17 +87,16 @@ impl Service {
         let (accounts, groups) = (store.accounts().await?, store.groups().await?);
 
         // 2. The sockets.
-        let occupied = |occupied: crate::driver::Occupied| {
-            Failure::Listen(occupied.transport, settings.listen, occupied.error)
-        };
-        let (ports, bind) = ports::open(settings.listen, settings.shards).await.map_err(occupied)?;
-        let mut advertised = settings.advertised;
+        let occupied =
+            |occupied: crate::driver::Occupied| Failure::Listen(occupied.transport, wanted, occupied.error);
+        let (ports, bind) = ports::open(wanted, settings.shards).await.map_err(occupied)?;
         if advertised.port() == 0 {
             advertised.set_port(bind.port());
         }
 
         // 3. The shards, with everybody in them before anything comes in.
-        let plan = Plan { settings: &settings, domain: &domain, bind, advertised, secret: random()? };
+        let secret = settings.secret.as_ref().map_or_else(random, |secret| Ok(secret.octets))?;
+        let plan = Plan { settings: &settings, domain: &domain, bind, advertised, secret };
         let mut shards = Vec::new();
         for number in 0..settings.shards {
             let mut shard = plan.shard(number)?;
@@ -170,7 +156,8 @@ impl Service {
             },
         );
         let users = accounts.into_iter().take(2).map(|account| account.name).collect();
-        let clerk = Clerk::new(clock, store, domain.clone(), voice, neighbours, dropped);
+        let clerk =
+            Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
         let service = Self { clerk, threads, asked, events, ended, listening };
         Ok((service, Started { advertised, domain, users }))
     }
@@ -260,16 +247,10 @@ impl Plan<'_> {
         core.owner = Owner { node: 0, shard: number };
         core.shards = self.settings.shards;
         core.secret = self.secret;
-        core.timers = self.settings.timers;
         core.services = vec![Bytes::from_static(FACTORY.as_bytes())];
         core.server = Some(Target { transport: Transport::Inside, remote: server_address(self.advertised) });
         core.server_shards = SERVER..SERVER + self.settings.shards;
-        let peer = |(domain, remote): &(String, SocketAddr)| sipcore::Peer {
-            domain: Bytes::copy_from_slice(domain.as_bytes()),
-            target: Target { transport: Transport::Udp, remote: *remote },
-        };
-        core.peers = self.settings.peers.iter().map(peer).collect();
-        core.trusted.clone_from(&self.settings.trusted);
+        self.settings.tell_core(&mut core);
         Ok(core)
     }
 
@@ -278,13 +259,11 @@ impl Plan<'_> {
         let inside = Listener { transport: Transport::Inside, bind: address, advertised: address };
         let mut sip = sip::Config::new(vec![inside], random()?);
         sip.owner = Owner { node: 0, shard: SERVER + number };
-        sip.timers = self.settings.timers;
         let core = Target { transport: Transport::Inside, remote: self.advertised };
         let factory = Bytes::from(format!("sip:{FACTORY}@{}", self.domain));
         let media = Capabilities::amr(self.advertised.ip(), MEDIA_PORTS.0, MEDIA_PORTS.1);
         let mut server = poc::server::Config::new(sip, core, factory, media);
-        server.early_answer = self.settings.early_answer;
-        server.set_up_limit = self.settings.set_up_limit;
+        self.settings.tell_server(&mut server);
         Ok(server)
     }
 }

@@ -3,12 +3,13 @@
 mod groups;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use poc::client::Registration;
 use poc::{AnswerMode, Client, Command, Event};
 use sip::transport::Path;
 use sip::usage::End;
-use sip::{Credentials, Instant, SessionId};
+use sip::{Credentials, Duration, Instant, SessionId};
 
 use super::shard::{Element, Hop, Input, Outgoing};
 use super::*;
@@ -43,19 +44,7 @@ struct Stage {
 
 impl Stage {
     fn new(count: u8) -> Self {
-        let settings = Settings {
-            folder: PathBuf::new(),
-            domain: None,
-            listen: address(PORT),
-            advertised: address(PORT),
-            shards: count,
-            timers: Timers::default(),
-            early_answer: false,
-            set_up_limit: Duration::from_secs(30),
-            peers: Vec::new(),
-            trusted: Vec::new(),
-            json: false,
-        };
+        let settings = Settings { shards: count, ..Settings::new(PathBuf::new()) };
         let (bind, advertised) = (address(PORT), address(PORT));
         let plan = Plan { settings: &settings, domain: DOMAIN, bind, advertised, secret: [7; 16] };
         let shards = (0..count).map(|number| plan.shard(number).unwrap()).collect();
@@ -403,4 +392,16 @@ fn a_session_is_found_by_its_identity_and_a_rejoin_passes_the_shard_of_its_user(
             assert_eq!(server_of("BYE", "", "x", &tag), shard);
         }
     }
+}
+
+#[test]
+fn what_is_not_carried_yet_is_refused_by_name() {
+    let refused = |change: fn(&mut Settings)| {
+        let mut settings = Settings::new(PathBuf::new());
+        change(&mut settings);
+        settings.not_carried()
+    };
+    assert_eq!(refused(|_| {}), None);
+    assert_eq!(refused(|settings| settings.listeners.push(settings.first())), Some("a second [[listener]]"));
+    assert_eq!(refused(|settings| settings.metrics = Some(address(1))), Some("metrics.listen"));
 }
