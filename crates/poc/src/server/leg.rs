@@ -12,8 +12,12 @@ use super::participating::kind_of_session;
 use super::policy::{Inviter, Refusal};
 use super::preestablished::contact_uri_of;
 use super::record::SessionType;
+use super::releasing::{self, Duty};
 use crate::address;
 use crate::client::ACCEPT_CONTACT;
+
+/// Seconds.
+const RETRY_AFTER: &[u8] = b"5";
 
 /// How a leg ended, as the endpoint tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -210,7 +214,12 @@ impl Server {
             |listener| listener.advertised.to_string(),
         );
         let line = |text| (Name::Warning, Bytes::from(format!("399 {agent} \"{text}\"")));
-        refusal.warning.map(line).into_iter().collect()
+        let is_ending = refusal.status == releasing::STATUS && self.duty == Duty::Releasing;
+        let warning = refusal.warning.or(is_ending.then_some(releasing::WARNING));
+        // RFC 3261 §21.5.4: without it a 503 would be as much as a 500.
+        let retry_after =
+            (refusal.status == 503).then(|| (Name::RetryAfter, Bytes::from_static(RETRY_AFTER)));
+        warning.map(line).into_iter().chain(retry_after).collect()
     }
 
     /// Refuses with something that belongs to the refusal.

@@ -87,10 +87,7 @@ impl Server {
         });
         if let Err(refusal) = sent {
             self.counters.refused += 1;
-            let mut headers = self.explanation(refusal);
-            if refusal.status == 503 {
-                headers.push((Name::RetryAfter, Bytes::from_static(b"5")));
-            }
+            let headers = self.explanation(refusal);
             self.respond(request, refusal.status, headers);
         }
     }

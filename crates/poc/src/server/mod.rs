@@ -24,6 +24,7 @@ mod publication;
 mod publishing;
 mod record;
 mod referring;
+mod releasing;
 mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,6 +47,7 @@ use self::messaging::Messaging;
 use self::participating::Participating;
 use self::policy::Inviter;
 use self::preestablished::PreEstablishments;
+use self::releasing::Duty;
 use crate::address;
 use crate::body::settings::Settings;
 use crate::body::{conference_info, multipart, resource_lists};
@@ -184,6 +186,10 @@ pub enum Command {
         /// The PoC Group Identity.
         address: Bytes,
     },
+    /// Take no new sessions any more, and release all that there are.
+    Release,
+    /// Wait for nothing any more: close every record as it stands.
+    Abandon,
 }
 
 /// What the operator must know.
@@ -238,6 +244,7 @@ pub struct Server {
     participating: Slab<Participating>,
     pre_established: PreEstablishments,
     messaging: Messaging,
+    duty: Duty,
     /// What each session of the endpoint is to the server.
     places: BTreeMap<SessionId, Place>,
     events: VecDeque<Event>,
@@ -311,6 +318,7 @@ impl Server {
             participating: Slab::new(),
             pre_established: PreEstablishments::default(),
             messaging: Messaging::default(),
+            duty: Duty::Serving,
             places: BTreeMap::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -443,6 +451,8 @@ impl Server {
                 self.directory.remove_group(&address);
                 self.release_sessions_of(&address);
             }
+            Command::Release => self.release_everything(),
+            Command::Abandon => self.abandon(),
         }
     }
 
@@ -486,17 +496,8 @@ impl Server {
                 self.modification_ended(session, status, retry_after);
             }
             sip::Event::Ended { session, end, by, status, reason, response } => {
-                let end = leg::Ended { end, by, status, reason, response };
-                match self.places.remove(&session) {
-                    Some(Place::Participant { place, key }) => self.participant_ended(place, key, end),
-                    Some(Place::TurnedAway(place)) => {
-                        let record = self.turned_away.remove(place);
-                        self.close(record);
-                    }
-                    Some(Place::Upstream(place)) => self.upstream_ended(place, end),
-                    Some(Place::Downstream(place)) => self.downstream_ended(place, end),
-                    Some(Place::PreEstablished(at)) => self.pre_established_ended(at, end),
-                    None => {}
+                if let Some(place) = self.places.remove(&session) {
+                    self.leg_ended(place, leg::Ended { end, by, status, reason, response });
                 }
             }
             sip::Event::Requested { request, message } if message.method() == Some(Method::Message) => {
@@ -540,6 +541,7 @@ impl Server {
         let focus = |contact: sip::message::NameAddr<'_>| contact.parameters.has(b"isfocus");
         let is_focus = request.addresses(Name::Contact).filter_map(Result::ok).any(focus);
         match user {
+            _ if self.duty == Duty::Releasing => self.turn_away_late(session, &inviter, is_focus),
             Some(b"orig") if self.names_focus(request.uri_text()) => {
                 self.originate(session, request, inviter)
             }

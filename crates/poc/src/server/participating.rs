@@ -20,6 +20,7 @@ use sip::{Contact, Headers, Instant, Invite, Message, SessionId};
 use super::leg::{self, Ended};
 use super::policy::{self, Inviter, Refusal};
 use super::record::{Function, Invitation, Record, SessionType, Side};
+use super::releasing;
 use super::{Place, Server};
 use crate::address;
 use crate::answer_state::AnswerState;
@@ -433,27 +434,47 @@ impl Server {
 
     /// A user is not served any more.
     pub(super) fn release_participation_of(&mut self, address: &[u8]) {
-        let is_of = |each: &Participating| each.served == address && each.state != State::Releasing;
-        let places: Vec<_> =
-            self.participating.iter().filter(|(_, each)| is_of(each)).map(|(place, _)| place).collect();
+        let is_of = |(_, each): &(usize, &Participating)| each.served == address;
+        let places: Vec<_> = self.participating.iter().filter(is_of).map(|(place, _)| place).collect();
         for place in places {
-            let state = self.participating[place].state;
             let status = match self.participating[place].served_as {
                 ServedAs::Inviter => 403,
                 ServedAs::Invited => 404,
             };
-            self.note_end(place, Side::Server, &Ended::here(End::Released, status));
-            self.withdraw_downstream(place, state == State::Established, Vec::new());
-            match state {
-                State::Inviting => {
-                    self.participating[place].record.status = Some(status);
-                    self.refuse_upstream(place, Refusal::status(status));
-                }
-                State::Established => self.leave_upstream(place, Vec::new()),
-                State::Releasing => {}
-            }
-            self.close_participating(place);
+            self.release_participation(place, Ended::here(End::Released, status));
         }
+    }
+
+    /// The server is to end.
+    pub(super) fn release_all_participations(&mut self) {
+        let places: Vec<_> = self.participating.iter().map(|(place, _)| place).collect();
+        for place in places {
+            let reason = Some(releasing::reason());
+            self.release_participation(
+                place,
+                Ended { reason, ..Ended::here(End::Released, releasing::STATUS) },
+            );
+        }
+    }
+
+    /// Ends it on both sides, whatever they have come to.
+    fn release_participation(&mut self, place: usize, ended: Ended) {
+        let Some(state) = self.participating.get(place).map(|each| each.state) else { return };
+        if state == State::Releasing {
+            return;
+        }
+        self.note_end(place, Side::Server, &ended);
+        let headers = leg::reason(ended.reason.as_ref());
+        self.withdraw_downstream(place, state == State::Established, headers.clone());
+        match (state, ended.status) {
+            (State::Inviting, Some(status)) => {
+                self.participating[place].record.status = Some(status);
+                self.refuse_upstream(place, Refusal::status(status));
+            }
+            (State::Established, _) => self.leave_upstream(place, headers),
+            (State::Inviting, None) | (State::Releasing, _) => {}
+        }
+        self.close_participating(place);
     }
 
     /// Closes the record once neither leg is there any more.

@@ -32,6 +32,7 @@ use super::leg::{self, Ended, unless_over};
 use super::participating::{self, Leg, ServedAs};
 use super::policy::{Inviter, Refusal};
 use super::record::{Record, Side};
+use super::releasing::{self, Duty};
 use super::{Due, Event, Place, Server};
 use crate::body::multipart;
 use crate::client::AnswerMode;
@@ -106,6 +107,11 @@ pub(super) struct PreEstablishments {
 impl PreEstablishments {
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// The record of a dialog.
+    pub(super) fn record_of(&mut self, at: usize) -> Option<&mut Record> {
+        self.all.get_mut(at).map(|each| &mut each.record)
     }
 
     fn of(&self, user: &[u8]) -> impl Iterator<Item = usize> {
@@ -383,8 +389,11 @@ impl Server {
 
     /// The session beyond has ended: the client is told, and the dialog stays.
     pub(super) fn use_is_over(&mut self, at: usize) {
-        if !self.config.connects {
-            return self.tell_over(at);
+        match self.duty {
+            Duty::Serving if !self.config.connects => return self.tell_over(at),
+            Duty::Serving => {}
+            // The BYE of the dialog says it.
+            Duty::Releasing => return self.be_idle(at),
         }
         let PreEstablished { user, control, .. } = &self.pre_established.all[at];
         let (user, control) = (user.clone(), *control);
@@ -455,6 +464,14 @@ impl Server {
             self.pre_established.of(user).map(|at| self.pre_established.all[at].dialog).collect();
         for dialog in dialogs {
             self.leave(dialog, Vec::new());
+        }
+    }
+
+    /// The server is to end; what the dialogs were used for has ended already.
+    pub(super) fn release_all_pre_established(&mut self) {
+        let dialogs: Vec<_> = self.pre_established.all.iter().map(|(_, each)| each.dialog).collect();
+        for dialog in dialogs {
+            self.leave(dialog, leg::reason(Some(&releasing::reason())));
         }
     }
 }

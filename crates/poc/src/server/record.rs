@@ -37,6 +37,10 @@ pub struct Record {
     pub status: Option<u16>,
     /// The value of Reason in the message that ended it.
     pub reason: Option<Bytes>,
+    /// Legs of which nobody knows how they have ended: nothing was waited for any more ([`Command::Abandon`]).
+    ///
+    /// [`Command::Abandon`]: super::Command::Abandon
+    pub open: usize,
 }
 
 impl Record {
@@ -61,6 +65,7 @@ impl Record {
             by: Side::Server,
             status: None,
             reason: None,
+            open: 0,
         }
     }
 }
@@ -81,7 +86,7 @@ pub struct Invitation {
 }
 
 /// A function of the PoC Server (digest 2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Function {
     /// The Controlling PoC Function.

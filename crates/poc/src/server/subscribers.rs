@@ -6,6 +6,7 @@ use sip::{Duration, SubscriberId, SubscriptionState};
 
 use super::Server;
 use super::leg::unless_answered;
+use super::policy::Refusal;
 use crate::answer_state::AnswerState;
 use crate::body::resource_lists::{self, Entry};
 use crate::body::{multipart, sipfrag};
@@ -24,7 +25,8 @@ impl Server {
     }
 
     pub(super) fn reject(&mut self, subscriber: SubscriberId, status: u16) {
-        let reject = sip::Command::Reject { subscriber, status, headers: Vec::new() };
+        let headers = self.explanation(Refusal::status(status));
+        let reject = sip::Command::Reject { subscriber, status, headers };
         unless_answered(self.command(reject));
     }
 

@@ -14,6 +14,7 @@ mod races;
 mod ready;
 mod records;
 mod referring;
+mod releasing;
 mod returning;
 mod stage;
 mod untidy;

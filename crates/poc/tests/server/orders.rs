@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use poc::server::{Command, Input};
 use proptest::prelude::*;
 use sip::message::Name;
 use sip::{Duration, Message};
@@ -26,6 +27,8 @@ enum Step {
     GiveUp,
     /// The inviter sends its CANCEL whatever it was answered.
     Cancel,
+    /// The server is to end.
+    Release,
     /// Time goes by.
     Pass { ms: u64 },
 }
@@ -40,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => member.prop_map(|member| Step::Obey { member }),
         1 => Just(Step::GiveUp),
         1 => Just(Step::Cancel),
+        1 => Just(Step::Release),
         1 => prop::sample::select(vec![1_u64, 400, 9_000, 31_000]).prop_map(|ms| Step::Pass { ms }),
     ]
 }
@@ -116,6 +120,7 @@ impl Play {
                 None => self.stage.cancel(&self.call.clone()),
             },
             Step::Cancel => self.stage.cancel(&self.call.clone()),
+            Step::Release => self.stage.input(Input::Command(Command::Release)),
             Step::Pass { ms } => {
                 // A CANCEL is answered within 64*T1; later nobody has to remember it (I9).
                 for member in (0..USERS.len()).filter(|_| ms > 1_000) {
@@ -206,6 +211,7 @@ impl Play {
             }
         }
         assert_eq!(self.finals.len(), 1, "I4: a final response");
+        assert!(self.stage.server.is_settled(), "somebody is waited for");
         self.stage.ends_with(1);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use poc::server::{Command, Input};
 use proptest::prelude::*;
 use sip::{Duration, Message};
 
@@ -321,6 +322,39 @@ impl Play {
         }
     }
 
+    /// The server is to end in the midst of it: the dialog is left, and nobody waits for anything.
+    fn be_released(mut self) {
+        self.ready.stage.input(Input::Command(Command::Release));
+        for _ in 0..8 {
+            let dialog = self.ready.stage.told_whole(&self.ready.dialog);
+            for message in dialog {
+                match word(&message).as_str() {
+                    "BYE" => {
+                        self.ready.stage.answer(&message, 200);
+                        self.is_in_session = false;
+                    }
+                    _ => self.hear(&message),
+                }
+            }
+            self.look();
+            self.act(Step::Client(480));
+            self.act(Step::Beyond(480));
+            self.act(Step::Pass(500));
+        }
+        assert!(self.call.is_none(), "the inviter has its answer");
+        assert!(!self.is_in_session, "the client knows that there is no session");
+        for sent in self.legs.iter().chain(&self.reinvites) {
+            assert!(sent.is_acknowledged, "each INVITE has its ACK");
+        }
+        for leg in &self.legs {
+            assert!(leg.answered != Some(200) || leg.is_left, "nobody is left connected");
+        }
+        // Who was invited on demand and has never said anything is given up with timer B, and remembered as long again.
+        self.act(Step::Pass(80_000));
+        assert!(self.ready.stage.server.is_settled(), "somebody is waited for");
+        self.ready.stage.ends_with(self.calls + self.legs.len() + 1);
+    }
+
     fn end(mut self) {
         self.settle();
         assert!(self.call.is_none(), "the inviter has its answer");
@@ -355,5 +389,16 @@ proptest! {
             play.act(step);
         }
         play.end();
+    }
+
+    #[test]
+    fn whatever_the_server_is_in_the_midst_of_its_end_leaves_nobody_behind(
+        steps in prop::collection::vec(step(), 0..12),
+    ) {
+        let mut play = Play::new();
+        for step in steps {
+            play.act(step);
+        }
+        play.be_released();
     }
 }

@@ -488,6 +488,14 @@ impl Controlling {
         if self.initiator == Some(key) { Side::Inviter } else { Side::Invited }
     }
 
+    /// The record that tells of the leg of a participant.
+    pub(super) fn record_of(&mut self, key: usize) -> Option<&mut Record> {
+        match self.participants.get_mut(key).map(|participant| &mut participant.entrance) {
+            Some(Entrance::Joined(record)) => Some(record),
+            Some(Entrance::Initiated | Entrance::Invited { .. }) | None => self.record.as_deref_mut(),
+        }
+    }
+
     /// The leg of the initiator, while it stands or waits.
     fn initiator_leg(&self) -> Option<SessionId> {
         self.initiator.and_then(|key| self.participants[key].leg)

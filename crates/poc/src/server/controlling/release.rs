@@ -6,6 +6,7 @@ use sip::usage::End;
 use super::super::leg::{self, Ended};
 use super::super::policy::Refusal;
 use super::super::record::{Invitation, Side};
+use super::super::releasing;
 use super::super::{Due, Server};
 use super::{Controlling, Entrance, ParticipantState, State};
 
@@ -112,6 +113,11 @@ impl Server {
         }
     }
 
+    /// The server is to end.
+    pub(in super::super) fn release_all_controlled(&mut self) {
+        self.release_all(|_| true, releasing::STATUS);
+    }
+
     fn release_all(&mut self, is_meant: impl Fn(&Controlling) -> bool, status: u16) {
         let meant = |(_, each): &(usize, &Controlling)| is_meant(each) && each.state != State::Releasing;
         let places: Vec<_> = self.controlling.iter().filter(meant).map(|(place, _)| place).collect();
@@ -122,7 +128,8 @@ impl Server {
 
     fn release_for(&mut self, place: usize, status: u16) {
         if self.controlling.get(place).is_some_and(|each| each.state != State::Releasing) {
-            self.release(place, Side::Server, Ended::here(End::Released, status));
+            let reason = (status == releasing::STATUS).then(releasing::reason);
+            self.release(place, Side::Server, Ended { reason, ..Ended::here(End::Released, status) });
             self.close_controlling(place);
         }
     }
