@@ -172,11 +172,11 @@ pub enum Input {
     },
     /// The time is such that something may be due.
     Timeout,
-    /// The directory changes.
+    /// The directory changes, or the core is to end.
     Command(Command),
 }
 
-/// Changes of the directory: effective at once.
+/// Changes of the directory, effective at once; and the end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// There is this user, or its password is another from now on. Its bindings stay.
@@ -187,6 +187,8 @@ pub enum Command {
     PutService(Bytes),
     /// There is no service of this name any more.
     RemoveService(Bytes),
+    /// Take nothing new any more: the core is to end. What goes by the PoC Server is the server's to release.
+    Release,
 }
 
 /// A user of the home domain.
@@ -226,6 +228,8 @@ pub struct Counters {
     pub limited: u64,
     /// Requests that were answered 503 for want of room.
     pub overloaded: u64,
+    /// Requests that were answered 503 since the core is to end.
+    pub late: u64,
     /// Messages that could not be read, and requests that were answered 400 or 505.
     pub malformed: u64,
     /// Requests that had been here before.

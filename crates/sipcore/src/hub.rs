@@ -28,6 +28,7 @@ use crate::directory::Directory;
 use crate::face::{Command, Config, Counters, Event, Input};
 use crate::proxy::context::Context;
 use crate::reg::Agent;
+use crate::releasing::Duty;
 use crate::transaction::{Machine, Owner, Transaction};
 
 /// A SIP/IP core without sockets and without a clock: a registrar and a transaction-stateful proxy.
@@ -57,6 +58,7 @@ pub struct Core {
     pub(crate) connections: Connections,
     pub(crate) buckets: Buckets,
     pub(crate) agent: Agent,
+    pub(crate) duty: Duty,
     pub(crate) counters: Counters,
     /// A buffer in which messages are put together.
     pub(crate) scratch: Vec<u8>,
@@ -96,6 +98,7 @@ impl Core {
             directory: Directory::new(keyed),
             connections: Connections::of(config.owner.shard),
             buckets: Buckets::new(config.refusals),
+            duty: Duty::Serving,
             counters: Counters::default(),
             scratch: Vec::new(),
             identifiers,
@@ -124,6 +127,7 @@ impl Core {
             Input::Command(Command::RemoveUser(name)) => self.remove_user(&name),
             Input::Command(Command::PutService(name)) => self.directory.put_service(name),
             Input::Command(Command::RemoveService(name)) => self.directory.remove_service(&name),
+            Input::Command(Command::Release) => self.release(),
         }
     }
 

@@ -9,6 +9,7 @@ use sip::transport::Path;
 use crate::hub::Core;
 use crate::identity::wants_more_privacy;
 use crate::registrar::is_for_us;
+use crate::releasing;
 use crate::transaction::Machine;
 
 /// Methods that the core answers itself.
@@ -53,6 +54,12 @@ impl Core {
             self.counters.overloaded += 1;
             let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
             self.reply_once(path, request, 503, &headers);
+            return Ok(());
+        }
+        if self.is_late(method, request) {
+            self.counters.late += 1;
+            let headers = self.explanation();
+            self.reply_once(path, request, releasing::STATUS, &headers);
             return Ok(());
         }
         if let Some((status, headers)) = self.unacceptable(method, request)? {

@@ -39,6 +39,7 @@ mod preference;
 mod proxy;
 mod reg;
 mod registrar;
+mod releasing;
 mod shard;
 mod transaction;
 mod uri;

@@ -25,6 +25,7 @@ use crate::face::Config;
 use crate::hub::{Core, Due, rearm};
 use crate::identity::{Asserted, Origin};
 use crate::proxy::route::Standing;
+use crate::releasing;
 use crate::uri::user_of;
 
 /// The first shard of the agents of a process: behind those of the cores, before those of the PoC Servers. An in-dialog SUBSCRIBE
@@ -127,6 +128,11 @@ impl Agent {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.endpoint.poll_timeout()
+    }
+
+    /// Whether nobody is owed an answer and every subscriber has heard the last.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.endpoint.is_settled()
     }
 
     /// What it sends, and the way on which that arrives at the core.
@@ -347,6 +353,27 @@ impl Core {
             let reason = Bytes::from_static(b"noresource");
             let state = SubscriptionState::Terminated { reason, retry_after: None };
             self.agent.tell(self.now, subscriber, state, &address, &Bindings::default());
+            self.forget_watcher(subscriber);
+        }
+    }
+
+    /// The core is to end: who wants to know may ask again later (RFC 6665 §4.1.3).
+    pub(crate) fn release_watchers(&mut self) {
+        let retry_after = Some(Duration::from_secs(releasing::RETRY_AFTER.into()));
+        let all: Vec<_> = self
+            .agent
+            .watchers
+            .iter()
+            .map(|(subscriber, watcher)| (*subscriber, watcher.user.clone()))
+            .collect();
+        for (subscriber, user) in all {
+            if let Some(place) = self.directory.find(&user) {
+                let reason = Bytes::from_static(b"probation");
+                let state = SubscriptionState::Terminated { reason, retry_after };
+                let address = self.address_of(place);
+                let bindings = &self.directory.account(place).bindings;
+                self.agent.tell(self.now, subscriber, state, &address, bindings);
+            }
             self.forget_watcher(subscriber);
         }
     }

@@ -43,6 +43,38 @@ pub(crate) enum Owner {
     Nobody,
 }
 
+impl Transaction {
+    /// Whether nothing is waited for any more: what still comes is a copy of what was settled.
+    pub(crate) fn is_settled(&self) -> bool {
+        match (&self.machine, self.owner) {
+            (Machine::InviteClient(machine), _) => match machine.state() {
+                // Abandoned: a late 2xx must be passed on.
+                invite_client::State::Calling { .. }
+                | invite_client::State::Proceeding
+                | invite_client::State::Abandoned { .. } => false,
+                invite_client::State::Accepted { .. }
+                | invite_client::State::Completed { .. }
+                | invite_client::State::Terminated => true,
+            },
+            (Machine::InviteServer { machine, .. }, _) => match machine.state() {
+                invite_server::State::Proceeding { .. } | invite_server::State::Completed { .. } => false,
+                invite_server::State::Accepted { .. }
+                | invite_server::State::Confirmed { .. }
+                | invite_server::State::Absorbing { .. }
+                | invite_server::State::Terminated => true,
+            },
+            // The answer to a CANCEL proves nothing.
+            (Machine::Client(_), Owner::Nobody) => true,
+            (Machine::Client(machine), Owner::Branch(_) | Owner::Upstream(_)) => {
+                matches!(machine.state(), client::State::Completed { .. } | client::State::Terminated)
+            }
+            (Machine::Server(machine), _) => {
+                matches!(machine.state(), server::State::Completed { .. } | server::State::Terminated)
+            }
+        }
+    }
+}
+
 impl Machine {
     pub(crate) fn is_terminated(&self) -> bool {
         match self {

@@ -41,7 +41,7 @@ impl Core {
     fn withdraw(&mut self, context: usize, reason: Option<&Bytes>) {
         let entry = &mut self.contexts[context];
         match entry.state {
-            State::Open | State::Declined => entry.state = State::Cancelled,
+            State::Open | State::Declined | State::Released => entry.state = State::Cancelled,
             State::Cancelled | State::Answered => return,
         }
         self.cancel_branches(context, reason);

@@ -2,17 +2,18 @@
 //! RFC 3261 §16.2, §16.6 to §16.10.
 //!
 //! ```text
-//!             2xx (INVITE)          6xx                    last branch is over        CANCEL
-//! Open        Answered +2xx, others Declined, others       next group, or Answered    Cancelled, all
-//! Declined    Answered +2xx         -                      Answered +6xx              Cancelled, all
-//! Cancelled   Answered +2xx         (kept)                 Answered +487 or 6xx       -
-//! Answered    +2xx                  -                      gone                       -
+//!             2xx (INVITE)          6xx                    last branch is over        CANCEL          the core is to end
+//! Open        Answered +2xx, others Declined, others       next group, or Answered    Cancelled, all  Released, all
+//! Declined    Answered +2xx         -                      Answered +6xx              Cancelled, all  -
+//! Cancelled   Answered +2xx         (kept)                 Answered +487 or 6xx       -               -
+//! Released    Answered +2xx         (kept)                 Answered +503 or 6xx       Cancelled       -
+//! Answered    +2xx                  -                      gone                       -               -
 //! ```
 //!
 //! "others", "all": branches that are cancelled. How each is, and when its CANCEL leaves, is what
 //! [`sip::usage::invite_client`] says: a branch is an INVITE of ours whose 2xx is passed on instead of acknowledged.
 //!
-//! Once the request was cancelled or declined, a branch that never said anything is not waited for: its target may be dead,
+//! Once the request was cancelled, declined or released, a branch that never said anything is not waited for: its target may be dead,
 //! and what it still says is cancelled, or passed on if it is a 2xx.
 
 use std::collections::VecDeque;
@@ -47,6 +48,7 @@ pub(crate) enum State {
     Open,
     Declined,
     Cancelled,
+    Released,
     Answered,
 }
 
@@ -113,7 +115,7 @@ impl Context {
     fn is_awaiting(&self) -> bool {
         let is_given_up = match self.state {
             State::Open | State::Answered => false,
-            State::Declined | State::Cancelled => true,
+            State::Declined | State::Cancelled | State::Released => true,
         };
         self.branches.iter().any(|branch| branch.is_awaited(is_given_up))
     }
@@ -229,7 +231,7 @@ impl Core {
             if entry.is_awaiting() || entry.state == State::Answered {
                 break;
             }
-            // I11: what is not there yet never will be, once the request was cancelled or declined.
+            // I11: what is not there yet never will be, once the request was cancelled, declined or released.
             if entry.state == State::Open && self.try_next(context) {
                 continue;
             }

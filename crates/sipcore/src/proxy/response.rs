@@ -1,12 +1,14 @@
 //! Responses on their way back: RFC 3261 §16.7.
 
 use bytes::Bytes;
+use sip::Headers;
 use sip::message::{Essentials, Message, Name, Writer, reason_phrase};
 use sip::reply::Extra;
 use sip::transport::Path;
 
 use super::context::State;
 use crate::hub::Core;
+use crate::releasing::{self, Duty};
 use crate::transaction::Machine;
 
 /// Challenges that are kept of all branches.
@@ -107,20 +109,24 @@ impl Core {
     pub(crate) fn answer_best(&mut self, context: usize) {
         let entry = &mut self.contexts[context];
         let Best { said, challenges } = std::mem::take(&mut entry.best);
-        let is_cancelled = entry.state == State::Cancelled;
+        // What is said of a request that was given up, unless somebody wants no such call at all.
+        let given_up = match entry.state {
+            State::Cancelled => Some(487), // whoever cancels hears that it worked
+            State::Released => Some(releasing::STATUS),
+            State::Open | State::Declined | State::Answered => None,
+        };
         let is_invite = entry.upstream.is_some_and(|upstream| {
             matches!(self.transactions[upstream].machine, Machine::InviteServer { .. })
         });
-        let said = match said {
-            // Whoever cancels hears that it worked, unless somebody wants no such call at all.
-            Some(said) if is_cancelled && said.status() != 487 && said.status() < 600 => Said::Ours(487),
-            None if is_cancelled => Said::Ours(487),
-            Some(said) => said,
-            None => Said::Ours(408),
+        let said = match (said, given_up) {
+            (Some(said), Some(status)) if said.status() == status || said.status() >= 600 => said,
+            (_, Some(status)) => Said::Ours(status),
+            (Some(said), None) => said,
+            (None, None) => Said::Ours(408),
         };
-        let said = match said.status() {
-            503 => Said::Ours(500), // step 6: it is this target that is overloaded, not we
-            _ => said,
+        let said = match (said.status(), self.duty) {
+            (503, Duty::Serving) => Said::Ours(500), // step 6: it is this target that is overloaded, not we
+            (_, Duty::Serving | Duty::Releasing) => said,
         };
         self.settle(context, is_invite);
         // RFC 4320 §4.2: there is nobody left who would wait for it.
@@ -155,10 +161,11 @@ impl Core {
     }
 
     fn respond_ourselves(&mut self, context: usize, status: u16) {
+        let headers = if status == releasing::STATUS { self.explanation() } else { Headers::new() };
         let entry = &self.contexts[context];
         let (tag, product) = (entry.tag, &self.config.product);
-        let response =
-            entry.head.response(&mut self.scratch, status, tag.as_bytes(), product, &Extra::default());
+        let extra = Extra::headers(&headers);
+        let response = entry.head.response(&mut self.scratch, status, tag.as_bytes(), product, &extra);
         self.respond(context, status, response);
     }
 

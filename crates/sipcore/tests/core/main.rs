@@ -13,5 +13,6 @@ mod orders;
 mod proxying;
 mod reg;
 mod registering;
+mod releasing;
 mod rules;
 mod wire;
