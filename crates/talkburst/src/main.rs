@@ -4,6 +4,8 @@ mod capture;
 mod clock;
 mod command;
 #[cfg(unix)]
+mod config;
+#[cfg(unix)]
 mod control;
 mod driver;
 mod locate;

@@ -64,6 +64,7 @@ fn every_file_that_a_document_links_to_exists() {
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
+        "docs/configuration.md",
         "docs/conformance.md",
         "docs/performance.md",
         "docs/responses.md",

@@ -3,6 +3,8 @@
 mod alert;
 mod answer;
 mod call;
+#[cfg(unix)]
+mod check;
 mod demo;
 #[cfg(unix)]
 mod group;
@@ -21,6 +23,12 @@ use clap::Subcommand;
 use sip::transport::Transport;
 
 #[cfg(unix)]
+pub(crate) use self::session::arguments::IpPort;
+#[cfg(unix)]
+pub(crate) use self::session::settings::advertised_ip;
+#[cfg(unix)]
+use crate::config::Faults;
+#[cfg(unix)]
 use crate::control::Refusal;
 use crate::locate::LocateError;
 #[cfg(unix)]
@@ -38,6 +46,9 @@ pub(crate) enum Command {
     /// Serve: a SIP/IP core and a PoC Server in one process, until stopped.
     #[cfg(unix)]
     Serve(serve::Arguments),
+    /// Read a configuration file as `serve` does, and say what it comes to.
+    #[cfg(unix)]
+    Check(check::Arguments),
     /// Who may use the server: enter, remove, list, change.
     #[cfg(unix)]
     User(user::Arguments),
@@ -56,6 +67,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Answer(arguments) => answer::run(arguments),
         #[cfg(unix)]
         Command::Serve(arguments) => serve::run(arguments),
+        #[cfg(unix)]
+        Command::Check(arguments) => check::run(&arguments),
         #[cfg(unix)]
         Command::User(arguments) => user::run(arguments),
         #[cfg(unix)]
@@ -105,6 +118,9 @@ pub(crate) enum Failure {
     /// A value cannot be what was typed.
     #[cfg(unix)]
     Value(String),
+    /// The configuration is wrong.
+    #[cfg(unix)]
+    Configuration(Faults),
     /// This option has a value with which nothing can be done yet.
     #[cfg(unix)]
     NotCarried(&'static str),
@@ -137,7 +153,7 @@ impl Failure {
             | Self::OtherFamily { .. }
             | Self::Locate(_) => 4,
             #[cfg(unix)]
-            Self::Value(_) | Self::NotCarried(_) => Self::USAGE,
+            Self::Value(_) | Self::NotCarried(_) | Self::Configuration(_) => Self::USAGE,
             #[cfg(unix)]
             Self::Store(_) => 3,
             #[cfg(unix)]
@@ -208,6 +224,8 @@ impl fmt::Display for Failure {
             #[cfg(unix)]
             Self::Value(why) => write!(f, "failed to read the command line: {why}"),
             #[cfg(unix)]
+            Self::Configuration(faults) => faults.fmt(f),
+            #[cfg(unix)]
             Self::NotCarried(option) => {
                 write!(f, "failed to configure {option}: it is not there yet; leave it out")
             }
@@ -226,6 +244,13 @@ impl fmt::Display for Failure {
 impl From<LocateError> for Failure {
     fn from(error: LocateError) -> Self {
         Self::Locate(error)
+    }
+}
+
+#[cfg(unix)]
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self::Configuration(faults)
     }
 }
 

@@ -1,28 +1,29 @@
 //! `talkburst serve`: a SIP/IP core and a PoC Server in one process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use sip::Duration;
-use sip::transaction::timer::Timers;
 
 use super::session::arguments::{IpPort, span};
-use super::session::settings::{advertised_ip, check_advertise, check_t1};
 use super::session::wishes::Wishes;
 use super::user::Data;
 use super::{DONE, Failure};
+use crate::config::{self, Flags};
 use crate::control::domain_fault;
-use crate::serve::{Listening, PORT, SHARDS_MAX, Service, Settings, Started};
+use crate::serve::{SHARDS_MAX, Service, Settings, Started};
+use crate::store::default_path;
 
-/// The longest set-up timer: proxies give an INVITE up after 3 minutes without a response (digest 10.4).
-const SETUP_MAX: Duration = Duration::from_secs(170);
-
-/// What was typed behind `serve`.
+/// What was typed behind `serve`. What is not typed is as the file says, or as it usually is.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where to receive, UDP and TCP on the same port; port 0 is one that is free.
-    #[arg(long, value_name = "IP[:PORT]", default_value = "127.0.0.1")]
-    listen: IpPort,
+    /// A file of options: docs/configuration.md. Flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to receive, UDP and TCP on the same port; port 0 is one that is free [default: 127.0.0.1:5060].
+    #[arg(long, value_name = "IP[:PORT]")]
+    listen: Option<IpPort>,
     /// What peers are told in Via, Record-Route and Contact, if it is not the address that is listened on.
     #[arg(long, value_name = "IP[:PORT]")]
     advertise: Option<IpPort>,
@@ -35,18 +36,21 @@ pub(crate) struct Arguments {
     /// Tell inviters 200 (Unconfirmed) before somebody has accepted.
     #[arg(long)]
     early_answer: bool,
-    /// How long an invited user may take to answer.
-    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "30s")]
-    setup_timer: Duration,
-    /// T1, the estimate of the round trip. T2 is 8*T1, T4 is 10*T1.
-    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "500ms")]
-    t1: Duration,
+    /// How long an invited user may take to answer [default: 30s].
+    #[arg(long, value_name = "SPAN", value_parser = |typed: &str| within("sessions.setup-timer", typed))]
+    setup_timer: Option<Duration>,
+    /// T1, the estimate of the round trip; T2 is 8*T1, T4 is 10*T1 [default: 500ms].
+    #[arg(long, value_name = "SPAN", value_parser = |typed: &str| within("timers.t1", typed))]
+    t1: Option<Duration>,
     /// Another domain and its SIP/IP core, whose requests are trusted; may be repeated.
     #[arg(long, value_name = "DOMAIN=IP:PORT", value_parser = peer)]
     peer: Vec<(String, SocketAddr)>,
     /// An element whose requests are trusted besides, as an application server; may be repeated.
     #[arg(long, value_name = "IP[:PORT]")]
     trusted: Vec<IpPort>,
+    /// A file of 16 octets or more, only for us to read: with it nonces and routes are good after a restart.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
     /// One JSON object a line on standard output, one an event.
     #[arg(long)]
     json: bool,
@@ -79,26 +83,23 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
 
 impl Arguments {
     fn settings(&self) -> Result<Settings, Failure> {
-        check_t1(self.t1)?;
-        check_advertise(self.advertise)?;
-        if self.setup_timer.is_zero() || self.setup_timer > SETUP_MAX {
-            return Err(Failure::Usage("--setup-timer: must be longer than nothing and at most 170s"));
-        }
-        let listen = self.listen.or_port(PORT);
-        let ip = advertised_ip(self.advertise, listen.ip(), None)?;
-        let port = self.advertise.and_then(|advertise| advertise.port).unwrap_or(0);
-        let trusted = |typed: &IpPort| sipcore::Source { ip: typed.ip, port: typed.port };
-        let mut settings = Settings::new(self.data.path()?);
-        settings.domain.clone_from(&self.domain);
-        settings.listeners = vec![Listening { bind: listen, advertised: SocketAddr::new(ip, port) }];
-        settings.shards = self.shards.unwrap_or(settings.shards);
-        settings.timers = Timers { t1: self.t1, t2: 8 * self.t1, t4: 10 * self.t1 };
-        settings.sessions.early_answer = self.early_answer;
-        settings.sessions.set_up_limit = self.setup_timer;
-        settings.peers.clone_from(&self.peer);
-        settings.trusted = self.trusted.iter().map(trusted).collect();
-        settings.json = self.json;
-        Ok(settings)
+        let flags = Flags {
+            data: self.data.folder.clone(),
+            listen: self.listen,
+            advertise: self.advertise,
+            domain: self.domain.clone(),
+            shards: self.shards,
+            early_answer: self.early_answer,
+            setup_timer: self.setup_timer,
+            t1: self.t1,
+            peers: self.peer.clone(),
+            trusted: self.trusted.clone(),
+            secret_file: self.secret_file.clone(),
+            json: self.json,
+        };
+        let configuration =
+            config::read(self.config.as_deref(), &flags, || default_path(|name| std::env::var_os(name)))?;
+        Ok(configuration.settings)
     }
 
     /// What may be typed next: two users, one who answers, one who calls.
@@ -123,6 +124,12 @@ impl Arguments {
         }
         lines
     }
+}
+
+/// A span that is within the bounds of this option.
+fn within(option: &str, typed: &str) -> Result<Duration, String> {
+    let span = span(typed)?;
+    config::span_fault(option, span).map_or(Ok(span), Err)
 }
 
 fn domain(typed: &str) -> Result<String, &'static str> {

@@ -38,7 +38,7 @@ use crate::control::{self, Desk};
 use crate::store::StoreError;
 use crate::store::account::FACTORY;
 
-pub(crate) use self::settings::{Listening, PORT, Settings};
+pub(crate) use self::settings::{CoreAt, Listening, LogFormat, PORT, Secret, Settings};
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
 

@@ -56,7 +56,6 @@ pub(crate) struct Listening {
 pub(crate) enum CoreAt {
     /// In this process.
     Embedded,
-    #[allow(dead_code, reason = "only a configuration file can say it")]
     /// There; nobody else may speak to the PoC Server.
     Outside(SocketAddr),
 }
@@ -89,7 +88,6 @@ pub(crate) struct LogSettings {
 pub(crate) enum LogFormat {
     /// For people.
     Human,
-    #[allow(dead_code, reason = "only a configuration file can say it")]
     /// A JSON object a line.
     Json,
 }
