@@ -42,6 +42,21 @@ impl Key {
     pub const fn place(self, places: usize) -> usize {
         (self.high % places as u64) as usize
     }
+
+    /// It as it is written: 32 hexadecimal digits.
+    pub fn digits(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        for (at, octet) in self.high.to_be_bytes().into_iter().chain(self.low.to_be_bytes()).enumerate() {
+            digits[2 * at] = b"0123456789abcdef"[usize::from(octet >> 4)];
+            digits[2 * at + 1] = b"0123456789abcdef"[usize::from(octet & 0xf)];
+        }
+        digits
+    }
+
+    /// Its first 64 bits.
+    pub const fn leading(self) -> u64 {
+        self.high
+    }
 }
 
 impl std::fmt::Display for Key {

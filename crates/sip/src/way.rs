@@ -67,6 +67,16 @@ impl Spelled {
         }
     }
 
+    /// A Route value that leads to the listener. `parameters` stand in the URI, each with its semicolon.
+    pub fn route(&self, user: &[u8], parameters: &[u8]) -> Text {
+        let address = if user.is_empty() { &self.behind_user[1..] } else { &self.behind_user[..] };
+        let mut route = Text::from_slice(b"<sip:");
+        for part in [user, address, b";lr", parameters, b">"] {
+            route.extend_from_slice(part);
+        }
+        route
+    }
+
     fn contact_of(&self, address: &[&[u8]], of_uri: &[u8], behind: &[u8]) -> Text {
         let mut contact = Text::from_slice(b"<sip:");
         for part in address.iter().chain(&[of_uri, b">", behind]) {

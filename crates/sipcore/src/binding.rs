@@ -3,7 +3,7 @@
 //! [`Bindings::updated`] gives new bindings or a refusal, and changes nothing: a REGISTER is carried out whole or not at all.
 
 use bytes::Bytes;
-use sip::message::{Essentials, Fault, Name, NameAddr, Parameters, Uri, scan};
+use sip::message::{Essentials, Fault, Message, Name, NameAddr, Parameters, Uri, scan};
 use sip::transport::Path;
 use sip::{Duration, Headers, Instant};
 
@@ -263,7 +263,7 @@ pub(crate) fn path_of<'a>(
 
 /// The flow to a contact, if it can only be reached there: its requests came over a connection, or from another address than
 /// the one that it names (RFC 5626 §5.3 for what that is good for). Behind a proxy that is trusted it is that proxy's flow.
-pub(crate) fn flow_to(uri: &Uri<'_>, request: &Essentials<'_>, from: Sender<'_>) -> Option<Path> {
+pub(crate) fn flow_to(uri: &Uri<'_>, request: &Message, from: Sender<'_>) -> Option<Path> {
     let Sender { path: source, origin } = from;
     if origin == Origin::Trusted && request.items(Name::Via).nth(1).is_some() {
         return None;

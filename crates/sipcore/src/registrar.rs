@@ -63,7 +63,7 @@ impl Core {
             bindings.contacts(self.now).map(|contact| (Name::Contact, contact)).collect();
         // RFC 3327 §5.3: whoever registers sees which way it is reached.
         headers.extend(path_of(request, from).map(|value| (Name::Path, Bytes::copy_from_slice(value))));
-        headers.push((Name::ServiceRoute, self.own_route(from.path, "orig", "")));
+        headers.push((Name::ServiceRoute, Bytes::copy_from_slice(&self.own_route(from.path, b"orig", b""))));
         let address = Bytes::from([b"<", &self.address_of(place)[..], b">"].concat());
         headers.push((Name::PAssociatedUri, address));
         headers

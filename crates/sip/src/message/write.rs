@@ -58,6 +58,11 @@ impl<'a> Writer<'a> {
         self.raw(&[name.as_str().as_bytes(), b": "]).raw(parts).raw(&[b"\r\n"])
     }
 
+    /// Writes a header line whose value is a number.
+    pub fn numbered(&mut self, name: Name, number: usize) -> &mut Self {
+        self.raw(&[name.as_str().as_bytes(), b": "]).number(number).raw(&[b"\r\n"])
+    }
+
     /// Writes a header line as another message has it.
     pub fn copy(&mut self, header: &Header<'_>) -> &mut Self {
         let name = if header.name == Name::Other { header.text } else { header.name.as_str().as_bytes() };
@@ -117,8 +122,7 @@ impl<'a> Writer<'a> {
             self.line(Name::ContentType, &body.content_type);
         }
         let octets = body.map_or(&b""[..], |body| &body.bytes);
-        self.raw(&[Name::ContentLength.as_str().as_bytes(), b": "]).number(octets.len());
-        self.raw(&[b"\r\n\r\n", octets]);
+        self.numbered(Name::ContentLength, octets.len()).raw(&[b"\r\n", octets]);
     }
 
     /// Writes the empty line and the body: Content-Length and Content-Type have been copied.

@@ -5,6 +5,7 @@ use sip::Identifier;
 use sip::message::{Message, Method, Name, NameAddr, Uri, Via, Writer, ip_address};
 use sip::reply::write_amended;
 use sip::transport::{Path, Target, Transport};
+use sip::way::Text;
 
 use super::target::{Destination, Way};
 use super::{Passing, token};
@@ -81,9 +82,8 @@ impl Core {
         let mut writer = Writer::lines(&mut out);
         writer.copied(message.method_text()).copied(b" ").copied(uri).copied(b" SIP/2.0\r\n");
         // 8.
-        let mut via = self.via(&path, &branch);
-        via.extend_from_slice(format!(";loop={}", passing.trace).as_bytes());
-        writer.line(Name::Via, &via);
+        let via = self.with_spelled(&path, |spelled| spelled.via(&branch));
+        writer.parts(Name::Via, &[&via, b";loop=", &passing.trace.digits()]);
         // 4.
         if is_recorded(message) {
             for value in self.record_routes(passing, destination, &path) {
@@ -95,7 +95,7 @@ impl Core {
         }
         // 3.
         let hops = message.number(Name::MaxForwards).ok().flatten().map_or(70, |hops| hops.saturating_sub(1));
-        writer.line(Name::MaxForwards, hops.to_string().as_bytes());
+        writer.numbered(Name::MaxForwards, hops as usize);
         writer.copied(MAX_BREADTH).copied(b": ").number(breadth as usize).copied(b"\r\n");
         // 5.
         if let Some(value) = self.asserted(passing, &path) {
@@ -104,20 +104,12 @@ impl Core {
         self.copy_lines(&mut writer, passing, &path);
         // 9.
         if message.value(Name::ContentLength).is_none() {
-            writer.line(Name::ContentLength, message.body().len().to_string().as_bytes());
+            writer.numbered(Name::ContentLength, message.body().len());
         }
         writer.finish_copied(message.body());
         let message = Message::parse(Bytes::copy_from_slice(&out)).ok();
         self.scratch = out;
         Some(Copy { message: message?, path, branch, is_long: false })
-    }
-
-    fn via(&self, path: &Path, branch: &Identifier) -> sip::way::Text {
-        let mut listeners = self.config.listeners.iter();
-        match listeners.position(|each| each.bind == path.local && each.transport == path.transport) {
-            Some(place) => self.spelled[place].via(branch),
-            None => sip::way::Spelled::new(path.transport, path.local, b"").via(branch),
-        }
     }
 
     /// The lines of the request that stay, in their order.
@@ -172,24 +164,24 @@ impl Core {
 
     /// Two values, for the side to which the request goes and the one from which it came: they may differ in transport (RFC
     /// 5658), and each names the flow that leads to its side.
-    fn record_routes(&self, passing: &Passing, destination: &Destination, path: &Path) -> [Bytes; 2] {
-        let essentials = sip::message::Essentials::of(&passing.message);
+    fn record_routes(&self, passing: &Passing, destination: &Destination, path: &Path) -> [Text; 2] {
         let out = match destination.way {
             Way::Along(flow) if destination.routes.is_empty() => Some(flow),
             Way::Along(_) | Way::To(_) | Way::Agent | Way::Nowhere => None,
         };
-        let contact = passing.message.addresses(Name::Contact).find_map(Result::ok);
-        let contact = contact.and_then(|contact| Uri::parse(contact.uri).ok());
         let back = match passing.origin {
             Origin::Trusted => None,
-            Origin::Client => contact.and_then(|uri| {
-                flow_to(&uri, &essentials, Sender { path: &passing.source, origin: passing.origin })
-            }),
+            Origin::Client => {
+                let contact = passing.message.addresses(Name::Contact).find_map(Result::ok);
+                let contact = contact.and_then(|contact| Uri::parse(contact.uri).ok());
+                let sender = Sender { path: &passing.source, origin: passing.origin };
+                contact.and_then(|uri| flow_to(&uri, &passing.message, sender))
+            }
         };
         let user = |flow: Option<Path>| {
-            token::write(&self.shared, &self.config.listeners, essentials.call_id(), flow.as_ref())
+            token::write(&self.shared, &self.config.listeners, passing.message.call_id(), flow.as_ref())
         };
-        [self.own_route(path, &user(out), ""), self.own_route(&passing.source, &user(back), "")]
+        [self.own_route(path, &user(out), b""), self.own_route(&passing.source, &user(back), b"")]
     }
 }
 

@@ -230,7 +230,7 @@ impl Core {
             writer.line(*name, value);
         }
         if response.value(Name::ContentLength).is_none() {
-            writer.line(Name::ContentLength, response.body().len().to_string().as_bytes());
+            writer.numbered(Name::ContentLength, response.body().len());
         }
         writer.finish_copied(response.body());
         let bytes = Bytes::copy_from_slice(&out);

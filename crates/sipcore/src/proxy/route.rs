@@ -5,6 +5,8 @@ use sip::Identifier;
 use sip::hash::Key;
 use sip::message::{Essentials, Name, Uri, Via, ip_address};
 use sip::transport::{Path, Target, Transport};
+use sip::way::{Spelled, Text};
+use smallvec::SmallVec;
 
 use super::target::{Destination, Way};
 use super::token;
@@ -77,17 +79,17 @@ impl Core {
     }
 
     /// A Route value that leads to the listener of `path`.
-    pub(crate) fn own_route(&self, path: &Path, user: &str, parameters: &str) -> Bytes {
-        let advertised = self.advertised(path);
-        let at = if user.is_empty() { "" } else { "@" };
-        let transport = path.transport.uri_parameter();
-        Bytes::from(format!("<sip:{user}{at}{advertised}{transport};lr{parameters}>"))
+    pub(crate) fn own_route(&self, path: &Path, user: &[u8], parameters: &[u8]) -> Text {
+        self.with_spelled(path, |spelled| spelled.route(user, parameters))
     }
 
-    fn advertised(&self, path: &Path) -> std::net::SocketAddr {
+    /// What Via and Route say of the listener of `path`.
+    pub(crate) fn with_spelled(&self, path: &Path, write: impl FnOnce(&Spelled) -> Text) -> Text {
         let mut listeners = self.config.listeners.iter();
-        let listener = listeners.find(|each| each.transport == path.transport && each.bind == path.local);
-        listener.map_or(path.local, |each| each.advertised)
+        match listeners.position(|each| each.bind == path.local && each.transport == path.transport) {
+            Some(place) => write(&self.spelled[place]),
+            None => write(&Spelled::new(path.transport, path.local, b"")),
+        }
     }
 
     /// Where a request within a dialog goes: by what remains of its Route, along the flow that ours names, or to its
@@ -142,12 +144,11 @@ impl Core {
     /// What the way of a request through this core depends on: if it comes back the same, it has looped.
     pub(crate) fn trace_of(&self, request: &Essentials<'_>) -> Key {
         let number = request.cseq().map_or(0, |cseq| cseq.number).to_be_bytes();
-        let tag = |tag: Result<Option<&[u8]>, _>| tag.ok().flatten().unwrap_or_default().to_vec();
-        let (from, to) = (tag(request.from_tag()), tag(request.to_tag()));
-        let routes: Vec<_> = request.items(Name::Route).collect();
-        let routes = routes.join(&b","[..]);
-        let parts: [&[u8]; 7] =
-            [b"trace", request.uri_text(), &routes, request.call_id(), &from, &to, &number];
+        let (from, to) = (request.from_tag().ok().flatten(), request.to_tag().ok().flatten());
+        let mut parts: SmallVec<[&[u8]; 12]> = SmallVec::new();
+        parts.extend([b"trace", request.uri_text(), request.call_id()]);
+        parts.extend([from.unwrap_or_default(), to.unwrap_or_default(), &number]);
+        parts.extend(request.items(Name::Route));
         self.shared.key(&parts)
     }
 
@@ -165,7 +166,7 @@ impl Core {
         if ours.peek().is_none() {
             return false;
         }
-        let trace = self.trace_of(request).to_string();
-        ours.any(|via| via.parameters.value(b"loop") == Some(trace.as_bytes()))
+        let trace = self.trace_of(request).digits();
+        ours.any(|via| via.parameters.value(b"loop") == Some(&trace[..]))
     }
 }

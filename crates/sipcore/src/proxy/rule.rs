@@ -50,7 +50,8 @@ impl Core {
         let transport = server.transport.uri_parameter();
         let mut routes = vec![Bytes::from(format!("<sip:{case}@{remote}{transport};lr>"))];
         if returns {
-            routes.push(self.own_route(&back, "", &format!(";odi={case}")));
+            let parameter = [b";odi=", case.as_bytes()].concat();
+            routes.push(Bytes::copy_from_slice(&self.own_route(&back, b"", &parameter)));
         }
         routes.append(&mut standing.routes);
         standing.routes = routes;

@@ -7,16 +7,22 @@ use std::net::{IpAddr, SocketAddr};
 
 use sip::hash::Keyed;
 use sip::transport::{ConnectionId, Listener, Path};
+use sip::way::Text;
+use smallvec::SmallVec;
 
 /// Octets of the keyed hash at the end.
 const MARK: usize = 8;
 
+/// Octets of a token: those of the longest flow, and the mark.
+type Octets = SmallVec<[u8; 32]>;
+
 /// Writes the token, in hexadecimal digits.
-pub(crate) fn write(keyed: &Keyed, listeners: &[Listener], call_id: &[u8], flow: Option<&Path>) -> String {
+pub(crate) fn write(keyed: &Keyed, listeners: &[Listener], call_id: &[u8], flow: Option<&Path>) -> Text {
     let mut octets = flow.map(|flow| octets_of(listeners, flow)).unwrap_or_default();
     let mark = mark(keyed, call_id, &octets);
     octets.extend_from_slice(&mark);
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    let digit = |four: u8| b"0123456789abcdef"[usize::from(four)];
+    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 0xf)]).collect()
 }
 
 /// Reads a token of ours for this Call-ID: the flow, if it has one. `None` if it is none.
@@ -39,13 +45,11 @@ pub(crate) fn read(
 }
 
 fn mark(keyed: &Keyed, call_id: &[u8], octets: &[u8]) -> [u8; MARK] {
-    let digits = keyed.key(&[b"route", call_id, octets]).to_string();
-    let number = u64::from_str_radix(&digits[..2 * MARK], 16).unwrap_or_default();
-    number.to_be_bytes()
+    keyed.key(&[b"route", call_id, octets]).leading().to_be_bytes()
 }
 
 /// Listener, connection, port and address.
-fn octets_of(listeners: &[Listener], flow: &Path) -> Vec<u8> {
+fn octets_of(listeners: &[Listener], flow: &Path) -> Octets {
     let is_its = |each: &Listener| each.transport == flow.transport && each.bind == flow.local;
     let place = listeners.iter().position(is_its).unwrap_or_default();
     let (kind, number) = match flow.connection {
@@ -53,7 +57,7 @@ fn octets_of(listeners: &[Listener], flow: &Path) -> Vec<u8> {
         Some(ConnectionId::Opened(number)) => (1, number),
         Some(ConnectionId::Accepted(number)) => (2, number),
     };
-    let mut octets = vec![place as u8, kind];
+    let mut octets = Octets::from_slice(&[place as u8, kind]);
     if kind > 0 {
         octets.extend_from_slice(&number.to_be_bytes());
     }
@@ -107,13 +111,12 @@ mod tests {
             Path { transport: Transport::Tcp, remote, connection: Some(ConnectionId::Accepted(7)), ..udp };
         for flow in [None, Some(udp), Some(tcp)] {
             let token = write(&keyed, &listeners, b"c1", flow.as_ref());
-            let read =
-                |keyed: &Keyed, call: &[u8], token: &str| read(keyed, &listeners, call, token.as_bytes());
+            let read = |keyed: &Keyed, call: &[u8], token: &[u8]| read(keyed, &listeners, call, token);
             assert_eq!(read(&keyed, b"c1", &token), Some(flow));
             assert_eq!(read(&keyed, b"c2", &token), None);
             assert_eq!(read(&Keyed::new([2; 16]), b"c1", &token), None);
             assert_eq!(read(&keyed, b"c1", &token[2..]), None);
-            assert_eq!(read(&keyed, b"c1", ""), None);
+            assert_eq!(read(&keyed, b"c1", b""), None);
         }
     }
 }
