@@ -54,7 +54,6 @@ impl House {
             core: Core::new(config),
             server,
             left: VecDeque::new(),
-            messages: 0,
             invite_of_ben: None,
         };
         for name in ["anna", "ben"] {

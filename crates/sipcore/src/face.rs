@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::transaction::timer::Timers;
 use sip::transport::{ConnectionId, Listener, Path, Target};
-use sip::{Duration, Owner};
+use sip::{Duration, Message, Owner};
 
 use crate::authentication::Ha1;
 
@@ -153,6 +153,13 @@ pub enum Input {
         /// Its octets.
         bytes: Bytes,
     },
+    /// The same, and it has been read.
+    Message {
+        /// Its way.
+        path: Path,
+        /// The message.
+        message: Message,
+    },
     /// Octets of a stream arrived.
     Stream {
         /// Their way; the connection is given.
@@ -176,7 +183,7 @@ pub enum Input {
     Command(Command),
 }
 
-/// Changes of the directory, effective at once; and the end.
+/// Changes of the directory, effective at once; the end; and how much there is to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// There is this user, or its password is another from now on. Its bindings stay.
@@ -189,6 +196,19 @@ pub enum Command {
     RemoveService(Bytes),
     /// Take nothing new any more: the core is to end. What goes by the PoC Server is the server's to release.
     Release,
+    /// This much waits to be looked at.
+    SetLoad(Load),
+}
+
+/// How much waits to be looked at: whoever has the queues knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Load {
+    /// What comes is looked at at once.
+    #[default]
+    Usual,
+    /// More comes than can be done. An INVITE from the network that would begin something is answered 503 before anything is
+    /// kept of it; what goes on goes on, so that what has begun comes to its end.
+    Full,
 }
 
 /// A user of the home domain.

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use crate::authentication::Realm;
 use crate::bucket::Buckets;
 use crate::directory::Directory;
-use crate::face::{Command, Config, Counters, Event, Input};
+use crate::face::{Command, Config, Counters, Event, Input, Load};
 use crate::proxy::context::Context;
 use crate::reg::Agent;
 use crate::releasing::Duty;
@@ -59,6 +59,7 @@ pub struct Core {
     pub(crate) buckets: Buckets,
     pub(crate) agent: Agent,
     pub(crate) duty: Duty,
+    pub(crate) load: Load,
     pub(crate) counters: Counters,
     /// A buffer in which messages are put together.
     pub(crate) scratch: Vec<u8>,
@@ -99,6 +100,7 @@ impl Core {
             connections: Connections::of(config.owner.shard),
             buckets: Buckets::new(config.refusals),
             duty: Duty::Serving,
+            load: Load::default(),
             counters: Counters::default(),
             scratch: Vec::new(),
             identifiers,
@@ -113,7 +115,11 @@ impl Core {
         match input {
             Input::Datagram { path, bytes } => {
                 self.connections.receive(&path, b""); // a connection that it came over is known from now on
-                self.handle_message(path, bytes);
+                self.handle_octets(path, bytes);
+            }
+            Input::Message { path, message } => {
+                self.connections.receive(&path, b"");
+                self.handle_message(path, &message);
             }
             Input::Stream { path, bytes } => self.handle_stream(path, &bytes),
             Input::ConnectionLost { connection } => self.handle_loss(connection),
@@ -128,6 +134,7 @@ impl Core {
             Input::Command(Command::PutService(name)) => self.directory.put_service(name),
             Input::Command(Command::RemoveService(name)) => self.directory.remove_service(&name),
             Input::Command(Command::Release) => self.release(),
+            Input::Command(Command::SetLoad(load)) => self.load = load,
         }
     }
 
@@ -168,7 +175,7 @@ impl Core {
     fn handle_stream(&mut self, path: Path, bytes: &[u8]) {
         for frame in self.connections.receive(&path, bytes) {
             match frame {
-                Frame::Message(bytes) => self.handle_message(path, bytes),
+                Frame::Message(bytes) => self.handle_octets(path, bytes),
                 Frame::Ping => self.outbox.send(path, Bytes::from_static(b"\r\n")), // RFC 5626 §3.5.1
                 Frame::Pong => {}
                 Frame::Fault(fault) => {
@@ -182,15 +189,18 @@ impl Core {
         }
     }
 
-    pub(crate) fn handle_message(&mut self, path: Path, bytes: Bytes) {
-        let message = match Message::parse(bytes) {
-            Ok(message) => message,
+    pub(crate) fn handle_octets(&mut self, path: Path, bytes: Bytes) {
+        match Message::parse(bytes) {
+            Ok(message) => self.handle_message(path, &message),
             Err(error) => {
                 self.counters.malformed += u64::from(error != sip::message::ParseError::Empty);
-                return tracing::trace!(%error, "dropped");
+                tracing::trace!(%error, "dropped");
             }
-        };
-        let essentials = Essentials::of(&message);
+        }
+    }
+
+    fn handle_message(&mut self, path: Path, message: &Message) {
+        let essentials = Essentials::of(message);
         match message.method() {
             Some(method) => {
                 if let Err(fault) = self.handle_request(path, method, &essentials) {

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use sip::Headers;
 use sip::hash::Key;
 use sip::message::{Essentials, Fault, Method, Name};
-use sip::transport::Path;
+use sip::transport::{Path, Transport};
 
+use crate::face::Load;
 use crate::hub::Core;
 use crate::identity::wants_more_privacy;
 use crate::registrar::is_for_us;
@@ -48,9 +49,13 @@ impl Core {
         if method == Method::Cancel {
             return self.handle_cancel(key, path, request);
         }
-        request.validate_fields(&NEEDED)?;
+        let is_shed = self.is_shed(&path, method, request);
+        if !is_shed {
+            request.validate_fields(&NEEDED)?;
+        }
         // A BYE makes room, so there is always room for it.
-        if self.transactions.len() >= self.config.transactions_max && method != Method::Bye {
+        let is_full = self.transactions.len() >= self.config.transactions_max && method != Method::Bye;
+        if is_shed || is_full {
             self.counters.overloaded += 1;
             let headers = vec![(Name::RetryAfter, Bytes::from_static(b"5"))];
             self.reply_once(path, request, 503, &headers);
@@ -85,6 +90,14 @@ impl Core {
             | Method::Update
             | Method::Other => self.handle_proxied(key, path, request),
         }
+    }
+
+    /// Whether there is too much to do for this. What comes from inside belongs to something that has begun.
+    fn is_shed(&self, path: &Path, method: Method, request: &Essentials<'_>) -> bool {
+        self.load == Load::Full
+            && method == Method::Invite
+            && path.transport != Transport::Inside
+            && request.to_tag().is_ok_and(|tag| tag.is_none())
     }
 
     /// A request that belongs to a transaction already.

@@ -45,7 +45,7 @@ mod transaction;
 mod uri;
 
 pub use authentication::Ha1;
-pub use face::{Command, Config, Counters, Event, Expires, Input, Peer, Rate, Source, User};
+pub use face::{Command, Config, Counters, Event, Expires, Input, Load, Peer, Rate, Source, User};
 pub use hub::Core;
 pub use reg::AGENT_SHARDS;
 pub use shard::shard_of;

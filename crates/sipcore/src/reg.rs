@@ -237,7 +237,7 @@ impl Core {
                 Some(transmit) => return Some(transmit),
                 None => {
                     let Transmit { path, bytes } = self.agent.poll_transmit()?;
-                    self.handle_message(path, bytes);
+                    self.handle_octets(path, bytes);
                 }
             }
         }

@@ -146,6 +146,13 @@ pub enum Input {
         /// Its octets.
         bytes: Bytes,
     },
+    /// The same, and it has been read.
+    Message {
+        /// Its way.
+        path: Path,
+        /// The message.
+        message: Message,
+    },
     /// Octets of a stream arrived.
     Stream {
         /// Their way.
@@ -333,11 +340,14 @@ impl Server {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = now;
         let below = match input {
-            Input::Datagram { path, .. } | Input::Stream { path, .. } if !self.trusts(&path) => {
+            Input::Datagram { path, .. } | Input::Message { path, .. } | Input::Stream { path, .. }
+                if !self.trusts(&path) =>
+            {
                 self.counters.untrusted += 1;
                 return tracing::debug!(remote = %path.remote, "dropped: not from the core");
             }
             Input::Datagram { path, bytes } => sip::Input::Datagram { path, bytes },
+            Input::Message { path, message } => sip::Input::Message { path, message },
             Input::Stream { path, bytes } => return self.handle_stream(path, &bytes),
             Input::ConnectionRefused { connection } => sip::Input::ConnectionRefused { connection },
             Input::ConnectionLost { connection } => {

@@ -311,8 +311,12 @@ impl Stage {
     }
 
     pub(crate) fn receive_from(&mut self, remote: &str, text: &str) {
-        let bytes = Bytes::copy_from_slice(text.as_bytes());
-        self.input(Input::Datagram { path: path(remote), bytes });
+        let (path, bytes) = (path(remote), Bytes::copy_from_slice(text.as_bytes()));
+        // As the core hands it over, which has read it.
+        self.input(match Message::parse(bytes.clone()) {
+            Ok(message) => Input::Message { path, message },
+            Err(_) => Input::Datagram { path, bytes },
+        });
     }
 
     /// Several messages from the core, in one piece of a stream.

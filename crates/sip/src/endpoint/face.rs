@@ -14,7 +14,7 @@ use crate::transport::{ConnectionId, Listener, Path, Target};
 use crate::usage::session_timer;
 
 /// The version of [`Record`]. A journal of another version is not replayed.
-pub const JOURNAL_VERSION: u16 = 4;
+pub const JOURNAL_VERSION: u16 = 5;
 
 /// What an endpoint is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -143,6 +143,13 @@ pub enum Input {
         path: Path,
         /// Its octets.
         bytes: Bytes,
+    },
+    /// A message arrived, and has been read.
+    Message {
+        /// Its way.
+        path: Path,
+        /// The message.
+        message: Message,
     },
     /// Octets of a stream arrived.
     Stream {

@@ -161,7 +161,8 @@ impl Endpoint {
         debug_assert!(now >= self.now, "time never runs back");
         self.now = now;
         match input {
-            Input::Datagram { path, bytes } => self.handle_message(path, bytes),
+            Input::Datagram { path, bytes } => self.handle_octets(path, bytes),
+            Input::Message { path, message } => self.handle_message(path, &message),
             Input::Stream { path, bytes } => self.handle_stream(path, &bytes),
             Input::ConnectionLost { connection } => {
                 for transaction in self.connections.lose(connection) {
@@ -262,7 +263,7 @@ impl Endpoint {
     fn handle_stream(&mut self, path: Path, bytes: &[u8]) {
         for frame in self.connections.receive(&path, bytes) {
             match frame {
-                Frame::Message(bytes) => self.handle_message(path, bytes),
+                Frame::Message(bytes) => self.handle_octets(path, bytes),
                 Frame::Ping => self.outbox.send(path, Bytes::from_static(b"\r\n")), // RFC 5626 §3.5.1
                 Frame::Pong => {}
                 Frame::Fault(fault) => {
@@ -275,20 +276,23 @@ impl Endpoint {
         }
     }
 
-    fn handle_message(&mut self, path: Path, bytes: Bytes) {
-        let message = match Message::parse(bytes) {
-            Ok(message) => message,
-            Err(error) => return tracing::trace!(%error, "dropped"),
-        };
+    fn handle_octets(&mut self, path: Path, bytes: Bytes) {
+        match Message::parse(bytes) {
+            Ok(message) => self.handle_message(path, &message),
+            Err(error) => tracing::trace!(%error, "dropped"),
+        }
+    }
+
+    fn handle_message(&mut self, path: Path, message: &Message) {
         match message.method() {
             Some(method) => {
-                let request = Essentials::of(&message);
+                let request = Essentials::of(message);
                 if let Err(fault) = self.handle_request(path, method, &request) {
                     tracing::debug!(%fault, "request refused");
                     self.refuse_malformed(path, method, &request, fault);
                 }
             }
-            None => self.handle_response(&Essentials::of(&message)),
+            None => self.handle_response(&Essentials::of(message)),
         }
     }
 

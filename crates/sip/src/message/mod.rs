@@ -17,6 +17,7 @@ mod write;
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use marks::Marks;
@@ -345,6 +346,19 @@ impl PartialEq for Message {
 
 impl Eq for Message {}
 
+/// As its octets.
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.bytes.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(Bytes::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", String::from_utf8_lossy(&self.bytes))
@@ -517,6 +531,17 @@ mod tests {
 
     fn fault(start_line: &'static str) -> Result<Option<Fault>, ParseError> {
         Message::parse(Bytes::from_static(start_line.as_bytes())).map(|message| message.fault)
+    }
+
+    #[test]
+    fn a_message_is_kept_as_its_octets_and_read_again() {
+        let message =
+            Message::parse(Bytes::from_static(b"BYE sip:a@b SIP/2.0\r\nCall-ID: c\r\n\r\n")).unwrap();
+        let kept = serde_json::to_string(&message).unwrap();
+        assert_eq!(kept, serde_json::to_string(message.bytes()).unwrap());
+        assert_eq!(serde_json::from_str::<Message>(&kept).unwrap(), message);
+        let nothing = serde_json::to_string(&Bytes::from_static(b"\r\n")).unwrap();
+        assert!(serde_json::from_str::<Message>(&nothing).is_err());
     }
 
     #[test]

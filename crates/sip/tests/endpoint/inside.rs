@@ -61,8 +61,9 @@ impl Pair {
                     is_quiet = false;
                     let (from, to) = (self.endpoints[side].0, self.endpoints[1 - side].0);
                     assert_eq!(transmit.path, inside(from, to));
-                    self.sent.push(read(&transmit.bytes));
-                    let input = Input::Datagram { path: inside(to, from), bytes: transmit.bytes };
+                    let message = read(&transmit.bytes);
+                    self.sent.push(message.clone());
+                    let input = Input::Message { path: inside(to, from), message };
                     let receiver = &mut self.endpoints[1 - side].1;
                     receiver.handle_input(Instant::at(self.now), input).expect("no command");
                 }

@@ -1,7 +1,7 @@
 //! What is bad, too much, or nobody's: a documented answer, a counter, and nothing else changes.
 
 use sip::message::Name;
-use sipcore::{Rate, shard_of};
+use sipcore::{Command, Input, Load, Rate, shard_of};
 
 use crate::wire::*;
 
@@ -24,6 +24,35 @@ fn a_full_core_answers_503_and_keeps_nothing() {
     // A CANCEL is answered all the same.
     wire.send(&Request { branch: "in0".into(), ..Request::invite() }.cancel());
     assert!(wire.words().contains(&"200 CANCEL".to_owned()));
+    wire.finish();
+}
+
+/// What has begun comes to its end: its copies, its CANCEL, its responses, and what comes from inside.
+#[test]
+fn a_core_with_too_much_to_do_begins_nothing_new_and_goes_on_with_what_has_begun() {
+    let mut wire = Wire::new();
+    wire.register("ben", BEN, "");
+    wire.advance(T1_64);
+    let begun = Request { branch: "begun".into(), ..Request::invite() };
+    wire.send(&begun);
+    let forwarded = wire.one();
+    wire.input(Input::Command(Command::SetLoad(Load::Full)));
+    let before = wire.core.poll_timeout();
+    let late = Request { branch: "late".into(), ..Request::invite() };
+    wire.send(&late);
+    let refusal = wire.one().message;
+    assert_eq!((word(&refusal).as_str(), text(&refusal, Name::RetryAfter)), ("503 INVITE", "5"));
+    assert_eq!((wire.core.counters().overloaded, wire.core.poll_timeout()), (1, before), "nothing is kept");
+    wire.send(&begun);
+    assert_eq!(wire.words(), ["100 INVITE"], "a copy is a copy");
+    wire.answer(&forwarded, 180);
+    assert_eq!(wire.words(), ["180 INVITE"]);
+    wire.send(&begun.cancel());
+    assert!(wire.words().contains(&"CANCEL".to_owned()));
+    wire.register("anna", ANNA, "");
+    wire.input(Input::Command(Command::SetLoad(Load::Usual)));
+    wire.send(&Request { branch: "later".into(), ..Request::invite() });
+    assert!(wire.words().contains(&"INVITE".to_owned()));
     wire.finish();
 }
 

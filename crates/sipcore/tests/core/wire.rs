@@ -305,9 +305,12 @@ impl Wire {
     pub(crate) fn receive(&mut self, path: Path, text: &str) {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
         self.note(&bytes);
-        match path.connection {
-            None => self.input(Input::Datagram { path, bytes }),
-            Some(_) => self.input(Input::Stream { path, bytes }),
+        match (path.connection, Message::parse(bytes.clone())) {
+            (Some(_), _) => self.input(Input::Stream { path, bytes }),
+            (None, Ok(message)) if path.transport == Transport::Inside => {
+                self.input(Input::Message { path, message });
+            }
+            (None, _) => self.input(Input::Datagram { path, bytes }),
         }
     }
 
