@@ -80,7 +80,7 @@ fn a_group_is_there_at_once_and_outlasts_a_crash() {
     assert_eq!(list(&folder), Vec::<Value>::new());
     server.signal("TERM");
     let (code, events, said) = server.exit();
-    let expected = ["listening", "user-removed", "group-changed", "group-removed", "stopped"];
+    let expected = ["listening", "user-removed", "group-changed", "group-removed", "releasing", "stopped"];
     assert_eq!((code, kinds(&events)), (Some(0), expected.to_vec()), "{said}");
 }
 

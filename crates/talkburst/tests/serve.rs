@@ -288,7 +288,11 @@ fn a_restart_keeps_the_users_and_a_crash_too() {
     assert_eq!(user(&folder, &["remove", "ben"], "").0, Some(0));
     server.signal("TERM");
     let (code, events, said) = server.exit();
-    assert_eq!((code, kinds(&events)), (Some(0), vec!["listening", "user-removed", "stopped"]), "{said}");
+    assert_eq!(
+        (code, kinds(&events)),
+        (Some(0), vec!["listening", "user-removed", "releasing", "stopped"]),
+        "{said}"
+    );
 
     let (server, _) = serve(&folder, &[]);
     assert_eq!(server.events[0]["users"], 1);

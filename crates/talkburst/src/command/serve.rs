@@ -1,5 +1,6 @@
 //! `talkburst serve`: a SIP/IP core and a PoC Server in one process.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -67,17 +68,25 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
         let mut wishes = Wishes::listen(false).map_err(Failure::Network)?;
         let (mut service, started) = Service::start(settings).await?;
         arguments.next_steps(&started).iter().for_each(|line| service.hint(line));
-        let result = loop {
+        let failure = loop {
             tokio::select! {
                 // Without keys all wishes are signals, and all signals mean the same.
-                _ = wishes.next() => break Ok(DONE),
+                _ = wishes.next() => break None,
                 work = service.wait() => match work {
                     Ok(work) => service.handle(work).await,
-                    Err(failure) => break Err(failure),
+                    Err(failure) => break Some(failure),
                 },
             }
         };
-        service.stop().await.and(result)
+        let open = match failure {
+            None => service.release(wishes.next()).await?,
+            Some(failure) => return service.stop().await.and(Err(failure)),
+        };
+        if open > 0 && arguments.json {
+            // Whoever has closed it wants to hear nothing.
+            let _ = writeln!(io::stderr(), "stopped with {open} sessions that had not ended");
+        }
+        Ok(DONE)
     })
 }
 

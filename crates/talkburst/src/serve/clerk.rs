@@ -1,6 +1,7 @@
 //! The clerk: the one task that has the store. Orders of the operator, events of the shards, and records to be kept
 //! come to it by bounded queues; no shard ever waits for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -38,10 +39,21 @@ pub(crate) struct Clerk {
     pub(crate) shards: Vec<Neighbour>,
     pub(crate) dropped: Arc<Dropped>,
     /// Records that are not kept yet, and until when they may wait.
-    batch: Vec<StoredSession>,
+    batch: Vec<Kept>,
     commit_at: Option<Instant>,
+    /// Which shards wait for nothing any more, once they are to end.
+    settled: BTreeSet<u8>,
+    /// Records of sessions that had not ended when nothing was waited for any more.
+    open: usize,
     /// What was told to be dropped, and when it may be told again.
     told_dropped: (u64, Instant),
+}
+
+/// A record on its way into the store: it is told when it is there.
+struct Kept {
+    at: Instant,
+    stored: StoredSession,
+    closed: Box<Closed>,
 }
 
 /// Something to be done.
@@ -66,7 +78,21 @@ impl Clerk {
     ) -> Self {
         let told_dropped = (0, clock.now() + DROPPED_EVERY);
         let (batch, commit_at) = (Vec::new(), None);
-        Self { clock, store, domain, remembered, voice, shards, dropped, batch, commit_at, told_dropped }
+        let (settled, open) = (BTreeSet::new(), 0);
+        Self {
+            clock,
+            store,
+            domain,
+            remembered,
+            voice,
+            shards,
+            dropped,
+            batch,
+            commit_at,
+            settled,
+            open,
+            told_dropped,
+        }
     }
 
     /// Waits until something is to be done. It can be given up at any moment and loses nothing.
@@ -93,16 +119,32 @@ impl Clerk {
         self.handle_due().await;
     }
 
-    /// Keeps what is left, and closes everything.
-    pub(crate) async fn close(mut self, events: &mut Receiver<Heard>) -> Result<(), StoreError> {
+    /// Has all shards take nothing new and release what there is.
+    pub(crate) async fn release(&mut self, within: Duration) {
+        self.voice.tell(self.clock.now(), &Told::Releasing { within: within.as_secs_f64() });
+        // What a PoC Server says may leave by the core of another shard.
+        self.change(&Input::Refuse).await;
+        for shard in &self.shards {
+            // A shard that has ended has nothing left.
+            let _ = shard.orders.send(Order::Release);
+        }
+    }
+
+    /// Whether no shard waits for anything any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.len() == self.shards.len()
+    }
+
+    /// Keeps what is left, and closes everything. How many sessions had not ended.
+    pub(crate) async fn close(mut self, events: &mut Receiver<Heard>) -> (usize, Result<(), StoreError>) {
         while let Some(heard) = events.recv().await {
             self.take(heard).await;
         }
         self.commit().await;
         let closed = self.store.close().await;
-        self.voice.tell(self.clock.now(), &Told::Stopped);
+        self.voice.tell(self.clock.now(), &Told::Stopped { open: self.open });
         self.voice.close();
-        closed
+        (self.open, closed)
     }
 
     async fn carry_out(&mut self, order: crate::control::Order) -> Reply {
@@ -166,15 +208,18 @@ impl Clerk {
                 self.voice.tell(at, &Told::BindingsChanged { address });
             }
             Event::Closed(record) => {
-                let closed = Closed::new(shard, &record);
+                let closed = Box::new(Closed::new(shard, &record));
                 let ended = i64::try_from(wall().as_millis()).unwrap_or(i64::MAX);
-                self.batch.push(StoredSession { ended, record: closed.to_text() });
-                self.voice.tell(at, &Told::Closed(Box::new(closed)));
+                let stored = StoredSession { ended, record: closed.to_text() };
+                self.open += usize::from(record.open > 0);
+                self.batch.push(Kept { at, stored, closed });
                 self.commit_at.get_or_insert(self.clock.now() + COMMIT_AFTER);
                 if self.batch.len() >= BATCH_MAX {
                     self.commit().await;
                 }
             }
+            Event::Settled(true) => drop(self.settled.insert(shard)),
+            Event::Settled(false) => drop(self.settled.remove(&shard)),
         }
     }
 
@@ -193,20 +238,26 @@ impl Clerk {
         }
     }
 
+    /// Keeps the records that wait, in one transaction; then they are told. A record counts as closed once it is committed.
     async fn commit(&mut self) {
         self.commit_at = None;
         if self.batch.is_empty() {
             return;
         }
+        let batch = std::mem::take(&mut self.batch);
+        let (stored, told): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|Kept { at, stored, closed }| (stored, (at, closed))).unzip();
         let before = wall().saturating_sub(self.remembered).as_millis();
-        let kept = self.store.keep(&self.batch, i64::try_from(before).unwrap_or(0)).await;
+        let kept = self.store.keep(&stored, i64::try_from(before).unwrap_or(0)).await;
         if let Err(error) = kept {
-            // They have been told; to keep them longer would be to keep all.
-            self.dropped.untold.fetch_add(self.batch.len() as u64, Ordering::Relaxed);
-            let told = Told::NotStored { sessions: self.batch.len(), why: error.to_string() };
-            self.voice.tell(self.clock.now(), &told);
+            // To try again with them would be to keep all: they are told, by another name.
+            self.dropped.untold.fetch_add(told.len() as u64, Ordering::Relaxed);
+            let failed = Told::NotStored { sessions: told.len(), why: error.to_string() };
+            self.voice.tell(self.clock.now(), &failed);
+            told.into_iter().for_each(|(at, closed)| self.voice.tell(at, &Told::Unstored(closed)));
+        } else {
+            told.into_iter().for_each(|(at, closed)| self.voice.tell(at, &Told::Closed(closed)));
         }
-        self.batch.clear();
     }
 }
 

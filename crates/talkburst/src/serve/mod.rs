@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use sip::Owner;
 use sip::transport::{Listener, Target, Transport};
+use sip::{Duration, Owner};
 use tokio::sync::mpsc;
 
 use self::clerk::Clerk;
@@ -60,7 +60,12 @@ pub(crate) struct Service {
     /// A thread that has ended says why.
     ended: mpsc::Receiver<io::Result<()>>,
     listening: tokio::task::JoinHandle<()>,
+    /// How long sessions may take to be released.
+    release_within: Duration,
 }
+
+/// So much at most.
+const CLOSING_MAX: Duration = Duration::from_millis(250);
 
 /// What is told to whoever has started it.
 pub(crate) struct Started {
@@ -158,7 +163,8 @@ impl Service {
         let users = accounts.into_iter().take(2).map(|account| account.name).collect();
         let clerk =
             Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
-        let service = Self { clerk, threads, asked, events, ended, listening };
+        let release_within = settings.release_within;
+        let service = Self { clerk, threads, asked, events, ended, listening, release_within };
         Ok((service, Started { advertised, domain, users }))
     }
 
@@ -181,20 +187,47 @@ impl Service {
         self.clerk.handle(work).await;
     }
 
-    /// Stops the shards, keeps what is not kept yet, and closes everything.
-    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+    /// Takes nothing new, releases all sessions, and stops: as soon as nothing is waited for, when the time for it is over, or
+    /// when it is asked for `again`. How many sessions had not ended then.
+    pub(crate) async fn release(mut self, again: impl Future) -> Result<usize, Failure> {
+        let until = self.clerk.clock.now() + self.release_within.saturating_sub(closing(self.release_within));
+        self.clerk.release(self.release_within).await;
+        let mut again = std::pin::pin!(again);
+        while !self.clerk.is_settled() {
+            let clock = self.clerk.clock;
+            tokio::select! {
+                _ = &mut again => break,
+                () = clock.until(Some(until)) => break,
+                work = self.wait() => match work {
+                    Ok(work) => self.handle(work).await,
+                    // A shard that has ended never settles.
+                    Err(_) => break,
+                },
+            }
+        }
+        self.stop().await
+    }
+
+    /// Stops the shards, keeps what is not kept yet, and closes everything. How many sessions had not ended.
+    pub(crate) async fn stop(mut self) -> Result<usize, Failure> {
         self.listening.abort();
         for shard in &self.clerk.shards {
             // A shard that has ended has stopped.
             let _ = shard.orders.send(Order::Stop);
         }
-        let closed = self.clerk.close(&mut self.events).await;
+        let (open, closed) = self.clerk.close(&mut self.events).await;
         for thread in self.threads {
             // What made it panic has been told by the panic.
             let _ = thread.join();
         }
-        Ok(closed?)
+        closed?;
+        Ok(open)
     }
+}
+
+/// How much of the time for releasing sessions is left for closing records and connections.
+fn closing(within: Duration) -> Duration {
+    (within / 4).min(CLOSING_MAX)
 }
 
 /// A thread that has stopped although nobody wanted it to.

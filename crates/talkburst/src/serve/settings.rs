@@ -219,7 +219,6 @@ impl Settings {
             (log.format != LogFormat::Human, "log.format = \"json\""),
             (log.filter != defaults.log.filter, "log.filter"),
             (log.file.is_some(), "log.file"),
-            (self.release_within != defaults.release_within, "release-within"),
         ]
         .into_iter()
         .find_map(|(is_wanted, option)| is_wanted.then_some(option))

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use sip::hash::Keyed;
 use sip::message::{Message, Name, Uri};
 use sip::transport::{ConnectionId, Path, Transmit, Transport};
-use sip::{Identifier, Instant};
+use sip::{Duration, Identifier, Instant};
 
 /// Shards that there can be: half of the numbers are for cores and their notifiers, half for PoC Servers.
 pub(crate) const SHARDS_MAX: u8 = sipcore::AGENT_SHARDS;
@@ -27,6 +27,9 @@ pub(crate) const SERVER: u8 = 0x80;
 /// Where the PoC Server is, for the core: a port of the advertised address at which nobody listens.
 pub(crate) const SERVER_PORT: u16 = 1;
 
+/// How often it is looked whether anything is waited for: each look is at all that there is.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// A core and a PoC Server.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
@@ -35,6 +38,8 @@ pub(crate) struct Shard {
     keyed: Keyed,
     core: sipcore::Core,
     server: poc::Server,
+    /// When it is looked whether anything is waited for, in a shard that is to end.
+    look_at: Option<Instant>,
     outgoing: VecDeque<Outgoing>,
     events: VecDeque<Event>,
 }
@@ -62,6 +67,12 @@ pub(crate) enum Input {
     PutGroup { name: Bytes, group: Box<poc::server::Group> },
     /// There is no such group any more.
     RemoveGroup { name: Bytes, address: Bytes },
+    /// Nothing new is to come in any more.
+    Refuse,
+    /// Everything that there is is to end; all shards refuse what is new by then, and pass on that this is why.
+    Release,
+    /// Nothing is waited for any more.
+    Abandon,
 }
 
 /// A message on its way between two elements of this process.
@@ -95,6 +106,8 @@ pub(crate) enum Event {
     BindingsChanged { address: Bytes },
     /// An INVITE is over.
     Closed(Box<poc::server::Record>),
+    /// Whether nothing is waited for any more; told again and again by a shard that is to end.
+    Settled(bool),
 }
 
 impl Shard {
@@ -106,6 +119,7 @@ impl Shard {
             core: sipcore::Core::new(core.clone()),
             settings: core,
             server: poc::Server::new(server),
+            look_at: None,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -133,6 +147,10 @@ impl Shard {
             Input::Timeout => {
                 self.core.handle_timeout(now);
                 self.server.handle_timeout(now);
+                if self.look_at.is_some_and(|at| at <= now) {
+                    self.settle(now);
+                    self.look(now);
+                }
             }
             Input::Put { core, server } => {
                 if let Some(user) = core {
@@ -160,8 +178,28 @@ impl Shard {
                 self.settle(now);
                 self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::RemoveService(name)));
             }
+            Input::Refuse => {
+                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::Release));
+            }
+            Input::Release => {
+                let command = poc::server::Command::Release;
+                self.server.handle_input(now, poc::server::Input::Command(command));
+                self.settle(now);
+                self.look(now);
+            }
+            Input::Abandon => {
+                let command = poc::server::Command::Abandon;
+                self.server.handle_input(now, poc::server::Input::Command(command));
+            }
         }
         self.settle(now);
+    }
+
+    /// Tells whether anything is waited for: now, and in a moment again.
+    fn look(&mut self, now: Instant) {
+        self.look_at = Some(now + LOOK_EVERY);
+        let is_settled = self.core.is_settled() && self.server.is_settled();
+        self.events.push_back(Event::Settled(is_settled));
     }
 
     /// What leaves next; drain until `None`.
@@ -176,7 +214,7 @@ impl Shard {
 
     /// When a timeout is to be handed in.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.core.poll_timeout().into_iter().chain(self.server.poll_timeout()).min()
+        self.core.poll_timeout().into_iter().chain(self.server.poll_timeout()).chain(self.look_at).min()
     }
 
     /// Whether nothing remains of any transaction and any session.

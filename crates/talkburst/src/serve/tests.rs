@@ -1,6 +1,7 @@
 //! Shards without sockets, and PoC Clients around them.
 
 mod groups;
+mod releasing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ struct Stage {
     told: Vec<(SocketAddr, Event)>,
     /// What the server has told.
     closed: Vec<poc::server::Record>,
+    /// What each shard that is to end has said last: whether it waits for nothing any more.
+    settled: BTreeMap<usize, bool>,
     /// Hops between shards.
     hops: usize,
 }
@@ -49,7 +52,8 @@ impl Stage {
         let plan = Plan { settings: &settings, domain: DOMAIN, bind, advertised, secret: [7; 16] };
         let shards = (0..count).map(|number| plan.shard(number).unwrap()).collect();
         let (clients, told, closed) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut stage = Self { now: Instant::START, shards, clients, told, closed, hops: 0 };
+        let settled = BTreeMap::new();
+        let mut stage = Self { now: Instant::START, shards, clients, told, closed, settled, hops: 0 };
         for name in NAMES {
             stage.all(&clerk::put(&account(name), DOMAIN));
         }
@@ -142,6 +146,9 @@ impl Stage {
                     match event {
                         shard::Event::BindingsChanged { .. } => {}
                         shard::Event::Closed(record) => self.closed.push(*record),
+                        shard::Event::Settled(is_settled) => {
+                            self.settled.insert(number, is_settled);
+                        }
                     }
                 }
             }

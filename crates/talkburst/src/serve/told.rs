@@ -51,7 +51,10 @@ pub(crate) enum Told {
     BindingsChanged {
         address: String,
     },
+    /// It is in the store.
     Closed(Box<Closed>),
+    /// The same, but it could not be stored.
+    Unstored(Box<Closed>),
     Dropped {
         count: u64,
     },
@@ -59,7 +62,14 @@ pub(crate) enum Told {
         sessions: usize,
         why: String,
     },
-    Stopped,
+    /// Nothing new is taken, and sessions are released, so many seconds at most.
+    Releasing {
+        within: f64,
+    },
+    Stopped {
+        /// Records of sessions that had not ended.
+        open: usize,
+    },
 }
 
 /// An INVITE that is over.
@@ -77,6 +87,8 @@ pub(crate) struct Closed {
     by: Side,
     status: Option<u16>,
     reason: Option<String>,
+    /// Legs of which nobody knows how they have ended, since the server was stopped.
+    open: usize,
     /// From the INVITE to its answer.
     answered_after: Option<f64>,
     /// From the INVITE to the end.
@@ -121,6 +133,7 @@ impl Closed {
             by: record.by,
             status: record.status,
             reason: record.reason.as_deref().map(text),
+            open: record.open,
             answered_after: record.answered.map(after),
             ended_after: after(record.ended),
         }
@@ -215,11 +228,16 @@ impl fmt::Display for Told {
             Self::GroupRemoved { address } => write!(f, "{} is no group any more", safe(address)),
             Self::BindingsChanged { address } => write!(f, "the bindings of {} have changed", safe(address)),
             Self::Closed(closed) => closed.fmt(f),
+            Self::Unstored(closed) => write!(f, "{BAD}not stored{BAD:#}: {closed}"),
             Self::Dropped { count } => write!(f, "{BAD}dropped so far: {count}{BAD:#}"),
             Self::NotStored { sessions, why } => {
                 write!(f, "{BAD}{sessions} sessions could not be stored{BAD:#}: {why}")
             }
-            Self::Stopped => f.write_str("stopped"),
+            Self::Releasing { within } => write!(f, "releasing all sessions, for {within} s at most"),
+            Self::Stopped { open: 0 } => f.write_str("stopped"),
+            Self::Stopped { open } => {
+                write!(f, "{BAD}stopped{BAD:#} with {open} sessions that had not ended")
+            }
         }
     }
 }

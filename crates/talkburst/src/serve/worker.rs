@@ -37,6 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a peer that has connected may say nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(32);
 
+/// How long peers that do not read are waited for at the end.
+const FLUSH_MAX: Duration = Duration::from_millis(100);
+
 /// What one shard hands to another.
 pub(crate) enum Handed {
     /// A message for one of its elements.
@@ -51,7 +54,9 @@ pub(crate) enum Order {
     Change(Input, oneshot::Sender<()>),
     /// A connection of another shard was closed.
     Lost(ConnectionId),
-    /// It is over.
+    /// Everything that there is is to end.
+    Release,
+    /// It is over, whatever there still is.
     Stop,
 }
 
@@ -173,7 +178,11 @@ impl Run {
                         let _ = done.send(());
                     }
                     Some(Order::Lost(connection)) => self.hand_in(Input::ConnectionLost { connection }),
-                    Some(Order::Stop) | None => return Ok(()),
+                    Some(Order::Release) => self.hand_in(Input::Release),
+                    Some(Order::Stop) | None => {
+                        self.finish().await;
+                        return Ok(());
+                    }
                 },
                 () = clock.until(due) => {
                     self.close_silent();
@@ -182,6 +191,27 @@ impl Run {
             }
             self.settle().await;
         }
+    }
+
+    /// Has every record closed, and what is still to be sent leave. Nothing comes in any more, so there is time to wait for the
+    /// clerk.
+    async fn finish(mut self) {
+        self.hand_in(Input::Abandon);
+        self.send_all().await;
+        while let Some(event) = self.worker.shard.poll_event() {
+            let heard = Heard { shard: self.worker.number, at: self.worker.clock.now(), event };
+            // Without a clerk nobody is told.
+            let _ = self.worker.events.send(heard).await;
+        }
+        let Self { worker, connections, reports, .. } = self;
+        drop((worker, reports));
+        let writing = async {
+            for (_, Open { connection, .. }) in connections {
+                // What made it fail is the peer's to know.
+                let _ = connection.finish().await;
+            }
+        };
+        let _ = tokio::time::timeout(FLUSH_MAX, writing).await;
     }
 
     fn hand_in(&mut self, input: Input) {
@@ -292,16 +322,20 @@ impl Run {
     /// Drains the shard: what leaves first, then events.
     async fn settle(&mut self) {
         loop {
-            while let Some(outgoing) = self.worker.shard.poll_transmit() {
-                match outgoing {
-                    Outgoing::Network(transmit) => self.send(transmit).await,
-                    Outgoing::Shard { to, hop } => self.pass(to, Handed::Hop(hop)),
-                }
-            }
+            self.send_all().await;
             let Some(event) = self.worker.shard.poll_event() else { return };
             let heard = Heard { shard: self.worker.number, at: self.worker.clock.now(), event };
             if self.worker.events.try_send(heard).is_err() {
                 self.worker.dropped.untold.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn send_all(&mut self) {
+        while let Some(outgoing) = self.worker.shard.poll_transmit() {
+            match outgoing {
+                Outgoing::Network(transmit) => self.send(transmit).await,
+                Outgoing::Shard { to, hop } => self.pass(to, Handed::Hop(hop)),
             }
         }
     }

@@ -23,6 +23,19 @@ fn group(name: &str) -> Group {
     Group { name: name.to_owned(), display_name: Some("Patrol".to_owned()), policy, members }
 }
 
+/// SQLite's WAL with `synchronous = FULL` (2): each commit is written through before it is said to be done.
+#[test]
+fn what_is_committed_is_on_the_disk() {
+    let scratch = Scratch::new();
+    block_on(async {
+        let mut store = scratch.store().await;
+        let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&mut store.connection).await.unwrap();
+        assert_eq!(mode.get::<String, _>(0), "wal");
+        let level = sqlx::query("PRAGMA synchronous").fetch_one(&mut store.connection).await.unwrap();
+        assert_eq!(level.get::<i64, _>(0), 2);
+    });
+}
+
 #[test]
 fn a_restart_keeps_everything() {
     let scratch = Scratch::new();
