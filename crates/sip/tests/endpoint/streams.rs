@@ -57,6 +57,14 @@ fn the_cancel_of_an_invite_over_tcp_stays_on_its_connection() {
     wire.finish();
 }
 
+/// What one shard has opened the others know by its number, so it is found from everywhere.
+#[test]
+fn what_a_shard_opens_is_numbered_as_its_own() {
+    let mut wire = Wire::with(|config| config.owner.shard = 3);
+    let (_, _, path) = invite(&mut wire, over_tcp());
+    assert_eq!(path.connection.map(sip::connection::shard_of), Some(3));
+}
+
 /// C13, T10, RFC 3261 §18.1.1: longer than 1300 octets: TCP, and the CANCEL on that connection.
 #[test]
 fn an_invite_that_is_too_long_for_udp_leaves_by_tcp_and_so_does_its_cancel() {
