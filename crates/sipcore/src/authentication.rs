@@ -58,6 +58,15 @@ impl Ha1 {
     }
 }
 
+/// The algorithms of the challenges (RFC 8760 §2.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Algorithms {
+    /// Both, SHA-256 first: each client takes the first that it knows.
+    Sha256AndMd5,
+    /// MD5 only: for clients that give up where anything else is offered.
+    Md5,
+}
+
 /// What the credentials of a request prove.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
@@ -77,23 +86,33 @@ pub(crate) struct Realm {
     name: Bytes,
     keyed: Keyed,
     validity: Duration,
+    algorithms: Algorithms,
     /// What the password of an unknown user is compared with, so that it takes as long.
     nobody: Ha1,
 }
 
 impl Realm {
-    pub(crate) fn new(name: Bytes, secret: [u8; 16], validity: Duration) -> Self {
+    pub(crate) fn new(name: Bytes, secret: [u8; 16], validity: Duration, algorithms: Algorithms) -> Self {
         let keyed = Keyed::new(secret);
         let nobody = Ha1::of(b"", &name, keyed.key(&[b"nobody"]).to_string().as_bytes());
-        Self { name, keyed, validity, nobody }
+        Self { name, keyed, validity, algorithms, nobody }
     }
 
     /// The challenges, one a line, in the order of our preference (RFC 8760 §2.4).
-    pub(crate) fn challenges(&self, now: Instant, source: IpAddr, is_stale: bool) -> [Bytes; 2] {
+    pub(crate) fn challenges(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        is_stale: bool,
+    ) -> impl Iterator<Item = Bytes> {
         let nonce = self.nonce(now.since_start().as_secs() as u32, source);
         let stale = if is_stale { ", stale=true" } else { "" };
         let realm = String::from_utf8_lossy(&self.name);
-        [SHA_256, MD5].map(|algorithm| {
+        let offered: &[Algorithm] = match self.algorithms {
+            Algorithms::Sha256AndMd5 => &[SHA_256, MD5],
+            Algorithms::Md5 => &[MD5],
+        };
+        offered.iter().map(move |algorithm| {
             let name = algorithm.as_str();
             let text =
                 format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}");

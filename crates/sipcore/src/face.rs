@@ -9,7 +9,7 @@ use sip::transaction::timer::Timers;
 use sip::transport::{ConnectionId, Listener, Path, Target};
 use sip::{Duration, Message, Owner};
 
-use crate::authentication::Ha1;
+use crate::authentication::{Algorithms, Ha1};
 
 /// What a core is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub struct Config {
     pub expires: Expires,
     /// How long a nonce is good.
     pub nonce_validity: Duration,
+    /// What clients are challenged with.
+    pub algorithms: Algorithms,
     /// How many requests of one address may be refused without keeping state.
     pub refusals: Rate,
 }
@@ -93,6 +95,7 @@ impl Config {
                 most: Duration::from_secs(86_400),
             },
             nonce_validity: Duration::from_secs(300),
+            algorithms: Algorithms::Sha256AndMd5,
             refusals: Rate { per_second: 200, burst: 1000 },
         }
     }

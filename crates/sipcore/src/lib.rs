@@ -44,8 +44,8 @@ mod shard;
 mod transaction;
 mod uri;
 
-pub use authentication::Ha1;
 pub use face::{Command, Config, Counters, Event, Expires, Input, Load, Peer, Rate, Source, User};
+pub use authentication::{Algorithms, Ha1};
 pub use hub::Core;
 pub use reg::AGENT_SHARDS;
 pub use shard::shard_of;

@@ -95,7 +95,7 @@ impl Core {
             (407, Name::ProxyAuthenticate)
         };
         let challenges = self.realm.challenges(self.now, source, is_stale);
-        let headers = challenges.map(|value| (challenge, value)).to_vec();
+        let headers = challenges.map(|value| (challenge, value)).collect();
         self.reply_once(path, request, status, &headers);
         None
     }

@@ -33,6 +33,18 @@ fn a_challenge_offers_sha_256_and_md5_and_keeps_nothing() {
     }
 }
 
+/// Some give up where an algorithm is offered that they do not know, whatever else is.
+#[test]
+fn a_core_for_such_clients_offers_md5_alone() {
+    let mut wire = Wire::with(|config| config.algorithms = sipcore::Algorithms::Md5);
+    wire.send(&invite());
+    let challenge = wire.one().message;
+    let all: Vec<_> = challenge.credentials(Name::ProxyAuthenticate).map(|each| each.unwrap()).collect();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].parameters.text(b"algorithm"), Some(&b"MD5"[..]));
+    wire.finish();
+}
+
 #[test]
 fn either_algorithm_proves_who_it_is() {
     for algorithm in ["SHA-256", "MD5"] {
