@@ -2,6 +2,7 @@
 //!
 //! No store and no network stands behind it, so nothing can be cancelled during a look-up.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::group::{Group, GroupRole, Who};
 use super::publication::Publications;
+use crate::sdp::Capabilities;
 
 /// A user of this PoC Server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct User {
     pub refuses_anonymous: bool,
     /// Sessions that the user may have at once.
     pub sessions_max: usize,
+    /// Whether the user's terminal may be a SIP phone that knows nothing of PoC: it publishes no settings and is asked all the
+    /// same, and it needs no talk burst control. Without that its user listens.
+    pub plain_phone: bool,
 }
 
 impl User {
@@ -37,6 +42,7 @@ impl User {
             override_by: OverrideBy::Nobody,
             refuses_anonymous: false,
             sessions_max: 8,
+            plain_phone: false,
         }
     }
 
@@ -132,6 +138,17 @@ impl Directory {
 
     pub(super) fn get_mut(&mut self, address: &[u8]) -> Option<&mut Served> {
         self.by_address.get_mut(address)
+    }
+
+    /// What is agreed on with `address` by `media` of a session: digest 8.3 refuses whoever has no talk burst control where one is
+    /// required, and of a plain phone it is not.
+    pub(super) fn media_for<'a>(&self, address: &[u8], media: &'a Capabilities) -> Cow<'a, Capabilities> {
+        match self.get(address) {
+            Some(served) if served.user.plain_phone => {
+                Cow::Owned(Capabilities { control_required: false, ..media.clone() })
+            }
+            Some(_) | None => Cow::Borrowed(media),
+        }
     }
 
     /// Takes a slot of a user.

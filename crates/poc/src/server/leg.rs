@@ -7,6 +7,7 @@ use sip::usage::{End, Party};
 use sip::{Headers, Invite, Message, Misuse, SessionId};
 
 use super::Server;
+use super::directory::User;
 use super::group::Group;
 use super::participating::kind_of_session;
 use super::policy::{Inviter, Refusal};
@@ -18,6 +19,9 @@ use crate::client::ACCEPT_CONTACT;
 
 /// Seconds.
 const RETRY_AFTER: &[u8] = b"5";
+
+/// The same as [`ACCEPT_CONTACT`], but a wish: terminals of PoC first, and others too (RFC 3841 §7.2.4).
+const ACCEPT_ANY_CONTACT: &[u8] = b"*;+g.poc.talkburst";
 
 /// How a leg ended, as the endpoint tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -164,6 +168,14 @@ pub(super) fn from_of_group(group: &Group) -> Bytes {
 /// What is the same in every INVITE of the server.
 pub(super) fn accept_contact() -> (Name, Bytes) {
     (Name::AcceptContact, Bytes::from_static(ACCEPT_CONTACT))
+}
+
+/// Which of a user's terminals are rung.
+pub(super) fn terminals_of(user: &User) -> (Name, Bytes) {
+    match user.plain_phone {
+        true => (Name::AcceptContact, Bytes::from_static(ACCEPT_ANY_CONTACT)),
+        false => accept_contact(),
+    }
 }
 
 impl Server {

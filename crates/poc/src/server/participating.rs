@@ -189,7 +189,8 @@ impl Server {
         let served = self.participating[place].served.clone();
         let mut headers = leg::passed_on(request, &[Name::ResourcePriority, Name::RequestDisposition]);
         headers.extend(leg::referrer_of(inviter, request));
-        headers.push(leg::accept_contact());
+        let user = self.directory.get(&served).map(|served| &served.user);
+        headers.push(user.map_or_else(leg::accept_contact, leg::terminals_of));
         headers.extend(leg::identity_of(inviter));
         headers.extend(answer_mode(mode, inviter.wish.overrides));
         let invite = Invite {

@@ -122,7 +122,8 @@ pub(super) fn may_reach<'a>(
     let served = directory.get(invited).ok_or(Refusal::status(404))?; // 1
     let user = &served.user;
     let published = served.publications.settings(now).or(config.unpublished);
-    let settings = published.ok_or(Refusal::status(480))?; // 2
+    let unasked = user.plain_phone.then(Settings::default); // it cannot publish any
+    let settings = published.or(unasked).ok_or(Refusal::status(480))?; // 2
     may_hide(!user.refuses_anonymous, inviter)?; // 4
     let access = user.access_of(inviter.address.as_deref().unwrap_or_default());
     if access == Access::Reject {

@@ -9,6 +9,7 @@ mod messaging;
 mod orders;
 mod originating;
 mod participating;
+mod plain;
 mod preestablished;
 mod races;
 mod ready;

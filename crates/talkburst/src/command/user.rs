@@ -95,6 +95,9 @@ struct TypedRules {
     /// Let this user force an automatic answer; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     allow_override: Vec<String>,
+    /// The user may have a SIP phone that knows nothing of PoC: it rings, and without talk burst control its user listens.
+    #[arg(long)]
+    plain_phone: bool,
 }
 
 /// `anna`, or `anna@DOMAIN`.
@@ -203,6 +206,9 @@ fn line_of(user: &crate::control::Listed) -> String {
     for address in &user.rules.allow_override {
         line.push_str(&format!(" --allow-override {address}"));
     }
+    if user.rules.plain_phone {
+        line.push_str(" --plain-phone");
+    }
     line
 }
 
@@ -277,6 +283,7 @@ impl TypedRules {
             }
         }
         rules.allow_override = self.allow_override.iter().map(address).collect::<Result<_, _>>()?;
+        rules.plain_phone = self.plain_phone;
         Ok(rules)
     }
 }
@@ -314,6 +321,7 @@ mod tests {
             pass: list(&["anybody"]),
             accept: list(&["ben2@poc.internal"]),
             allow_override: list(&["dora"]),
+            plain_phone: true,
         };
         let rules = typed.read("poc.internal").unwrap();
         assert_eq!(
@@ -327,8 +335,14 @@ mod tests {
             .into()
         );
         assert_eq!(rules.allow_override, ["sip:dora@poc.internal".to_owned()].into());
-        let both =
-            TypedRules { bar: list(&["ben"]), pass: list(&["ben"]), accept: vec![], allow_override: vec![] };
+        assert!(rules.plain_phone);
+        let both = TypedRules {
+            bar: list(&["ben"]),
+            pass: list(&["ben"]),
+            accept: vec![],
+            allow_override: vec![],
+            plain_phone: false,
+        };
         assert!(both.read("poc.internal").is_err());
     }
 }

@@ -289,6 +289,7 @@ pub(super) fn put(account: &Account, domain: &str) -> Input {
     } else {
         OverrideBy::These(overriders.iter().filter_map(canonical).collect())
     };
+    user.plain_phone = account.rules.plain_phone;
     let name = Bytes::from(account.name.clone());
     let core = account.ha1.to_core().map(|ha1| sipcore::User { name, ha1 });
     Input::Put { core, server: Box::new(user) }

@@ -54,6 +54,9 @@ pub(crate) struct Rules {
     pub(crate) access: BTreeMap<String, AccessName>,
     /// Who may have the client answer by itself, by address or [`ANYBODY`].
     pub(crate) allow_override: BTreeSet<String>,
+    /// The terminal may be a SIP phone that knows nothing of PoC.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) plain_phone: bool,
 }
 
 /// What happens to an invitation.

@@ -50,7 +50,8 @@ impl Server {
         let offer = controlling.offer.clone();
         // What was offered was looked at before. Everybody who comes later must take what this one gets.
         let origin = sdp::Origin { id: 0, version: 0 };
-        if let Ok((_, media)) = sdp::answer(&controlling.media, origin, &offer) {
+        let media = self.directory.media_for(&record.inviter, &controlling.media);
+        if let Ok((_, media)) = sdp::answer(&media, origin, &offer) {
             controlling.media.codecs = vec![media.codec];
         }
         self.enter_by_invite(place, session, inviter, record, role, &offer);
@@ -68,7 +69,7 @@ impl Server {
     ) -> usize {
         let mut described = Described::new(self.next_origin());
         let controlling = &mut self.controlling[place];
-        let media = controlling.media.clone();
+        let media = self.directory.media_for(&record.inviter, &controlling.media);
         let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
         let answer = answer.unwrap_or_default(); // was tried when the INVITE was looked at
         (record.answered, record.status) = (Some(self.now), Some(200));

@@ -346,8 +346,9 @@ impl Server {
     pub(super) fn participant_accepted(&mut self, place: usize, key: usize, response: &Message) {
         let now = self.now;
         let controlling = &mut self.controlling[place];
-        let media = sdp::accept(&controlling.media, response.body());
         let participant = &mut controlling.participants[key];
+        let media = self.directory.media_for(&participant.address, &controlling.media);
+        let media = sdp::accept(&media, response.body());
         let Some(leg) = participant.leg else { return };
         let media = match media {
             Ok(media) => media,
@@ -386,9 +387,9 @@ impl Server {
         let now = self.now;
         let controlling = &mut self.controlling[place];
         let (Some(key), Some(leg)) = (controlling.initiator, controlling.initiator_leg()) else { return };
-        let (media, offer) = (&controlling.media, &controlling.offer);
-        let described = &mut controlling.participants[key].described;
-        let answer = described.try_describe(|origin| sdp::answer(media, origin, offer));
+        let Participant { address, described, .. } = &mut controlling.participants[key];
+        let (media, offer) = (self.directory.media_for(address, &controlling.media), &controlling.offer);
+        let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
         let Ok(answer) = answer else {
             // The codec that the participant took is one that the initiator offered, so this does not happen; if it did,
             // nobody would hear anybody.
@@ -472,8 +473,8 @@ impl Server {
     /// A participant of a session that is controlled here offers other media: the server answers for itself.
     pub(super) fn answer_participant(&mut self, place: usize, key: usize, session: SessionId, offer: &[u8]) {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
-        let media = controlling.media.clone();
         let Some(participant) = controlling.participants.get_mut(key) else { return };
+        let media = self.directory.media_for(&participant.address, &controlling.media);
         let answer = participant.described.respond(&media, offer);
         match answer {
             Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),

@@ -80,7 +80,7 @@ impl Server {
             session_type: if is_one { SessionType::OneToOne } else { SessionType::AdHoc },
             group: None,
             invited,
-            codecs: self.codecs_for(offer)?,
+            codecs: self.codecs_for(offer, inviter)?,
             offer: Bytes::copy_from_slice(offer),
             role: GroupRole::Ordinary,
             participants_max: self.config.invited_max + 1,
@@ -145,7 +145,7 @@ impl Server {
         Ok(Plan::Create(Creation {
             session_type: group.kind.session_type(),
             invited,
-            codecs: self.codecs_for(offer)?,
+            codecs: self.codecs_for(offer, inviter)?,
             offer: Bytes::copy_from_slice(offer),
             role: address.and_then(|address| self.directory.role_in(group, address)).unwrap_or_default(),
             participants_max: group.participants_max,
@@ -186,7 +186,8 @@ impl Server {
             return Err(Refusal::saying(486, "too many participants"));
         }
         let origin = sdp::Origin { id: 0, version: 0 };
-        let (_, media) = sdp::answer(&controlling.media, origin, offer).map_err(|_| Refusal::status(488))?;
+        let media = self.directory.media_for(address, &controlling.media);
+        let (_, media) = sdp::answer(&media, origin, offer).map_err(|_| Refusal::status(488))?;
         let listed = group.and_then(|group| self.directory.role_in(group, address));
         let role = listed.or(was.map(|was| was.role)).unwrap_or_default();
         Ok(Plan::Join(Joining { place, offer: Bytes::copy_from_slice(offer), media, role }))
@@ -194,14 +195,16 @@ impl Server {
 
     /// What the participants are offered: all that the initiator offered, for the server relays what two ends agree on; but
     /// only what the server itself would answer if it has to answer first: early (digest 7.5), or because nobody is invited.
-    fn codecs_for(&self, offer: &[u8]) -> Result<Vec<Codec>, Refusal> {
+    fn codecs_for(&self, offer: &[u8], inviter: &Inviter) -> Result<Vec<Codec>, Refusal> {
         let unusable = |_| Refusal::status(488); // step 3
         let offered = sdp::codecs(offer).map_err(unusable)?;
         let origin = sdp::Origin { id: 0, version: 0 };
+        let address = inviter.address.as_deref().unwrap_or_default();
+        let own = self.directory.media_for(address, &self.config.media);
         let (_, media) = if self.config.early_answer {
-            sdp::answer(&self.config.media, origin, offer).map_err(unusable)?
+            sdp::answer(&own, origin, offer).map_err(unusable)?
         } else {
-            let media = sdp::Capabilities { codecs: offered.clone(), ..self.config.media.clone() };
+            let media = sdp::Capabilities { codecs: offered.clone(), ..own.into_owned() };
             sdp::answer(&media, origin, offer).map_err(unusable)?
         };
         Ok(if self.config.early_answer { vec![media.codec] } else { offered })
