@@ -61,7 +61,7 @@ pub struct Config {
     pub sip: sip::Config,
     /// The SIP/IP core: the next hop of all that the server sends.
     pub core: Target,
-    /// Where the core sends from, besides the in-process hop. What comes from elsewhere is dropped.
+    /// Where else the core sends from. What comes from elsewhere is dropped.
     pub trusted: Vec<IpAddr>,
     /// The conference factory: the Request-URI of an INVITE with a list (digest 3).
     pub factory: Bytes,
@@ -341,7 +341,7 @@ impl Server {
         self.now = now;
         let below = match input {
             Input::Datagram { path, .. } | Input::Message { path, .. } | Input::Stream { path, .. }
-                if !self.trusts(&path) =>
+                if !self.hears(&path) =>
             {
                 self.counters.untrusted += 1;
                 return tracing::debug!(remote = %path.remote, "dropped: not from the core");
@@ -416,9 +416,20 @@ impl Server {
             && self.endpoint.is_empty()
     }
 
-    /// The core, and nobody else: what it has not looked at does not concern the server.
-    fn trusts(&self, path: &Path) -> bool {
-        path.transport == Transport::Inside || self.config.trusted.contains(&path.remote.ip())
+    /// Whether what comes along `path` is looked at: what the core sends, and nobody else. What it has not looked at does not
+    /// concern the server. A datagram comes from its very address; a connection from its host, with a port of its own.
+    pub fn hears(&self, path: &Path) -> bool {
+        let Target { transport, remote } = self.config.core;
+        let is_core = match path.transport {
+            Transport::Inside => true,
+            // An address that is used inside says nothing outside.
+            _ if transport == Transport::Inside => false,
+            Transport::Udp => path.remote == remote,
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                path.remote.ip() == remote.ip()
+            }
+        };
+        is_core || self.config.trusted.contains(&path.remote.ip())
     }
 
     /// Octets of a stream, message by message: what one leads to is done before the next is looked at, as with datagrams.

@@ -1,9 +1,10 @@
 //! What crosses what: digest 14.6 step 5, and the entries of group B, D and E that concern a server.
 
 use sip::message::Name;
+use sip::transport::{Path, Transport};
 use sip::usage::End;
 
-use crate::stage::{Call, SDP, Stage, T1_64, answer, text};
+use crate::stage::{Call, SDP, Stage, T1_64, answer, path, text};
 
 const ANNA: &str = "sip:anna@home1.example";
 const BEN: &str = "sip:ben@home1.example";
@@ -216,6 +217,16 @@ fn a_cancel_that_does_not_come_from_the_core_is_dropped_and_counted() {
     assert!(stage.told(&call).is_empty() && stage.seen(&ben).is_empty());
     assert_eq!(stage.counters().untrusted, 1);
     assert_eq!(stage.sessions_of("anna"), 1);
+}
+
+/// A host may have more on it than the core; on a connection its port says nothing.
+#[test]
+fn the_core_is_known_by_its_address_and_on_a_connection_by_its_host() {
+    let stage = Stage::with(|config| config.trusted.clear());
+    let hears = |transport, remote| stage.server.hears(&Path { transport, ..path(remote) });
+    assert!(hears(Transport::Udp, "192.0.2.1:5060"));
+    assert!(!hears(Transport::Udp, "192.0.2.1:5061") && !hears(Transport::Udp, "192.0.2.2:5060"));
+    assert!(hears(Transport::Tcp, "192.0.2.1:40000") && !hears(Transport::Tcp, "192.0.2.2:5060"));
 }
 
 /// C65, C68, C69, I14: no look-up stands between an INVITE and its CANCEL.

@@ -43,6 +43,12 @@ pub(crate) struct Arguments {
     /// T1, the estimate of the round trip; T2 is 8*T1, T4 is 10*T1 [default: 500ms].
     #[arg(long, value_name = "SPAN", value_parser = |typed: &str| within("timers.t1", typed))]
     t1: Option<Duration>,
+    /// The SIP/IP core, if it is another one than the built-in: only what it sends is looked at, and it says who somebody is.
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["peer", "trusted", "md5_only"])]
+    core: Option<SocketAddr>,
+    /// Ask for passwords by MD5 alone, for phones that give up where SHA-256 is offered besides.
+    #[arg(long)]
+    md5_only: bool,
     /// Another domain and its SIP/IP core, whose requests are trusted; may be repeated.
     #[arg(long, value_name = "DOMAIN=IP:PORT", value_parser = peer)]
     peer: Vec<(String, SocketAddr)>,
@@ -101,6 +107,8 @@ impl Arguments {
             early_answer: self.early_answer,
             setup_timer: self.setup_timer,
             t1: self.t1,
+            core: self.core,
+            md5_only: self.md5_only,
             peers: self.peer.clone(),
             trusted: self.trusted.clone(),
             secret_file: self.secret_file.clone(),
@@ -112,7 +120,7 @@ impl Arguments {
     }
 
     /// What may be typed next: two users, one who answers, one who calls.
-    fn next_steps(&self, Started { advertised, domain, users }: &Started) -> Vec<String> {
+    fn next_steps(&self, Started { core, domain, users }: &Started) -> Vec<String> {
         let data = self.data.folder.as_ref().map(|folder| format!(" --data '{}'", folder.display()));
         let data = data.unwrap_or_default();
         let mut lines = vec!["           in other terminals:".to_owned()];
@@ -124,11 +132,9 @@ impl Arguments {
             }
         }
         if let [caller, called, ..] = &names[..] {
+            lines.push(format!("             talkburst answer --server {core} --user {called}@{domain}"));
             lines.push(format!(
-                "             talkburst answer --server {advertised} --user {called}@{domain}"
-            ));
-            lines.push(format!(
-                "             talkburst call {called}@{domain} --server {advertised} --user {caller}@{domain}"
+                "             talkburst call {called}@{domain} --server {core} --user {caller}@{domain}"
             ));
         }
         lines

@@ -23,7 +23,7 @@ use self::file::{Draft, Listener, Peer};
 use self::options::OPTIONS;
 use self::value::{quote, show_ip_port};
 use crate::command::{Failure, IpPort};
-use crate::serve::{Listening, Settings};
+use crate::serve::{CoreAt, Listening, Settings};
 use crate::store::StoreError;
 
 /// The longest file.
@@ -42,6 +42,8 @@ pub(crate) struct Flags {
     pub(crate) early_answer: bool,
     pub(crate) setup_timer: Option<Duration>,
     pub(crate) t1: Option<Duration>,
+    pub(crate) core: Option<SocketAddr>,
+    pub(crate) md5_only: bool,
     /// Replace all peers of the file.
     pub(crate) peers: Vec<(String, SocketAddr)>,
     /// Replace all of the file.
@@ -142,6 +144,13 @@ impl Flags {
         if let Some(t1) = self.t1 {
             say(true, "timers.t1", "--t1");
             settings.timers.t1 = t1;
+        }
+        if let Some(address) = self.core {
+            say(true, "core", "--core");
+            settings.core = CoreAt::Outside(address);
+        }
+        if say(self.md5_only, "registrations.md5-only", "--md5-only") {
+            settings.registrations.algorithms = sipcore::Algorithms::Md5;
         }
         if say(!self.trusted.is_empty(), "trusted", "--trusted") {
             let source = |typed: &IpPort| sipcore::Source { ip: typed.ip, port: typed.port };

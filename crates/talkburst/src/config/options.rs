@@ -514,6 +514,18 @@ pub(super) static OPTIONS: &[Item] = &[
         registrations.nonce_validity,
         "how long a challenge can be answered"
     ),
+    Item {
+        table: "registrations",
+        key: "md5-only",
+        kind: Kind::Switch {
+            set: |settings, value| {
+                settings.registrations.algorithms =
+                    if value { sipcore::Algorithms::Md5 } else { sipcore::Algorithms::Sha256AndMd5 };
+            },
+            get: |settings| settings.registrations.algorithms == sipcore::Algorithms::Md5,
+        },
+        meaning: "passwords are asked for by MD5 alone, for phones that give up where SHA-256 is offered besides",
+    },
     count!(
         "registrations",
         "subscribers-of-user-max",

@@ -69,7 +69,8 @@ const CLOSING_MAX: Duration = Duration::from_millis(250);
 
 /// What is told to whoever has started it.
 pub(crate) struct Started {
-    pub(crate) advertised: SocketAddr,
+    /// Where clients find the SIP/IP core.
+    pub(crate) core: SocketAddr,
     pub(crate) domain: String,
     /// The names of the first users.
     pub(crate) users: Vec<String>,
@@ -165,7 +166,12 @@ impl Service {
             Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
         let release_within = settings.release_within;
         let service = Self { clerk, threads, asked, events, ended, listening, release_within };
-        Ok((service, Started { advertised, domain, users }))
+        // Whoever faces the users.
+        let core = match settings.core {
+            CoreAt::Embedded => advertised,
+            CoreAt::Outside(address) => address,
+        };
+        Ok((service, Started { core, domain, users }))
     }
 
     /// A line for whoever is at the terminal.
@@ -267,14 +273,24 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn shard(&self, number: u8) -> Result<Shard, Failure> {
-        Ok(Shard::new(self.core(number)?, self.server(number)?))
+        let core = self.core(number)?;
+        Ok(match self.settings.core {
+            CoreAt::Embedded => Shard::new(core, self.server(number)?),
+            CoreAt::Outside(address) => Shard::behind(core, self.server_behind(address, number)?),
+        })
+    }
+
+    /// Where the network is.
+    fn listeners(&self) -> Vec<Listener> {
+        [Transport::Udp, Transport::Tcp]
+            .map(|transport| Listener { transport, bind: self.bind, advertised: self.advertised })
+            .to_vec()
     }
 
     fn core(&self, number: u8) -> Result<sipcore::Config, Failure> {
-        let network = |transport| Listener { transport, bind: self.bind, advertised: self.advertised };
         let inside =
             Listener { transport: Transport::Inside, bind: self.advertised, advertised: self.advertised };
-        let listeners = vec![network(Transport::Udp), network(Transport::Tcp), inside];
+        let listeners = [self.listeners(), vec![inside]].concat();
         let domain = Bytes::copy_from_slice(self.domain.as_bytes());
         let mut core = sipcore::Config::new(domain, listeners, random()?);
         core.owner = Owner { node: 0, shard: number };
@@ -290,9 +306,24 @@ impl Plan<'_> {
     fn server(&self, number: u8) -> Result<poc::server::Config, Failure> {
         let address = server_address(self.advertised);
         let inside = Listener { transport: Transport::Inside, bind: address, advertised: address };
-        let mut sip = sip::Config::new(vec![inside], random()?);
-        sip.owner = Owner { node: 0, shard: SERVER + number };
         let core = Target { transport: Transport::Inside, remote: self.advertised };
+        self.server_with(vec![inside], SERVER + number, core)
+    }
+
+    /// One that faces the network, with its core at `address`.
+    fn server_behind(&self, address: SocketAddr, number: u8) -> Result<poc::server::Config, Failure> {
+        let core = Target { transport: Transport::Udp, remote: address };
+        self.server_with(self.listeners(), number, core)
+    }
+
+    fn server_with(
+        &self,
+        listeners: Vec<Listener>,
+        owner: u8,
+        core: Target,
+    ) -> Result<poc::server::Config, Failure> {
+        let mut sip = sip::Config::new(listeners, random()?);
+        sip.owner = Owner { node: 0, shard: owner };
         let factory = Bytes::from(format!("sip:{FACTORY}@{}", self.domain));
         let media = Capabilities::amr(self.advertised.ip(), MEDIA_PORTS.0, MEDIA_PORTS.1);
         let mut server = poc::server::Config::new(sip, core, factory, media);

@@ -124,6 +124,7 @@ pub(crate) struct Registrations {
     pub(crate) expires: sipcore::Expires,
     pub(crate) bindings_max: usize,
     pub(crate) nonce_validity: Duration,
+    pub(crate) algorithms: sipcore::Algorithms,
     pub(crate) subscribers_of_user_max: usize,
 }
 
@@ -183,6 +184,7 @@ impl Settings {
                 expires: core.expires,
                 bindings_max: core.bindings_max,
                 nonce_validity: core.nonce_validity,
+                algorithms: core.algorithms,
                 subscribers_of_user_max: core.subscribers_of_user_max,
             },
             limits: Limits {
@@ -214,7 +216,6 @@ impl Settings {
         let log = &self.log;
         [
             (self.listeners.len() > 1, "a second [[listener]]"),
-            (self.core != CoreAt::Embedded, "core = \"IP:PORT\""),
             (self.metrics.is_some(), "metrics.listen"),
             (log.format != LogFormat::Human, "log.format = \"json\""),
             (log.filter != defaults.log.filter, "log.filter"),
@@ -236,6 +237,7 @@ impl Settings {
         core.expires = registrations.expires;
         core.bindings_max = registrations.bindings_max;
         core.nonce_validity = registrations.nonce_validity;
+        core.algorithms = registrations.algorithms;
         core.subscribers_of_user_max = registrations.subscribers_of_user_max;
         let peer = |(domain, remote): &(String, SocketAddr)| sipcore::Peer {
             domain: Bytes::copy_from_slice(domain.as_bytes()),

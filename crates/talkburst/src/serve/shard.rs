@@ -8,6 +8,9 @@
 //!
 //! Shard k owns core k (identifiers of owner k) and PoC Server k (owner 0x80 + k). A message is handed to the element
 //! whose it is, here or there, as it is: octets are shared and not copied.
+//!
+//! Behind a core that is elsewhere there is no core in a shard, and PoC Server k (owner k then, for connections are numbered by
+//! owner) faces the network itself.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -30,18 +33,27 @@ pub(crate) const SERVER_PORT: u16 = 1;
 /// How often it is looked whether anything is waited for: each look is at all that there is.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A core and a PoC Server.
+/// A core, unless it is elsewhere, and a PoC Server.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     number: u8,
     settings: sipcore::Config,
     keyed: Keyed,
-    core: sipcore::Core,
+    front: Front,
     server: poc::Server,
     /// When it is looked whether anything is waited for, in a shard that is to end.
     look_at: Option<Instant>,
     outgoing: VecDeque<Outgoing>,
     events: VecDeque<Event>,
+}
+
+/// What is between the network and the PoC Server.
+#[derive(Clone, Debug)]
+enum Front {
+    /// A core of this process.
+    Core(Box<sipcore::Core>),
+    /// Nothing: the core is elsewhere, and only what comes from there is looked at.
+    Open,
 }
 
 /// Everything that can happen to a shard.
@@ -113,10 +125,20 @@ pub(crate) enum Event {
 impl Shard {
     /// A shard of as many as `core` says, the number of which `core` has. Nobody is known to it.
     pub(crate) fn new(core: sipcore::Config, server: poc::server::Config) -> Self {
+        let front = Front::Core(Box::new(sipcore::Core::new(core.clone())));
+        Self::of(front, core, server)
+    }
+
+    /// The same without a core, which is elsewhere: `core` says how the shards are told apart.
+    pub(crate) fn behind(core: sipcore::Config, server: poc::server::Config) -> Self {
+        Self::of(Front::Open, core, server)
+    }
+
+    fn of(front: Front, core: sipcore::Config, server: poc::server::Config) -> Self {
         Self {
             number: core.owner.shard,
             keyed: Keyed::new(core.secret),
-            core: sipcore::Core::new(core.clone()),
+            front,
             settings: core,
             server: poc::Server::new(server),
             look_at: None,
@@ -129,23 +151,40 @@ impl Shard {
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Message { path, bytes } => {
-                let to = self.core_of(&bytes);
-                self.hand(now, to, Hop { to: Element::Core, path, bytes });
+                let (to, shard) = match self.front {
+                    Front::Core(_) => (Element::Core, self.core_of(&bytes)),
+                    Front::Open => (Element::Server, self.server_of(&bytes)),
+                };
+                self.hand(now, shard, Hop { to, path, bytes });
             }
             Input::Hop(hop) => self.take(now, hop),
-            // Nothing yet, and the core knows that the connection stands.
+            // Nothing yet, and whoever faces the network knows that the connection stands.
             Input::Accepted { path } => {
-                self.core.handle_input(now, sipcore::Input::Stream { path, bytes: Bytes::new() });
+                let bytes = Bytes::new();
+                match &mut self.front {
+                    Front::Core(core) => core.handle_input(now, sipcore::Input::Stream { path, bytes }),
+                    Front::Open => self.server.handle_input(now, poc::server::Input::Stream { path, bytes }),
+                }
             }
-            // What leaves the PoC Server goes by way of the core.
-            Input::ConnectionRefused { connection } => {
-                self.core.handle_input(now, sipcore::Input::ConnectionRefused { connection });
-            }
-            Input::ConnectionLost { connection } => {
-                self.core.handle_input(now, sipcore::Input::ConnectionLost { connection });
-            }
+            Input::ConnectionRefused { connection } => match &mut self.front {
+                // What leaves the PoC Server goes by way of the core.
+                Front::Core(core) => {
+                    core.handle_input(now, sipcore::Input::ConnectionRefused { connection });
+                }
+                Front::Open => {
+                    self.server.handle_input(now, poc::server::Input::ConnectionRefused { connection });
+                }
+            },
+            Input::ConnectionLost { connection } => match &mut self.front {
+                Front::Core(core) => core.handle_input(now, sipcore::Input::ConnectionLost { connection }),
+                Front::Open => {
+                    self.server.handle_input(now, poc::server::Input::ConnectionLost { connection });
+                }
+            },
             Input::Timeout => {
-                self.core.handle_timeout(now);
+                if let Front::Core(core) = &mut self.front {
+                    core.handle_timeout(now);
+                }
                 self.server.handle_timeout(now);
                 if self.look_at.is_some_and(|at| at <= now) {
                     self.settle(now);
@@ -154,7 +193,7 @@ impl Shard {
             }
             Input::Put { core, server } => {
                 if let Some(user) = core {
-                    self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::PutUser(user)));
+                    self.tell_core(now, sipcore::Command::PutUser(user));
                 }
                 let command = poc::server::Command::PutUser(server);
                 self.server.handle_input(now, poc::server::Input::Command(command));
@@ -164,22 +203,22 @@ impl Shard {
                 let command = poc::server::Command::RemoveUser { address };
                 self.server.handle_input(now, poc::server::Input::Command(command));
                 self.settle(now);
-                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::RemoveUser(name)));
+                self.tell_core(now, sipcore::Command::RemoveUser(name));
             }
             Input::PutGroup { name, group } => {
                 let command = poc::server::Command::PutGroup(group);
                 self.server.handle_input(now, poc::server::Input::Command(command));
-                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::PutService(name)));
+                self.tell_core(now, sipcore::Command::PutService(name));
             }
             Input::RemoveGroup { name, address } => {
                 // What its sessions say still finds the way.
                 let command = poc::server::Command::RemoveGroup { address };
                 self.server.handle_input(now, poc::server::Input::Command(command));
                 self.settle(now);
-                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::RemoveService(name)));
+                self.tell_core(now, sipcore::Command::RemoveService(name));
             }
             Input::Refuse => {
-                self.core.handle_input(now, sipcore::Input::Command(sipcore::Command::Release));
+                self.tell_core(now, sipcore::Command::Release);
             }
             Input::Release => {
                 let command = poc::server::Command::Release;
@@ -198,7 +237,11 @@ impl Shard {
     /// Tells whether anything is waited for: now, and in a moment again.
     fn look(&mut self, now: Instant) {
         self.look_at = Some(now + LOOK_EVERY);
-        let is_settled = self.core.is_settled() && self.server.is_settled();
+        let is_passed = match &self.front {
+            Front::Core(core) => core.is_settled(),
+            Front::Open => true,
+        };
+        let is_settled = is_passed && self.server.is_settled();
         self.events.push_back(Event::Settled(is_settled));
     }
 
@@ -214,19 +257,51 @@ impl Shard {
 
     /// When a timeout is to be handed in.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.core.poll_timeout().into_iter().chain(self.server.poll_timeout()).chain(self.look_at).min()
+        let core = match &self.front {
+            Front::Core(core) => core.poll_timeout(),
+            Front::Open => None,
+        };
+        core.into_iter().chain(self.server.poll_timeout()).chain(self.look_at).min()
     }
 
     /// Whether nothing remains of any transaction and any session.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.core.is_empty() && self.server.is_empty() && self.outgoing.is_empty()
+        let is_core_empty = match &self.front {
+            Front::Core(core) => core.is_empty(),
+            Front::Open => true,
+        };
+        is_core_empty && self.server.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// Whether what comes along `path` is looked at; a core looks at everything.
+    pub(crate) fn hears(&self, path: &Path) -> bool {
+        match self.front {
+            Front::Core(_) => true,
+            Front::Open => self.server.hears(path),
+        }
+    }
+
+    /// A core that is elsewhere is told by its own operator.
+    fn tell_core(&mut self, now: Instant, command: sipcore::Command) {
+        match &mut self.front {
+            Front::Core(core) => core.handle_input(now, sipcore::Input::Command(command)),
+            Front::Open => {}
+        }
+    }
+
+    /// What the core sends next.
+    fn poll_core(&mut self) -> Option<Transmit> {
+        match &mut self.front {
+            Front::Core(core) => core.poll_transmit(),
+            Front::Open => None,
+        }
     }
 
     /// Lets the elements talk until they have nothing to say to each other.
     fn settle(&mut self, now: Instant) {
         loop {
-            if let Some(transmit) = self.core.poll_transmit() {
+            if let Some(transmit) = self.poll_core() {
                 if transmit.path.transport == Transport::Inside {
                     let to = self.server_of(&transmit.bytes);
                     self.hand(now, to, hop(Element::Server, transmit));
@@ -234,19 +309,26 @@ impl Shard {
                     self.outgoing.push_back(Outgoing::Network(transmit));
                 }
             } else if let Some(transmit) = self.server.poll_transmit() {
-                let to = self.core_of(&transmit.bytes);
-                self.hand(now, to, hop(Element::Core, transmit));
+                match self.front {
+                    Front::Core(_) => {
+                        let to = self.core_of(&transmit.bytes);
+                        self.hand(now, to, hop(Element::Core, transmit));
+                    }
+                    Front::Open => self.outgoing.push_back(Outgoing::Network(transmit)),
+                }
             } else {
                 break;
             }
         }
-        while let Some(event) = self.core.poll_event() {
-            match event {
-                sipcore::Event::BindingsChanged { address } => {
-                    self.events.push_back(Event::BindingsChanged { address });
+        if let Front::Core(core) = &mut self.front {
+            while let Some(event) = core.poll_event() {
+                match event {
+                    sipcore::Event::BindingsChanged { address } => {
+                        self.events.push_back(Event::BindingsChanged { address });
+                    }
+                    // Streams are cut before they come here.
+                    sipcore::Event::Disconnect { .. } => {}
                 }
-                // Streams are cut before they come here.
-                sipcore::Event::Disconnect { .. } => {}
             }
         }
         while let Some(event) = self.server.poll_event() {
@@ -254,7 +336,7 @@ impl Shard {
                 poc::server::Event::Closed(record) => self.events.push_back(Event::Closed(record)),
                 // Talk burst control is not carried: `connects` is off.
                 poc::server::Event::TalkBurst { .. } => {}
-                // It has no connections.
+                // It has no connections, or whole messages come on them.
                 poc::server::Event::Disconnect { .. } => {}
             }
         }
@@ -270,9 +352,20 @@ impl Shard {
     }
 
     fn take(&mut self, now: Instant, Hop { to, path, bytes }: Hop) {
-        match to {
-            Element::Core => self.core.handle_input(now, sipcore::Input::Datagram { path, bytes }),
-            Element::Server => self.server.handle_input(now, poc::server::Input::Datagram { path, bytes }),
+        match (to, &mut self.front) {
+            (Element::Core, Front::Core(core)) => {
+                core.handle_input(now, sipcore::Input::Datagram { path, bytes });
+            }
+            (Element::Core, Front::Open) => {
+                debug_assert!(false, "nobody hands anything to a core that is not there")
+            }
+            // Whole messages, but it is to know which connections stand.
+            (Element::Server, _) if path.connection.is_some() => {
+                self.server.handle_input(now, poc::server::Input::Stream { path, bytes });
+            }
+            (Element::Server, _) => {
+                self.server.handle_input(now, poc::server::Input::Datagram { path, bytes })
+            }
         }
     }
 
@@ -306,7 +399,7 @@ impl Shard {
             let tag = message.to().ok().and_then(|to| to.tag());
             owner(user.and_then(Identifier::parse)).or_else(|| owner(tag.and_then(Identifier::parse)))
         };
-        let shard = shard.and_then(|shard| shard.checked_sub(SERVER));
+        let shard = shard.and_then(|shard| shard.checked_sub(self.first_server()));
         self.existing(shard.unwrap_or_else(|| self.shard_of_served(&message, function)))
     }
 
@@ -325,6 +418,14 @@ impl Shard {
         };
         let key = self.keyed.key(&[b"shard", &served]);
         u8::try_from(key.place(usize::from(self.settings.shards))).unwrap_or(self.number)
+    }
+
+    /// The owner of the first PoC Server.
+    fn first_server(&self) -> u8 {
+        match self.front {
+            Front::Core(_) => SERVER,
+            Front::Open => 0,
+        }
     }
 
     fn existing(&self, shard: u8) -> u8 {

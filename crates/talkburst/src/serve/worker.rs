@@ -255,6 +255,9 @@ impl Run {
             return;
         }
         let id = self.draw_number();
+        if !self.worker.shard.hears(&self.path_of(id, remote)) {
+            return;
+        }
         let connection = Connection::accept(id, stream, remote, self.reporter.clone());
         let silent_until = self.worker.clock.now() + SILENCE_MAX;
         self.silent.insert((silent_until, id));
