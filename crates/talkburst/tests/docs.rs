@@ -66,6 +66,7 @@ fn every_file_that_a_document_links_to_exists() {
         "CONTRIBUTING.md",
         "docs/configuration.md",
         "docs/conformance.md",
+        "docs/interoperability.md",
         "docs/performance.md",
         "docs/responses.md",
     ] {
