@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod auth;
+mod cancels;
 pub mod connection;
 pub mod dialog;
 mod endpoint;
@@ -17,10 +18,11 @@ pub mod way;
 pub mod wheel;
 
 pub use auth::Credentials;
+pub use cancels::Cancels;
 pub use endpoint::{
-    ALLOWED, Canonical, Command, Config, Contact, Endpoint, Event, Headers, Input, Invite, JOURNAL_VERSION,
-    Misuse, ReceivedId, Record, Refer, Reliability, Request, RequestId, SessionId, Subscribe, SubscriberId,
-    SubscriptionId, SubscriptionState,
+    ALLOWED, Canonical, Census, Command, Config, Contact, Counters, Endpoint, Event, Headers, Input, Invite,
+    JOURNAL_VERSION, LATE, Misuse, ReceivedId, Record, Refer, Reliability, Request, RequestId, SessionId,
+    Subscribe, SubscriberId, SubscriptionId, SubscriptionState, Transactions,
 };
 pub use identifier::{Identifier, Identifiers, Owner};
 pub use message::Message;

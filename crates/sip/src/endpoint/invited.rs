@@ -7,6 +7,7 @@ use super::check::{check_body, check_contact, check_headers};
 use super::session::{Incoming, State};
 use super::*;
 use crate::reply::Received;
+use crate::transaction::invite_server;
 use crate::transaction::key::Flow;
 use crate::usage::invite_server::{Action, InviteServer as Usage};
 use crate::usage::session_timer::Terms;
@@ -163,19 +164,32 @@ impl Endpoint {
         let Some(transaction) = self.cancelled_by(path, request)? else {
             // §9.2. Nothing is kept: a transaction of a CANCEL that came too early, or from elsewhere, would go on to
             // refuse the one that the inviter sends with the same branch.
+            self.counters.cancels.met_nothing += 1;
             self.reply_once(path, request, 481, &Vec::new());
             return Ok(());
         };
         let entry = &self.transactions[transaction];
+        let cancels = &mut self.counters.cancels;
         let (tag, owner) = match (&entry.machine, entry.owner) {
             (Machine::InviteServer { machine, .. }, _) if machine.is_absorbing() => {
+                cancels.met_nothing += 1;
                 self.reply_once(path, request, 481, &Vec::new());
                 return Ok(());
             }
             (Machine::InviteServer { machine, tag, .. }, owner) if machine.is_undecided() => {
+                cancels.met_undecided += 1;
                 (*tag, Some(owner))
             }
-            (Machine::InviteServer { tag, .. } | Machine::Server { tag, .. }, _) => (*tag, None),
+            (Machine::InviteServer { machine, tag, .. }, _) => {
+                let is_accepted = matches!(machine.state(), invite_server::State::Accepted { .. });
+                let met = if is_accepted { &mut cancels.met_accepted } else { &mut cancels.met_refused };
+                *met += 1;
+                (*tag, None)
+            }
+            (Machine::Server { tag, .. }, _) => {
+                cancels.met_other += 1;
+                (*tag, None)
+            }
             (Machine::InviteClient { .. } | Machine::Client(_), _) => return Ok(()),
         };
         self.answer_as(key, &received, request, tag, 200, &Vec::new());

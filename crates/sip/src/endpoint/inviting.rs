@@ -160,15 +160,21 @@ impl Endpoint {
     pub(super) fn cancel(&mut self, id: SessionId, headers: Headers) -> Result<(), Misuse> {
         check_cancel_headers(&headers)?;
         let now = self.now;
-        let session = self.session(id).ok_or(Misuse::NoSession)?;
+        let cancels = &mut self.counters.cancels;
+        let session = session_of(&mut self.sessions, id).ok_or(Misuse::NoSession)?;
         let pending = session.pending_outgoing().filter(|outgoing| !outgoing.is_refresh);
-        let outgoing = pending.ok_or(Misuse::TooLate)?;
+        let Some(outgoing) = pending else {
+            cancels.wished_late += 1;
+            return Err(Misuse::TooLate);
+        };
         if !outgoing.usage.is_unwanted() {
             outgoing.cancel_headers = headers;
         }
         let transaction = outgoing.transaction;
+        let before = outgoing.usage.state().clone();
         let action = outgoing.usage.cancel(now).map_err(|_| Misuse::TooLate)?;
         tracing::debug!(session = id.serial, state = ?outgoing.usage.state(), "cancel wanted");
+        cancels.note_wish(&before, &outgoing.usage);
         self.take_step(id, transaction, Step { action, outcome: None }, None);
         Ok(())
     }
@@ -409,7 +415,7 @@ impl Endpoint {
                 _,
             ) => {}
         }
-        self.tell(id, transaction, step.outcome, Some(response));
+        self.tell(id, transaction, step, Some(response));
     }
 
     /// The ACK for a 2xx: of the dialog, with the number and the credentials of the INVITE (§13.2.2.4).
@@ -456,7 +462,7 @@ impl Endpoint {
             }
             Action::Nothing | Action::Establish | Action::Acknowledge | Action::AcknowledgeAndLeave => {}
         }
-        self.tell(id, transaction, step.outcome, response);
+        self.tell(id, transaction, step, response);
         self.reschedule_session(id);
     }
 
@@ -499,14 +505,9 @@ impl Endpoint {
     }
 
     /// Tells the user how an INVITE of ours ended.
-    fn tell(
-        &mut self,
-        id: SessionId,
-        transaction: usize,
-        outcome: Option<Outcome>,
-        response: Option<&Message>,
-    ) {
-        let Some(Outcome { end, by, status }) = outcome else { return };
+    fn tell(&mut self, id: SessionId, transaction: usize, step: Step, response: Option<&Message>) {
+        let Some(Outcome { end, by, status }) = step.outcome else { return };
+        self.counters.cancels.note_step(&step);
         let Some(outgoing) = self.outgoing(id, transaction) else { return };
         let (reason, is_refresh) = (response.and_then(Message::cause), outgoing.is_refresh);
         let failure = response.filter(|response| response.status().is_some_and(|status| status >= 300));
@@ -524,11 +525,17 @@ impl Endpoint {
 
     pub(super) fn handle_session_timeout(&mut self, id: SessionId) {
         let now = self.now;
-        let Some(session) = self.session(id) else { return };
+        let cancels = &mut self.counters.cancels;
+        let Some(session) = session_of(&mut self.sessions, id) else { return };
         let steps: SmallVec<[(usize, Step); 2]> = session
             .outgoing
             .iter_mut()
-            .map(|outgoing| (outgoing.transaction, outgoing.usage.handle_timeout(now)))
+            .map(|outgoing| {
+                let before = outgoing.usage.state().clone();
+                let step = outgoing.usage.handle_timeout(now);
+                cancels.note_wish(&before, &outgoing.usage);
+                (outgoing.transaction, step)
+            })
             .collect();
         for (transaction, step) in steps {
             self.take_step(id, transaction, step, None);

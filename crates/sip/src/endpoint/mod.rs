@@ -7,6 +7,7 @@ mod answering;
 mod asking;
 mod attempt;
 mod canonical;
+mod census;
 mod check;
 mod event;
 mod face;
@@ -37,6 +38,7 @@ use smallvec::SmallVec;
 
 pub use canonical::Canonical;
 pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
+pub use census::{Census, Counters, LATE, Transactions};
 pub use check::Misuse;
 pub use event::Event;
 pub use face::{
@@ -52,6 +54,7 @@ use self::subscription::{Place, Subscribed, Subscription};
 use self::tables::session_of;
 use self::transaction::{Machine, Owner, Transaction};
 use crate::auth::Authentication;
+use crate::cancels::Cancels;
 use crate::connection::Connections;
 use crate::dialog::Dialog;
 use crate::hash::{Key, Keyed, Table};
@@ -107,6 +110,7 @@ pub struct Endpoint {
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     subscribers: Slab<Subscribed>,
     serial: u32,
+    counters: Counters,
     /// A buffer in which messages are put together.
     scratch: Vec<u8>,
 }
@@ -148,6 +152,7 @@ impl Endpoint {
             subscriptions: BTreeMap::new(),
             subscribers: Slab::new(),
             serial: 0,
+            counters: Counters::default(),
             scratch: Vec::new(),
         }
     }
@@ -279,7 +284,10 @@ impl Endpoint {
     fn handle_octets(&mut self, path: Path, bytes: Bytes) {
         match Message::parse(bytes) {
             Ok(message) => self.handle_message(path, &message),
-            Err(error) => tracing::trace!(%error, "dropped"),
+            Err(error) => {
+                self.counters.malformed += u64::from(error != crate::message::ParseError::Empty);
+                tracing::trace!(%error, "dropped");
+            }
         }
     }
 
@@ -289,6 +297,7 @@ impl Endpoint {
                 let request = Essentials::of(message);
                 if let Err(fault) = self.handle_request(path, method, &request) {
                     tracing::debug!(%fault, "request refused");
+                    self.counters.faulty += 1;
                     self.refuse_malformed(path, method, &request, fault);
                 }
             }
@@ -301,6 +310,7 @@ impl Endpoint {
         let is_ours = response.validate_essentials().is_ok() && response.items(Name::Via).nth(1).is_none();
         let key = is_ours.then(|| key::client_of(&self.keyed, response)).flatten();
         let Some(&transaction) = key.and_then(|key| self.by_key.get(&key)) else {
+            self.counters.stray += 1;
             return tracing::trace!("response to nothing");
         };
         let now = self.now;
@@ -370,6 +380,9 @@ impl Endpoint {
             return;
         }
         let status = response.and_then(Message::status);
+        if owner == Owner::Nobody {
+            self.counters.cancels.note_answer(status);
+        }
         self.prove(owner, status);
         match owner {
             Owner::Leaving(id) | Owner::Declining(id) => self.bye_is_over(id, owner),

@@ -89,9 +89,12 @@ impl Endpoint {
     /// A change that is still asked for when its session ends: it must not outlive it.
     pub(super) fn abandon_modification(&mut self, id: SessionId) {
         let now = self.now;
-        let Some(outgoing) = self.session(id).and_then(Session::pending_outgoing) else { return };
-        let transaction = outgoing.transaction;
+        let cancels = &mut self.counters.cancels;
+        let session = session_of(&mut self.sessions, id);
+        let Some(outgoing) = session.and_then(Session::pending_outgoing) else { return };
+        let (transaction, before) = (outgoing.transaction, outgoing.usage.state().clone());
         let action = outgoing.usage.cancel(now).unwrap_or(Action::Nothing);
+        cancels.note_wish(&before, &outgoing.usage);
         self.take_step(id, transaction, Step { action, outcome: None }, None);
     }
 }

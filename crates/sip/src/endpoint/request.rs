@@ -59,6 +59,7 @@ impl Endpoint {
 
     /// A request that belongs to a transaction already.
     pub(super) fn handle_again(&mut self, transaction: usize, method: Method) -> Result<(), Fault> {
+        self.counters.repeated += 1;
         match &mut self.transactions[transaction].machine {
             Machine::InviteServer { machine, .. } if method == Method::Invite => {
                 machine.handle_invite(&mut self.outbox)

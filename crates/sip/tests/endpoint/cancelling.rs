@@ -498,3 +498,35 @@ fn the_failure_that_ends_a_session_is_told_with_its_end() {
     assert_eq!(told(&[200], true), Some(None));
     assert_eq!(told(&[], true), Some(None));
 }
+
+/// R1, R3, R4, R7: each wish is counted by its moment, and by what it met.
+#[test]
+fn a_wish_is_counted_by_its_moment_and_by_what_it_meets() {
+    let counts = |wire: &Wire| {
+        let cancels = wire.endpoint.counters().cancels;
+        let wished = [cancels.wished_unanswered, cancels.wished_ringing, cancels.wished_late];
+        let met = [cancels.terminated, cancels.crossed_success, cancels.crossed_failure];
+        (wished, met, [cancels.unsettled, cancels.unheard])
+    };
+    for (status, met) in [(487, [1, 0, 0]), (200, [0, 1, 0]), (486, [0, 0, 1])] {
+        let (mut wire, _, invite, _) = cancelling();
+        wire.answer(&invite, status, "p1");
+        assert_eq!(counts(&wire), ([0, 1, 0], met, [0, 0]));
+        wire.finish();
+    }
+    // The answer to the CANCEL is another thing than that to its INVITE.
+    let (mut wire, _, _, cancel) = cancelling();
+    wire.answer(&cancel, 481, "p1");
+    wire.advance(T1_64);
+    assert_eq!(counts(&wire), ([0, 1, 0], [0, 0, 0], [1, 0]));
+    let cancels = wire.endpoint.counters().cancels;
+    assert_eq!((cancels.unknown, cancels.answered, cancels.unanswered), (1, 0, 0));
+    wire.finish();
+
+    let (mut wire, session, _) = calling();
+    wire.cancel(session).unwrap();
+    wire.advance(T1_64);
+    assert_eq!(wire.cancel(session), Err(Misuse::TooLate));
+    assert_eq!(counts(&wire), ([1, 0, 1], [0, 0, 0], [0, 1]));
+    wire.finish();
+}

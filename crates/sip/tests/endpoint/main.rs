@@ -8,6 +8,7 @@ mod attempts;
 mod between;
 mod cancelled;
 mod cancelling;
+mod census;
 mod contacts;
 mod defects;
 mod dialogs;

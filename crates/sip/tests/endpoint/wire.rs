@@ -256,7 +256,7 @@ impl Wire {
         }
     }
 
-    fn at(&self) -> Instant {
+    pub(crate) fn at(&self) -> Instant {
         Instant::at(self.now)
     }
 
@@ -514,6 +514,7 @@ impl Wire {
             self.tick();
         }
         assert!(self.endpoint.is_empty(), "I9: {}", self.endpoint.canonical(self.at(), &[]).as_str());
+        assert_eq!(self.endpoint.census(self.at()), sip::Census::default());
         self.sent()
     }
 }
