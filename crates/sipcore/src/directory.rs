@@ -33,12 +33,17 @@ pub(crate) struct Directory {
     /// The users whose bindings have this connection as flow.
     by_connection: BTreeMap<ConnectionId, BTreeSet<usize>>,
     services: BTreeSet<Bytes>,
+    /// Users that have bindings.
+    registered: usize,
+    /// Bindings of all users.
+    bindings: usize,
 }
 
 impl Directory {
     pub(crate) fn new(keyed: Keyed) -> Self {
         let (accounts, by_name, by_connection) = (Slab::new(), Table::default(), BTreeMap::new());
-        Self { keyed, accounts, by_name, by_connection, services: BTreeSet::new() }
+        let services = BTreeSet::new();
+        Self { keyed, accounts, by_name, by_connection, services, registered: 0, bindings: 0 }
     }
 
     pub(crate) fn put(&mut self, user: User) {
@@ -79,6 +84,17 @@ impl Directory {
         self.services.contains(name)
     }
 
+    /// Users, those of them that have bindings, and bindings.
+    pub(crate) fn count(&self) -> (usize, usize, usize) {
+        (self.accounts.len(), self.registered, self.bindings)
+    }
+
+    /// Counts what takes the place of what.
+    fn note_count(&mut self, before: usize, after: usize) {
+        self.registered = self.registered + usize::from(after > 0) - usize::from(before > 0);
+        self.bindings = self.bindings + after - before;
+    }
+
     /// Lets the flows of the user's bindings find the user.
     fn note_flows(&mut self, place: usize) {
         let flows = self.accounts[place].bindings.iter().filter_map(|each| each.flow?.connection);
@@ -94,6 +110,8 @@ impl Core {
         let account = &mut self.directory.accounts[place];
         let is_changed = !account.bindings.has_same_contacts(&bindings);
         let before = std::mem::replace(&mut account.bindings, bindings);
+        let count = account.bindings.iter().count();
+        self.directory.note_count(before.iter().count(), count);
         if is_changed {
             let address = self.address_of(place);
             self.events.push_back(Event::BindingsChanged { address });

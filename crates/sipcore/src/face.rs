@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::transaction::timer::Timers;
 use sip::transport::{ConnectionId, Listener, Path, Target};
-use sip::{Duration, Message, Owner};
+use sip::{Cancels, Duration, Message, Owner};
 
 use crate::authentication::{Algorithms, Ha1};
 
@@ -267,4 +267,8 @@ pub struct Counters {
     pub forwarded: u64,
     /// INVITEs that got their final response.
     pub answered: u64,
+    /// Requests that were here before: their transactions said the same again.
+    pub repeated: u64,
+    /// What CANCELs met; a wish is one for each branch.
+    pub cancels: Cancels,
 }

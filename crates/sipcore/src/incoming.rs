@@ -102,6 +102,7 @@ impl Core {
 
     /// A request that belongs to a transaction already.
     fn handle_again(&mut self, transaction: usize) {
+        self.counters.repeated += 1;
         match &mut self.transactions[transaction].machine {
             Machine::InviteServer { machine, .. } => machine.handle_invite(&mut self.outbox),
             Machine::Server(machine) => machine.handle_request(&mut self.outbox),

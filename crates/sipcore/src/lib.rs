@@ -30,6 +30,7 @@
 mod authentication;
 mod binding;
 mod bucket;
+mod census;
 mod directory;
 mod face;
 mod hub;
@@ -44,8 +45,9 @@ mod shard;
 mod transaction;
 mod uri;
 
-pub use face::{Command, Config, Counters, Event, Expires, Input, Load, Peer, Rate, Source, User};
 pub use authentication::{Algorithms, Ha1};
+pub use census::Census;
+pub use face::{Command, Config, Counters, Event, Expires, Input, Load, Peer, Rate, Source, User};
 pub use hub::Core;
 pub use reg::AGENT_SHARDS;
 pub use shard::shard_of;

@@ -111,6 +111,11 @@ impl Agent {
         Self { endpoint: Box::new(endpoint), owner, path, keyed, watchers, by_user }
     }
 
+    /// What its endpoint has.
+    pub(crate) fn census(&self, now: Instant) -> sip::Census {
+        self.endpoint.census(now)
+    }
+
     /// The way to it.
     pub(crate) fn path(&self) -> Path {
         self.path

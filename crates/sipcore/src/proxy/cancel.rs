@@ -5,6 +5,7 @@ use sip::Headers;
 use sip::hash::Key;
 use sip::message::{Essentials, Fault, Method};
 use sip::reply::Received;
+use sip::transaction::invite_server;
 use sip::transaction::key::{self, Flow};
 use sip::transport::Path;
 
@@ -23,12 +24,22 @@ impl Core {
         let Some(transaction) = self.cancelled_by(path, request)? else {
             // A stateful proxy saw every INVITE that passed it, so it does not forward what matches none (digest 14.5).
             self.counters.unmatched_cancels += 1;
+            self.counters.cancels.met_nothing += 1;
             self.reply_once(path, request, 481, &Headers::new());
             return Ok(());
         };
         let entry = &self.transactions[transaction];
         let Machine::InviteServer { machine, tag, .. } = &entry.machine else { return Ok(()) };
         let (tag, owner, is_undecided) = (*tag, entry.owner, machine.is_undecided());
+        let cancels = &mut self.counters.cancels;
+        *match machine.state() {
+            invite_server::State::Proceeding { .. } => &mut cancels.met_undecided,
+            invite_server::State::Accepted { .. } => &mut cancels.met_accepted,
+            invite_server::State::Completed { .. }
+            | invite_server::State::Confirmed { .. }
+            | invite_server::State::Absorbing { .. }
+            | invite_server::State::Terminated => &mut cancels.met_refused,
+        } += 1;
         let received = Received::new(&mut self.scratch, request, path)?;
         self.answer_as(key, &received, request, tag, 200, &Headers::new());
         if let (Owner::Upstream(context), true) = (owner, is_undecided) {

@@ -120,7 +120,7 @@ impl Context {
         self.branches.iter().any(|branch| branch.is_awaited(is_given_up))
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let deadlines = self.branches.iter().filter_map(|branch| match &branch.kind {
             Kind::Invite { usage, .. } => usage.deadline(),
             Kind::Other => None,
@@ -292,15 +292,17 @@ impl Core {
             }
             (Output::Success, Some((path, response))) => {
                 let status = response.status().unwrap_or(200);
-                let Step { action, .. } = usage.handle_success(status);
+                let step = usage.handle_success(status);
                 branch.is_over = true;
-                self.carry_out(context, transaction, action);
+                self.counters.cancels.note_step(&step);
+                self.carry_out(context, transaction, step.action);
                 self.pass_on_success(context, path, response, status);
             }
             (Output::Failure, Some((path, response))) => {
                 let status = response.status().unwrap_or(500);
-                usage.handle_failure(status);
+                let step = usage.handle_failure(status);
                 branch.is_over = true;
+                self.counters.cancels.note_step(&step);
                 self.note_failure(context, path, response, status);
             }
             // It was over before: nobody waits for it.
@@ -308,13 +310,15 @@ impl Core {
                 usage.handle_failure(response.status().unwrap_or(500));
             }
             (Output::TimedOut, _) => {
-                usage.handle_silence(End::TimedOut);
+                let step = usage.handle_silence(End::TimedOut);
                 branch.is_over = true;
+                self.counters.cancels.note_step(&step);
                 self.contexts[context].best.note(Said::Ours(408)); // §16.8
             }
             (Output::TransportFailed, _) => {
-                usage.handle_silence(End::TransportFailed);
+                let step = usage.handle_silence(End::TransportFailed);
                 branch.is_over = true;
+                self.counters.cancels.note_step(&step);
                 self.contexts[context].best.note(Said::Ours(503)); // §16.9
             }
             (Output::Terminated, _) => {}
@@ -330,9 +334,12 @@ impl Core {
         output: Option<client::Output>,
         response: Option<(&Path, &Essentials<'_>)>,
     ) {
-        // What a CANCEL is answered proves nothing (RFC 5407 §3.1.2).
-        let (Owner::Branch(context), Some(output)) = (self.transactions[transaction].owner, output) else {
-            return;
+        let Some(output) = output else { return };
+        let context = match self.transactions[transaction].owner {
+            Owner::Branch(context) => context,
+            // What a CANCEL is answered proves nothing (RFC 5407 §3.1.2).
+            Owner::Nobody => return self.note_cancel_answer(output, response),
+            Owner::Upstream(_) => return,
         };
         let Some(branch) = self.contexts[context].branch_of(transaction) else { return };
         use client::Output;
@@ -359,6 +366,16 @@ impl Core {
             (Output::Terminated | Output::Provisional | Output::Final, _) => {}
         }
         self.advance(context);
+    }
+
+    fn note_cancel_answer(&mut self, output: client::Output, response: Option<(&Path, &Essentials<'_>)>) {
+        match output {
+            client::Output::Final | client::Output::TimedOut | client::Output::TransportFailed => {
+                let status = response.and_then(|(_, response)| response.status());
+                self.counters.cancels.note_answer(status);
+            }
+            client::Output::Provisional | client::Output::Terminated => {}
+        }
     }
 
     /// A connection for a request could not be opened: what went there for its length only goes by UDP.
@@ -416,7 +433,9 @@ impl Core {
             if !usage.is_unwanted() {
                 *kept = reason.cloned();
             }
+            let before = usage.state().clone();
             let action = usage.cancel(now).unwrap_or(Action::Nothing);
+            self.counters.cancels.note_wish(&before, usage);
             self.carry_out(context, transaction, action);
         }
     }
@@ -456,7 +475,11 @@ impl Core {
         for place in 0..self.contexts[context].branches.len() {
             let branch = &mut self.contexts[context].branches[place];
             let Kind::Invite { usage, .. } = &mut branch.kind else { continue };
-            let Step { action, outcome } = usage.handle_timeout(now);
+            let before = usage.state().clone();
+            let step = usage.handle_timeout(now);
+            self.counters.cancels.note_wish(&before, usage);
+            self.counters.cancels.note_step(&step);
+            let Step { action, outcome } = step;
             if outcome.is_some() && !branch.is_over {
                 branch.is_over = true;
                 // §16.8: nothing came in spite of the CANCEL.

@@ -5,6 +5,7 @@
 
 mod authentication;
 mod cancelling;
+mod census;
 mod forking;
 mod hosting;
 mod hygiene;

@@ -314,6 +314,10 @@ impl Wire {
         }
     }
 
+    pub(crate) fn census(&self) -> sipcore::Census {
+        self.core.census(Instant::at(self.now))
+    }
+
     pub(crate) fn send(&mut self, request: &Request) {
         self.receive(udp(request.at), &request.text());
     }
@@ -485,6 +489,11 @@ impl Wire {
     pub(crate) fn finish(mut self) {
         self.advance(8 * T1_64 + ms(200_000));
         assert!(self.core.is_empty(), "{:#?}", self.core);
+        let census = self.census();
+        assert_eq!(
+            (census.stuck_transactions, census.stuck_contexts, census.notifier.stuck_sessions),
+            (0, 0, 0)
+        );
         for forwarded in self.forwarded.values() {
             let rings = forwarded.has_provisional && !forwarded.has_final;
             assert!(!rings || forwarded.cancel.is_some(), "left ringing: {:?}", forwarded.message);
