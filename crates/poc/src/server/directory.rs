@@ -128,6 +128,10 @@ impl Directory {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
     pub(super) fn remove(&mut self, address: &[u8]) -> Option<Served> {
         self.by_address.remove(address)
     }

@@ -35,6 +35,10 @@ pub(super) struct Messaging {
 }
 
 impl Messaging {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }

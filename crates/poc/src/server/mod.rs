@@ -10,6 +10,7 @@
 //! legs belong together, and what the end of one means for the others. Everything that happens to a session goes through
 //! one queue, so of two things that cross the first counts (digest 14.6 step 5).
 
+mod census;
 mod controlling;
 mod directory;
 mod group;
@@ -37,6 +38,7 @@ use sip::transport::{ConnectionId, Frame, Framer, Path, Target, Transmit, Transp
 use sip::{Duration, Endpoint, Identifiers, Instant, Message, Misuse, SessionId, SubscriberId};
 use slab::Slab;
 
+pub use census::{Attendance, Attending, Census, SessionState, Standing};
 pub use directory::{Access, AccessRule, OverrideBy, User};
 pub use group::{Group, GroupKind, GroupMember, GroupRole, ReleasePolicy, Who};
 pub use record::{Function, Invitation, Record, SessionType, Side};
@@ -395,6 +397,11 @@ impl Server {
     /// What was refused so far.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// How often what happened in the endpoint below.
+    pub fn counters_below(&self) -> sip::Counters {
+        self.endpoint.counters()
     }
 
     /// Sessions that a user has, sets up or is invited to: the slots that are taken. `None` for a user who is not

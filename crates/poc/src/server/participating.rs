@@ -80,6 +80,11 @@ pub(super) enum State {
 }
 
 impl Participating {
+    /// Who is invited.
+    pub(super) fn invited(&self) -> &Bytes {
+        &self.invited
+    }
+
     /// The other leg.
     pub(super) fn beside(&self, leg: SessionId) -> Option<Leg> {
         if self.upstream == Some(Leg::Dialog(leg)) { self.downstream } else { self.upstream }

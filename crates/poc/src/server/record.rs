@@ -96,7 +96,7 @@ pub enum Function {
 }
 
 /// A kind of PoC Session (digest 7.1).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum SessionType {
     /// Two users.
     #[serde(rename = "1-1")]
@@ -113,6 +113,16 @@ pub enum SessionType {
 }
 
 impl SessionType {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OneToOne => "1-1",
+            Self::AdHoc => "adhoc",
+            Self::PreArranged => "prearranged",
+            Self::Chat => "chat",
+        }
+    }
+
     /// The parameter of the PoC Session Identity that tells it (digest 3).
     pub const fn uri_parameter(self) -> &'static [u8] {
         match self {

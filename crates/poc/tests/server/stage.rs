@@ -293,6 +293,10 @@ impl Stage {
         }
     }
 
+    pub(crate) fn census(&self) -> poc::server::Census {
+        self.server.census(Instant::at(self.now))
+    }
+
     /// Time goes by.
     pub(crate) fn pass(&mut self, span: Duration) {
         let until = self.now + span;

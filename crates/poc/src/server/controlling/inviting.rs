@@ -79,6 +79,8 @@ impl Server {
         let until = creation.policy.after.map(|span| self.now + span);
         let place = self.controlling.insert(Controlling {
             state: if is_chat { State::Established } else { State::Inviting },
+            since: self.now,
+            begun: self.now,
             session_type,
             identity: identity.clone(),
             participants: Slab::new(),

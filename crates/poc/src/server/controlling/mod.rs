@@ -18,6 +18,7 @@ mod inviting;
 mod joining;
 mod plan;
 mod release;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -42,6 +43,10 @@ use crate::sdp::{self, Capabilities, Described};
 #[derive(Clone, Debug)]
 pub(super) struct Controlling {
     state: State,
+    /// When it entered that state.
+    since: Instant,
+    /// When it began.
+    begun: Instant,
     session_type: SessionType,
     /// The group that it is a session of, as it was when the session began.
     group: Option<Box<Group>>,
@@ -398,11 +403,11 @@ impl Server {
         };
         let headers: Headers = match answer_state {
             AnswerState::Confirmed => {
-                controlling.state = State::Established;
+                (controlling.state, controlling.since) = (State::Established, now);
                 Vec::new()
             }
             AnswerState::Unconfirmed => {
-                controlling.state = State::Unconfirmed;
+                (controlling.state, controlling.since) = (State::Unconfirmed, now);
                 vec![(Name::PAnswerState, Bytes::from_static(answer_state.as_str().as_bytes()))]
             }
         };

@@ -16,6 +16,7 @@ impl Server {
         let now = self.now;
         let controlling = &mut self.controlling[place];
         let before = std::mem::replace(&mut controlling.state, State::Releasing);
+        controlling.since = now;
         if let Some(record) = &mut controlling.record {
             (record.end, record.by, record.ended) = (ended.end, by, now);
             record.reason.clone_from(&ended.reason);
