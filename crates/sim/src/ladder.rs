@@ -101,6 +101,19 @@ impl Trace {
         Self { parties, entries: Vec::new(), invite_branches: BTreeSet::new() }
     }
 
+    /// A party more, at this place: those behind it move to the right, and what happened moves with them.
+    pub fn enter(&mut self, place: usize, party: Party) {
+        let place = place.min(self.parties.len());
+        self.parties.insert(place, party);
+        let moved = |each: &mut usize| *each += usize::from(*each >= place);
+        for entry in &mut self.entries {
+            match &mut entry.what {
+                What::Message { from, to, .. } => [from, to].into_iter().for_each(moved),
+                What::Note { place, .. } => moved(place),
+            }
+        }
+    }
+
     /// Forgets what has happened: the story begins now.
     pub fn clear(&mut self) {
         self.entries.clear();
@@ -212,22 +225,33 @@ impl Trace {
 
     /// The ladder as text. Times are relative to the first line.
     pub fn render(&self) -> String {
-        let grid = Grid::of(self.parties.len());
-        let mut out = String::new();
-        let _ = write!(out, "{:>10} ", "");
-        for Party { name, .. } in &self.parties {
-            let _ = write!(out, "{name:<width$}", width = grid.width);
-        }
-        out.truncate(out.trim_end().len());
-        out.push('\n');
         let begin = self.entries.first().map_or(Instant::START, |entry| entry.at);
-        for entry in &self.entries {
-            let since = entry.at.saturating_since(begin).as_secs_f64() * 1000.0;
-            let _ = write!(out, "{since:>8.1}ms ");
-            out.push_str(grid.line(&entry.what).trim_end());
-            out.push('\n');
+        let rows = self.entries.iter().map(|entry| self.row(entry, begin));
+        std::iter::once(self.head()).chain(rows).collect()
+    }
+
+    /// The line above the ladder: the names of the parties.
+    pub fn head(&self) -> String {
+        let grid = Grid::of(self.parties.len());
+        let mut head = format!("{:>10} ", "");
+        for Party { name, .. } in &self.parties {
+            let _ = write!(head, "{name:<width$}", width = grid.width);
         }
-        out
+        head.truncate(head.trim_end().len());
+        head.push('\n');
+        head
+    }
+
+    /// The last line as text, with its time since `begin`; it is forgotten then. For a ladder that is shown as it grows.
+    pub fn take_row(&mut self, begin: Instant) -> Option<String> {
+        let entry = self.entries.pop()?;
+        Some(self.row(&entry, begin))
+    }
+
+    fn row(&self, entry: &Entry, begin: Instant) -> String {
+        let since = entry.at.saturating_since(begin).as_secs_f64() * 1000.0;
+        let line = Grid::of(self.parties.len()).line(&entry.what);
+        format!("{since:>8.1}ms {}\n", line.trim_end())
     }
 }
 
