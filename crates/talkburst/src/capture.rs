@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -77,6 +77,11 @@ impl Capture {
     pub(crate) fn closed(&mut self, one: SocketAddr, other: SocketAddr) {
         self.sequences.remove(&(one, other));
         self.sequences.remove(&(other, one));
+    }
+
+    /// Writes what is not written yet.
+    pub(crate) fn close(self) -> Result<(), PcapError> {
+        self.writer.into_writer().flush().map_err(PcapError::IoError)
     }
 
     fn write(

@@ -14,6 +14,8 @@ mod record;
 mod serve;
 #[cfg(unix)]
 mod store;
+#[cfg(unix)]
+mod watch;
 
 use std::io;
 use std::process::ExitCode;

@@ -67,6 +67,7 @@ fn every_file_that_a_document_links_to_exists() {
         "docs/configuration.md",
         "docs/conformance.md",
         "docs/interoperability.md",
+        "docs/observing.md",
         "docs/operations.md",
         "docs/performance.md",
         "docs/responses.md",

@@ -4,6 +4,8 @@ mod alert;
 mod answer;
 mod call;
 #[cfg(unix)]
+mod capture;
+#[cfg(unix)]
 mod check;
 mod demo;
 #[cfg(unix)]
@@ -12,6 +14,10 @@ mod password;
 #[cfg(unix)]
 mod serve;
 mod session;
+#[cfg(unix)]
+mod sessions;
+#[cfg(unix)]
+mod trace;
 #[cfg(unix)]
 mod user;
 
@@ -52,6 +58,15 @@ pub(crate) enum Command {
     /// Who may use the server: enter, remove, list, change.
     #[cfg(unix)]
     User(user::Arguments),
+    /// Which sessions a server that runs has.
+    #[cfg(unix)]
+    Sessions(sessions::Arguments),
+    /// What goes through a server that runs and concerns a user: a ladder that grows.
+    #[cfg(unix)]
+    Trace(trace::Arguments),
+    /// The last messages of a server that runs, as a capture file.
+    #[cfg(unix)]
+    Capture(capture::Arguments),
     /// Which groups there are, and who belongs to them.
     #[cfg(unix)]
     Group(group::Arguments),
@@ -71,6 +86,12 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Check(arguments) => check::run(&arguments),
         #[cfg(unix)]
         Command::User(arguments) => user::run(arguments),
+        #[cfg(unix)]
+        Command::Sessions(arguments) => sessions::run(&arguments),
+        #[cfg(unix)]
+        Command::Trace(arguments) => trace::run(&arguments),
+        #[cfg(unix)]
+        Command::Capture(arguments) => capture::run(&arguments),
         #[cfg(unix)]
         Command::Group(arguments) => group::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
@@ -130,6 +151,9 @@ pub(crate) enum Failure {
     /// The server that has the data folder does not answer.
     #[cfg(unix)]
     Server(io::Error),
+    /// No server has this data folder.
+    #[cfg(unix)]
+    NoServer(PathBuf, io::Error),
     /// What was wanted of the server was refused.
     #[cfg(unix)]
     NotDone(Refusal),
@@ -157,7 +181,7 @@ impl Failure {
             #[cfg(unix)]
             Self::Store(_) => 3,
             #[cfg(unix)]
-            Self::Server(_) => 4,
+            Self::Server(_) | Self::NoServer(..) => 4,
             #[cfg(unix)]
             Self::NotDone(_) => 5,
         }
@@ -234,6 +258,11 @@ impl fmt::Display for Failure {
             #[cfg(unix)]
             Self::Server(error) => {
                 write!(f, "failed to reach the server that has the data folder: {error}; restart it")
+            }
+            #[cfg(unix)]
+            Self::NoServer(folder, error) => {
+                let folder = folder.display();
+                write!(f, "failed to reach a server with the data folder {folder}: {error}; does it run?")
             }
             #[cfg(unix)]
             Self::NotDone(refusal) => write!(f, "failed to do this: {refusal}"),

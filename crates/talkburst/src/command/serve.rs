@@ -13,8 +13,9 @@ use super::user::Data;
 use super::{DONE, Failure};
 use crate::config::{self, Flags};
 use crate::control::domain_fault;
-use crate::serve::{SHARDS_MAX, Service, Settings, Started};
+use crate::serve::{LogFormat, SHARDS_MAX, Service, Settings, Started};
 use crate::store::default_path;
+use crate::watch::log::{self, LogError};
 
 /// What was typed behind `serve`. What is not typed is as the file says, or as it usually is.
 #[derive(Args)]
@@ -58,6 +59,21 @@ pub(crate) struct Arguments {
     /// A file of 16 octets or more, only for us to read: with it nonces and routes are good after a restart.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// Where metrics are told, by HTTP: /metrics, /health, /ready. Who can connect there is told everything.
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Keep the last messages for a capture, so many octets a shard, such as 64M.
+    #[arg(long, value_name = "SIZE", value_parser = super::capture::size)]
+    ring: Option<u64>,
+    /// What is logged, such as info, or warn,poc=debug; warn if nothing else is said.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How a line of the log looks.
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+    /// Where the log is written instead of standard error.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     /// One JSON object a line on standard output, one an event.
     #[arg(long)]
     json: bool,
@@ -68,6 +84,7 @@ pub(crate) struct Arguments {
 /// Serves until stopped.
 pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let settings = arguments.settings()?;
+    let _log = log::start(&settings.log)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
     runtime.block_on(async {
@@ -116,7 +133,16 @@ impl Arguments {
         };
         let configuration =
             config::read(self.config.as_deref(), &flags, || default_path(|name| std::env::var_os(name)))?;
-        Ok(configuration.settings)
+        let mut settings = configuration.settings;
+        settings.metrics = self.metrics.or(settings.metrics);
+        settings.ring =
+            self.ring.map_or(settings.ring, |octets| usize::try_from(octets).unwrap_or(usize::MAX));
+        settings.log.format = self.log_format.unwrap_or(settings.log.format);
+        if let Some(filter) = &self.log {
+            settings.log.filter.clone_from(filter);
+        }
+        settings.log.file = self.log_file.clone().or(settings.log.file);
+        Ok(settings)
     }
 
     /// What may be typed next: two users, one who answers, one who calls.
@@ -145,6 +171,15 @@ impl Arguments {
 fn within(option: &str, typed: &str) -> Result<Duration, String> {
     let span = span(typed)?;
     config::span_fault(option, span).map_or(Ok(span), Err)
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Filter(why) => Self::Value(format!("--log: {why}")),
+            LogError::File(path, error) => Self::File(path, error.to_string()),
+        }
+    }
 }
 
 fn domain(typed: &str) -> Result<String, &'static str> {

@@ -235,7 +235,12 @@ pub(super) fn done(reply: Reply) -> Result<(), Failure> {
 /// A reply that is neither a refusal nor a failure.
 pub(super) fn expected(reply: Reply) -> Result<Reply, Failure> {
     match reply {
-        Reply::Done | Reply::Domain { .. } | Reply::Users { .. } | Reply::Groups { .. } => Ok(reply),
+        Reply::Done
+        | Reply::Domain { .. }
+        | Reply::Users { .. }
+        | Reply::Groups { .. }
+        | Reply::Sessions { .. }
+        | Reply::Shown(_) => Ok(reply),
         Reply::Refused(Refusal::Value { why }) => Err(Failure::Value(why)),
         Reply::Refused(refusal) => Err(Failure::NotDone(refusal)),
         Reply::Failed { why } => Err(Failure::Server(std::io::Error::other(why))),

@@ -73,6 +73,29 @@ impl Desk {
     }
 }
 
+/// A connection to a server that runs, for orders about that.
+pub(crate) struct Line(BufReader<UnixStream>);
+
+impl Line {
+    /// Connects to the server that has the data folder.
+    pub(crate) async fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self(BufReader::new(UnixStream::connect(control_socket(folder)).await?)))
+    }
+
+    /// Has an order carried out: its first reply.
+    pub(crate) async fn ask(&mut self, order: &Order) -> io::Result<Reply> {
+        let reply = tokio::time::timeout(PATIENCE, exchange(&mut self.0, order)).await;
+        reply.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The next reply to the same order; `None` once the server has closed.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Reply>> {
+        let mut line = Vec::new();
+        (&mut self.0).take(REPLY_MAX).read_until(b'\n', &mut line).await?;
+        Ok((!line.is_empty()).then(|| Reply::from_line(&line).unwrap_or_else(Reply::Refused)))
+    }
+}
+
 async fn exchange(stream: &mut BufReader<UnixStream>, order: &Order) -> io::Result<Reply> {
     stream.get_mut().write_all(&order.to_line()).await?;
     let mut line = Vec::new();

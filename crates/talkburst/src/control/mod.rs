@@ -10,9 +10,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::client::{AskError, Desk};
+pub(crate) use self::client::{AskError, Desk, Line};
 pub(crate) use self::group::ListedGroup;
 pub(crate) use self::listener::{Asked, listen};
+#[cfg(test)]
+pub(crate) use crate::watch::Participant;
+pub(crate) use crate::watch::{End, Party, Session, Shown};
 
 use poc::server::GroupRole;
 
@@ -54,10 +57,18 @@ pub(crate) enum Order {
     PutMembers { name: String, addresses: Vec<String>, role: GroupRole },
     /// Remove members of a group.
     RemoveMembers { name: String, addresses: Vec<String> },
+    /// Tell which sessions there are, so many at most; participations too, if they are wanted.
+    Sessions { limit: usize, participations: bool },
+    /// Show the messages that concern `user@domain`, until the connection is closed.
+    Trace { user: String },
+    /// Keep the last messages, so many octets a shard.
+    Keep { octets: u64 },
+    /// Show the messages that are kept.
+    Capture,
 }
 
 /// What came of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub(crate) enum Reply {
     /// It is done.
@@ -68,6 +79,10 @@ pub(crate) enum Reply {
     Users { users: Vec<Listed> },
     /// All groups.
     Groups { groups: Vec<ListedGroup> },
+    /// Sessions, and how many there are in all.
+    Sessions { total: usize, sessions: Vec<Session> },
+    /// A message that went through the server.
+    Shown(Box<Shown>),
     /// It is not done, and never will be.
     Refused(Refusal),
     /// It is not done.
@@ -101,6 +116,8 @@ pub(crate) enum Refusal {
     NoMember { name: String, address: String },
     /// The users are of this domain.
     OtherDomain { of: String },
+    /// It is about a server that runs, and none does.
+    NotRunning,
     /// A value is wrong.
     Value { why: String },
     /// The line is none of ours.
@@ -178,6 +195,9 @@ async fn try_order(store: &mut Store, order: Order) -> Result<Done, StoreError> 
         Order::RemoveMembers { name, addresses } => {
             return group::remove_members(store, name, &addresses).await;
         }
+        Order::Sessions { .. } | Order::Trace { .. } | Order::Keep { .. } | Order::Capture => {
+            return Ok(refused(Refusal::NotRunning));
+        }
     };
     Ok(if is_done { (Reply::Done, change.into_iter().collect()) } else { refused(refusal) })
 }
@@ -217,7 +237,33 @@ impl Order {
             | Self::List
             | Self::RemoveGroup { .. }
             | Self::ListGroups
-            | Self::RemoveMembers { .. } => None,
+            | Self::RemoveMembers { .. }
+            | Self::Sessions { .. }
+            | Self::Trace { .. }
+            | Self::Keep { .. }
+            | Self::Capture => None,
+        }
+    }
+
+    /// What it is and whom it is about, for the log: no secret is in it.
+    pub(crate) fn label(&self) -> (&'static str, &str) {
+        match self {
+            Self::Domain { .. } => ("domain", ""),
+            Self::Add { user, .. } => ("user add", &user.name),
+            Self::Remove { name } => ("user remove", name),
+            Self::List => ("user list", ""),
+            Self::SetPassword { name, .. } => ("user passwd", name),
+            Self::SetRules { name, .. } => ("user rules", name),
+            Self::AddGroup { group, .. } => ("group add", &group.name),
+            Self::RemoveGroup { name } => ("group remove", name),
+            Self::ListGroups => ("group list", ""),
+            Self::SetPolicy { name, .. } => ("group policy", name),
+            Self::PutMembers { name, .. } => ("group members", name),
+            Self::RemoveMembers { name, .. } => ("group members removed", name),
+            Self::Sessions { .. } => ("sessions", ""),
+            Self::Trace { user } => ("trace", user),
+            Self::Keep { .. } => ("keep messages", ""),
+            Self::Capture => ("capture", ""),
         }
     }
 
@@ -305,6 +351,7 @@ impl fmt::Display for Refusal {
             Self::OtherDomain { of } => {
                 write!(f, "the users of this data folder are of {of}; use that domain, or another --data")
             }
+            Self::NotRunning => f.write_str("no server runs with this data folder"),
             Self::Value { why } => f.write_str(why),
             Self::Line { why } => write!(f, "the line makes no sense: {why}"),
             Self::Version { known } => {

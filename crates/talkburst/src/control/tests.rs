@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::store::control_socket;
 use crate::store::fixture::{Scratch, block_on};
+use crate::watch::Watch;
 
 fn account(name: &str) -> Account {
     let ha1 = Ha1::of(name, "poc.internal", b"secret");
@@ -51,7 +52,7 @@ fn served<T: Send + 'static>(scratch: &Scratch, with: impl FnOnce(&Path) -> T + 
     block_on(async {
         let mut store = scratch.store().await;
         let (clerk, mut asked) = mpsc::channel::<Asked>(4);
-        let listening = listen(store.folder(), clerk).unwrap();
+        let listening = listen(store.folder(), clerk, Watch::nothing()).unwrap();
         let mut beside = tokio::task::spawn_blocking(move || with(&path));
         let done = loop {
             tokio::select! {

@@ -18,6 +18,7 @@ use crate::control::{Asked, Change, Reply, carry_out};
 use crate::store::account::{ANYBODY, AccessName, Account};
 use crate::store::group::Group;
 use crate::store::{Store, StoreError, StoredSession};
+use crate::watch::Condition;
 
 /// How long a record waits for others at most.
 const COMMIT_AFTER: Duration = Duration::from_millis(100);
@@ -38,6 +39,7 @@ pub(crate) struct Clerk {
     pub(crate) voice: Voice,
     pub(crate) shards: Vec<Neighbour>,
     pub(crate) dropped: Arc<Dropped>,
+    pub(crate) condition: Arc<Condition>,
     /// Records that are not kept yet, and until when they may wait.
     batch: Vec<Kept>,
     commit_at: Option<Instant>,
@@ -76,7 +78,7 @@ impl Clerk {
         shards: Vec<Neighbour>,
         dropped: Arc<Dropped>,
     ) -> Self {
-        let told_dropped = (0, clock.now() + DROPPED_EVERY);
+        let (told_dropped, condition) = ((0, clock.now() + DROPPED_EVERY), Arc::default());
         let (batch, commit_at) = (Vec::new(), None);
         let (settled, open) = (BTreeSet::new(), 0);
         Self {
@@ -87,6 +89,7 @@ impl Clerk {
             voice,
             shards,
             dropped,
+            condition,
             batch,
             commit_at,
             settled,
@@ -142,12 +145,15 @@ impl Clerk {
         }
         self.commit().await;
         let closed = self.store.close().await;
+        tracing::info!(open = self.open, "stopped");
         self.voice.tell(self.clock.now(), &Told::Stopped { open: self.open });
         self.voice.close();
         (self.open, closed)
     }
 
     async fn carry_out(&mut self, order: crate::control::Order) -> Reply {
+        let (what, about) = order.label();
+        tracing::info!(what, about, "order");
         match carry_out(&mut self.store, order).await {
             Ok((reply, changes)) => {
                 // Effective before it is told.
@@ -156,7 +162,10 @@ impl Clerk {
                 }
                 reply
             }
-            Err(error) => Reply::Failed { why: error.to_string() },
+            Err(error) => {
+                tracing::error!(%error, "an order failed in the store");
+                Reply::Failed { why: error.to_string() }
+            }
         }
     }
 
@@ -230,8 +239,10 @@ impl Clerk {
         }
         let (told, at) = self.told_dropped;
         if at <= now {
-            let count = self.dropped.total() + self.voice.dropped();
+            self.dropped.unread.store(self.voice.dropped(), Ordering::Relaxed);
+            let count = self.dropped.total();
             if count > told {
+                tracing::warn!(count, parts = ?self.dropped.parts(), "dropped");
                 self.voice.tell(now, &Told::Dropped { count });
             }
             self.told_dropped = (count, now + DROPPED_EVERY);
@@ -249,7 +260,9 @@ impl Clerk {
             batch.into_iter().map(|Kept { at, stored, closed }| (stored, (at, closed))).unzip();
         let before = wall().saturating_sub(self.remembered).as_millis();
         let kept = self.store.keep(&stored, i64::try_from(before).unwrap_or(0)).await;
+        self.condition.is_store_failing.store(kept.is_err(), Ordering::Relaxed);
         if let Err(error) = kept {
+            tracing::error!(sessions = told.len(), %error, "records could not be stored");
             // To try again with them would be to keep all: they are told, by another name.
             self.dropped.untold.fetch_add(told.len() as u64, Ordering::Relaxed);
             let failed = Told::NotStored { sessions: told.len(), why: error.to_string() };

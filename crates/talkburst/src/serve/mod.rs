@@ -12,13 +12,14 @@
 mod clerk;
 mod ports;
 mod settings;
-mod shard;
+pub(crate) mod shard;
 mod told;
 mod worker;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
@@ -31,14 +32,16 @@ pub(crate) use self::clerk::Work;
 use self::ports::Ports;
 use self::shard::Shard;
 use self::told::{Told, Voice};
-use self::worker::{Dropped, HANDED_MAX, Heard, Neighbour, Order, Worker};
+pub(crate) use self::worker::{Dropped, Order};
+use self::worker::{HANDED_MAX, Heard, Neighbour, Worker};
 use crate::clock::Clock;
 use crate::command::Failure;
 use crate::control::{self, Desk};
 use crate::store::StoreError;
 use crate::store::account::FACTORY;
+use crate::watch::{self, Condition, Meter, Observed, Tap, Watch};
 
-pub(crate) use self::settings::{CoreAt, Listening, LogFormat, PORT, Secret, Settings};
+pub(crate) use self::settings::{CoreAt, Listening, LogFormat, LogSettings, PORT, Secret, Settings};
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
 
@@ -84,6 +87,11 @@ impl Service {
         }
         let Listening { bind: wanted, mut advertised } = settings.first();
         let clock = Clock::start();
+        let metrics = settings.metrics.map(|address| {
+            let occupied = |error| Failure::Listen(Transport::Tcp, address, error);
+            std::net::TcpListener::bind(address).map_err(occupied)
+        });
+        let metrics = metrics.transpose()?;
         // 1. The folder first: whoever has it has the users. A command that has it is waited for.
         let mut store = match Desk::open(&settings.folder).await? {
             Desk::Ours(store) => *store,
@@ -127,6 +135,7 @@ impl Service {
             neighbours.push(Neighbour { handed: handed_to, orders: orders_to });
             receivers.push((handed, orders));
         }
+        let meters: Vec<_> = neighbours.iter().map(|_| Arc::<Meter>::default()).collect();
         let mut threads = Vec::new();
         for (((shard, ports), (handed, orders)), number) in
             shards.into_iter().zip(ports).zip(receivers).zip(0..)
@@ -140,13 +149,30 @@ impl Service {
                 orders,
                 events: events_to.clone(),
                 dropped: Arc::clone(&dropped),
+                tap: Tap::new(clock, Arc::clone(&meters[usize::from(number)]), advertised),
             };
             threads.push(spawn(worker, bind, ports, ended_to.clone())?);
         }
 
         // 5. The clerk, and the socket at which it takes orders.
+        let shown = meters.into_iter().zip(&neighbours);
+        let shown = shown.map(|(meter, neighbour)| Observed { meter, orders: neighbour.orders.clone() });
+        let condition = Arc::<Condition>::default();
+        let watch = Watch {
+            clock,
+            shards: shown.collect(),
+            dropped: Arc::clone(&dropped),
+            condition: Arc::clone(&condition),
+        };
+        if settings.ring > 0 {
+            watch.keep(settings.ring);
+        }
+        let metrics_at = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(listener) = metrics {
+            watch::serve(listener, watch.clone()).map_err(Failure::Network)?;
+        }
         let (asked_to, asked) = mpsc::channel(ORDERS_MAX);
-        let listening = control::listen(store.folder(), asked_to)
+        let listening = control::listen(store.folder(), asked_to, watch)
             .map_err(|error| StoreError::Folder(store.folder().to_owned(), error))?;
         let mut voice = Voice::new(settings.json);
         voice.tell(
@@ -154,6 +180,7 @@ impl Service {
             &Told::Listening {
                 udp: bind.to_string(),
                 tcp: bind.to_string(),
+                metrics: metrics_at.map(|address| address.to_string()),
                 domain: domain.clone(),
                 data: store.folder().display().to_string(),
                 shards: settings.shards,
@@ -161,9 +188,19 @@ impl Service {
                 groups: groups.len(),
             },
         );
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            %domain,
+            shards = settings.shards,
+            users = accounts.len(),
+            groups = groups.len(),
+            "serving"
+        );
+        tracing::info!(udp = %bind, tcp = %bind, %advertised, metrics = ?metrics_at, "listening");
         let users = accounts.into_iter().take(2).map(|account| account.name).collect();
-        let clerk =
+        let mut clerk =
             Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
+        clerk.condition = condition;
         let release_within = settings.release_within;
         let service = Self { clerk, threads, asked, events, ended, listening, release_within };
         // Whoever faces the users.
@@ -196,6 +233,8 @@ impl Service {
     /// Takes nothing new, releases all sessions, and stops: as soon as nothing is waited for, when the time for it is over, or
     /// when it is asked for `again`. How many sessions had not ended then.
     pub(crate) async fn release(mut self, again: impl Future) -> Result<usize, Failure> {
+        self.clerk.condition.is_draining.store(true, Ordering::Relaxed);
+        tracing::info!(within = ?self.release_within, "releasing");
         let until = self.clerk.clock.now() + self.release_within.saturating_sub(closing(self.release_within));
         self.clerk.release(self.release_within).await;
         let mut again = std::pin::pin!(again);
@@ -216,6 +255,8 @@ impl Service {
 
     /// Stops the shards, keeps what is not kept yet, and closes everything. How many sessions had not ended.
     pub(crate) async fn stop(mut self) -> Result<usize, Failure> {
+        self.clerk.condition.is_draining.store(true, Ordering::Relaxed);
+        tracing::info!("stopping");
         self.listening.abort();
         for shard in &self.clerk.shards {
             // A shard that has ended has stopped.

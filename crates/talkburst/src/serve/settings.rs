@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) publications: Publications,
     pub(crate) registrations: Registrations,
     pub(crate) limits: Limits,
+    /// Octets of the last messages that each shard keeps for a capture; none with 0.
+    pub(crate) ring: usize,
     /// Where metrics and health are told, by HTTP.
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) log: LogSettings,
@@ -84,7 +86,7 @@ pub(crate) struct LogSettings {
 }
 
 /// How a line of the log looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
     Human,
@@ -197,8 +199,9 @@ impl Settings {
                 refusals: core.refusals,
                 timer_c: core.timer_c,
             },
+            ring: 0,
             metrics: None,
-            log: LogSettings { format: LogFormat::Human, filter: "info".to_owned(), file: None },
+            log: LogSettings { format: LogFormat::Human, filter: "warn".to_owned(), file: None },
             release_within: Duration::from_secs(5),
             records_kept: Duration::from_secs(90 * 24 * 60 * 60),
             json: false,
@@ -213,13 +216,8 @@ impl Settings {
     /// The option that has a value which is not carried yet.
     pub(crate) fn not_carried(&self) -> Option<&'static str> {
         let defaults = Self::new(PathBuf::new());
-        let log = &self.log;
         [
             (self.listeners.len() > 1, "a second [[listener]]"),
-            (self.metrics.is_some(), "metrics.listen"),
-            (log.format != LogFormat::Human, "log.format = \"json\""),
-            (log.filter != defaults.log.filter, "log.filter"),
-            (log.file.is_some(), "log.file"),
         ]
         .into_iter()
         .find_map(|(is_wanted, option)| is_wanted.then_some(option))

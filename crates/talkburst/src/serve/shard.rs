@@ -16,10 +16,16 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use poc::server::Standing;
 use sip::hash::Keyed;
 use sip::message::{Message, Name, Uri};
 use sip::transport::{ConnectionId, Path, Transmit, Transport};
 use sip::{Duration, Identifier, Instant};
+
+use crate::watch::ShardCensus;
+
+/// Hops inside that wait for whoever looks at them; further ones are not seen.
+const WATCHED_MAX: usize = 4096;
 
 /// Shards that there can be: half of the numbers are for cores and their notifiers, half for PoC Servers.
 pub(crate) const SHARDS_MAX: u8 = sipcore::AGENT_SHARDS;
@@ -45,6 +51,8 @@ pub(crate) struct Shard {
     look_at: Option<Instant>,
     outgoing: VecDeque<Outgoing>,
     events: VecDeque<Event>,
+    /// The hops inside that nobody has looked at yet, while somebody wants to.
+    watched: Option<Vec<Hop>>,
 }
 
 /// What is between the network and the PoC Server.
@@ -144,6 +152,7 @@ impl Shard {
             look_at: None,
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
+            watched: None,
         }
     }
 
@@ -264,6 +273,41 @@ impl Shard {
         core.into_iter().chain(self.server.poll_timeout()).chain(self.look_at).min()
     }
 
+    /// Whether hops inside are kept for whoever looks.
+    pub(crate) fn watch(&mut self, is_watched: bool) {
+        self.watched = is_watched.then(|| self.watched.take().unwrap_or_default());
+    }
+
+    /// The hops inside since the last call.
+    pub(crate) fn take_watched(&mut self) -> Vec<Hop> {
+        self.watched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What there is, but for what the worker knows.
+    pub(crate) fn census(&self, now: Instant) -> ShardCensus {
+        let (core, core_counters) = match &self.front {
+            Front::Core(core) => (core.census(now), core.counters()),
+            Front::Open => Default::default(),
+        };
+        ShardCensus {
+            core,
+            core_counters,
+            server: self.server.census(now),
+            server_counters: self.server.counters(),
+            below: self.server.counters_below(),
+            lag: self.poll_timeout().map_or(Duration::ZERO, |due| now.saturating_since(due)),
+            handed: 0,
+            events: 0,
+            connections: 0,
+            kept: 0,
+        }
+    }
+
+    /// The first `limit` sessions, each with so many who take part, and how many sessions there are.
+    pub(crate) fn standing(&self, limit: usize, attending: usize, all: bool) -> (Vec<Standing>, usize) {
+        (self.server.standing(limit, attending, all), self.server.standing_count(all))
+    }
+
     /// Whether nothing remains of any transaction and any session.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
@@ -352,6 +396,12 @@ impl Shard {
     }
 
     fn take(&mut self, now: Instant, Hop { to, path, bytes }: Hop) {
+        if let Some(watched) = &mut self.watched
+            && path.transport == Transport::Inside
+            && watched.len() < WATCHED_MAX
+        {
+            watched.push(Hop { to, path, bytes: bytes.clone() });
+        }
         match (to, &mut self.front) {
             (Element::Core, Front::Core(core)) => {
                 core.handle_input(now, sipcore::Input::Datagram { path, bytes });

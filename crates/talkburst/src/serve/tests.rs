@@ -410,5 +410,4 @@ fn what_is_not_carried_yet_is_refused_by_name() {
     };
     assert_eq!(refused(|_| {}), None);
     assert_eq!(refused(|settings| settings.listeners.push(settings.first())), Some("a second [[listener]]"));
-    assert_eq!(refused(|settings| settings.metrics = Some(address(1))), Some("metrics.listen"));
 }

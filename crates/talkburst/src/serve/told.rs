@@ -1,4 +1,5 @@
-//! What the server tells: lines of JSON on standard output for scripts, a line an event on standard error for people.
+//! What the server tells: lines of JSON on standard output for scripts, a line an event on standard error for people. What
+//! happens to users and sessions is told here; what happens to the program is logged ([`crate::watch::log`]).
 
 use std::fmt;
 use std::io::{self, Write};
@@ -29,6 +30,9 @@ pub(crate) enum Told {
     Listening {
         udp: String,
         tcp: String,
+        /// Where metrics are told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metrics: Option<String>,
         domain: String,
         data: String,
         shards: u8,
@@ -216,9 +220,10 @@ fn write(json: bool, line: &str) -> io::Result<()> {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listening { udp, tcp, domain, data, shards, users, groups } => {
+            Self::Listening { udp, tcp, metrics, domain, data, shards, users, groups } => {
                 write!(f, "{STRONG}serving {domain}{STRONG:#} on udp {udp} and tcp {tcp}: ")?;
-                write!(f, "{users} users, {groups} groups, {shards} shards, data in {data}")
+                write!(f, "{users} users, {groups} groups, {shards} shards, data in {data}")?;
+                metrics.as_ref().map_or(Ok(()), |metrics| write!(f, ", metrics at http://{metrics}/metrics"))
             }
             Self::UserChanged { address } => write!(f, "{} is a user, or has changed", safe(address)),
             Self::UserRemoved { address } => write!(f, "{} is no user any more", safe(address)),

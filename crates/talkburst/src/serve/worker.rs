@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::Clock;
 use crate::driver::connection::{self, Congested, Connection, Report, Reported};
+use crate::watch::{Depths, Question, Tap};
 
 /// Messages that may wait for another shard. Beyond it they are dropped and counted. Who sent one by UDP sends it again; a hop
 /// inside is not repeated, so what it ended ends by its timer.
@@ -42,8 +43,8 @@ const FLUSH_MAX: Duration = Duration::from_millis(100);
 
 /// What one shard hands to another.
 pub(crate) enum Handed {
-    /// A message for one of its elements.
-    Hop(Hop),
+    /// A message for one of its elements; since when it is under way, if it belongs to a CANCEL.
+    Hop(Hop, Option<Instant>),
     /// Octets for one of its connections.
     Transmit(Transmit),
 }
@@ -52,6 +53,8 @@ pub(crate) enum Handed {
 pub(crate) enum Order {
     /// The directory changes; the way back says that it has.
     Change(Input, oneshot::Sender<()>),
+    /// Somebody looks.
+    Watch(Box<Question>),
     /// A connection of another shard was closed.
     Lost(ConnectionId),
     /// Everything that there is is to end.
@@ -83,12 +86,25 @@ pub(crate) struct Dropped {
     pub(crate) unsent: AtomicU64,
     /// Events that nobody has heard, sessions among them.
     pub(crate) untold: AtomicU64,
+    /// Lines about events that nobody was quick enough to read.
+    pub(crate) unread: AtomicU64,
 }
 
 impl Dropped {
     /// Everything together.
     pub(crate) fn total(&self) -> u64 {
-        [&self.handed, &self.unsent, &self.untold].iter().map(|each| each.load(Ordering::Relaxed)).sum()
+        self.parts().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Each for itself.
+    pub(crate) fn parts(&self) -> [(&'static str, u64); 4] {
+        [
+            ("handed", &self.handed),
+            ("unsent", &self.unsent),
+            ("untold", &self.untold),
+            ("unread", &self.unread),
+        ]
+        .map(|(what, count)| (what, count.load(Ordering::Relaxed)))
     }
 }
 
@@ -103,6 +119,7 @@ pub(crate) struct Worker {
     pub(crate) orders: UnboundedReceiver<Order>,
     pub(crate) events: Sender<Heard>,
     pub(crate) dropped: Arc<Dropped>,
+    pub(crate) tap: Tap,
 }
 
 /// What the thread runs.
@@ -177,6 +194,7 @@ impl Run {
                         // Who has asked may have gone.
                         let _ = done.send(());
                     }
+                    Some(Order::Watch(question)) => self.answer(*question),
                     Some(Order::Lost(connection)) => self.hand_in(Input::ConnectionLost { connection }),
                     Some(Order::Release) => self.hand_in(Input::Release),
                     Some(Order::Stop) | None => {
@@ -190,6 +208,7 @@ impl Run {
                 }
             }
             self.settle().await;
+            self.worker.tap.settled();
         }
     }
 
@@ -215,7 +234,24 @@ impl Run {
     }
 
     fn hand_in(&mut self, input: Input) {
-        self.worker.shard.handle_input(self.worker.clock.now(), input);
+        self.hand_in_at(self.worker.clock.now(), input);
+    }
+
+    fn hand_in_at(&mut self, now: Instant, input: Input) {
+        let Worker { shard, tap, .. } = &mut self.worker;
+        tap.received(now, &input);
+        shard.handle_input(now, input);
+        tap.inside(now, shard);
+    }
+
+    fn answer(&mut self, question: Question) {
+        let Worker { shard, tap, handed, events, .. } = &mut self.worker;
+        let depths = Depths {
+            handed: handed.len(),
+            events: events.max_capacity() - events.capacity(),
+            connections: self.connections.len(),
+        };
+        tap.answer(question, shard, &depths);
     }
 
     // What comes.
@@ -245,7 +281,10 @@ impl Run {
 
     fn take(&mut self, handed: Handed) {
         match handed {
-            Handed::Hop(hop) => self.hand_in(Input::Hop(hop)),
+            Handed::Hop(hop, since) => {
+                self.worker.tap.handed(since);
+                self.hand_in(Input::Hop(hop));
+            }
             Handed::Transmit(transmit) => self.send_on_connection(transmit),
         }
     }
@@ -327,6 +366,7 @@ impl Run {
         loop {
             self.send_all().await;
             let Some(event) = self.worker.shard.poll_event() else { return };
+            self.worker.tap.told(&event);
             let heard = Heard { shard: self.worker.number, at: self.worker.clock.now(), event };
             if self.worker.events.try_send(heard).is_err() {
                 self.worker.dropped.untold.fetch_add(1, Ordering::Relaxed);
@@ -337,8 +377,14 @@ impl Run {
     async fn send_all(&mut self) {
         while let Some(outgoing) = self.worker.shard.poll_transmit() {
             match outgoing {
-                Outgoing::Network(transmit) => self.send(transmit).await,
-                Outgoing::Shard { to, hop } => self.pass(to, Handed::Hop(hop)),
+                Outgoing::Network(transmit) => {
+                    self.worker.tap.sent(&transmit);
+                    self.send(transmit).await;
+                }
+                Outgoing::Shard { to, hop } => {
+                    let since = self.worker.tap.passed(&hop);
+                    self.pass(to, Handed::Hop(hop, since));
+                }
             }
         }
     }
