@@ -35,7 +35,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     };
     let folder = || default_path(|name| std::env::var_os(name));
     let read = config::read(Some(file), &Flags::default(), folder).and_then(|configuration| {
-        configuration.carried()?;
         Ok(configuration)
     });
     match read {

@@ -142,9 +142,6 @@ pub(crate) enum Failure {
     /// The configuration is wrong.
     #[cfg(unix)]
     Configuration(Faults),
-    /// This option has a value with which nothing can be done yet.
-    #[cfg(unix)]
-    NotCarried(&'static str),
     /// The store cannot be used.
     #[cfg(unix)]
     Store(StoreError),
@@ -177,7 +174,7 @@ impl Failure {
             | Self::OtherFamily { .. }
             | Self::Locate(_) => 4,
             #[cfg(unix)]
-            Self::Value(_) | Self::NotCarried(_) | Self::Configuration(_) => Self::USAGE,
+            Self::Value(_) | Self::Configuration(_) => Self::USAGE,
             #[cfg(unix)]
             Self::Store(_) => 3,
             #[cfg(unix)]
@@ -249,10 +246,6 @@ impl fmt::Display for Failure {
             Self::Value(why) => write!(f, "failed to read the command line: {why}"),
             #[cfg(unix)]
             Self::Configuration(faults) => faults.fmt(f),
-            #[cfg(unix)]
-            Self::NotCarried(option) => {
-                write!(f, "failed to configure {option}: it is not there yet; leave it out")
-            }
             #[cfg(unix)]
             Self::Store(error) => error.fmt(f),
             #[cfg(unix)]

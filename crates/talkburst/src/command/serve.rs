@@ -146,7 +146,7 @@ impl Arguments {
     }
 
     /// What may be typed next: two users, one who answers, one who calls.
-    fn next_steps(&self, Started { core, domain, users }: &Started) -> Vec<String> {
+    fn next_steps(&self, Started { core, domain, users, .. }: &Started) -> Vec<String> {
         let data = self.data.folder.as_ref().map(|folder| format!(" --data '{}'", folder.display()));
         let data = data.unwrap_or_default();
         let mut lines = vec!["           in other terminals:".to_owned()];

@@ -310,14 +310,6 @@ impl Configuration {
         }
         out
     }
-
-    /// Fails if something is wanted with which nothing can be done yet.
-    pub(crate) fn carried(&self) -> Result<(), Failure> {
-        let Some(option) = self.settings.not_carried() else { return Ok(()) };
-        let why = "is not there yet; leave it out".to_owned();
-        let fault = Fault { place: None, option: Some(option.to_owned()), why };
-        Err(Faults { file: self.file.clone(), all: vec![fault] }.into())
-    }
 }
 
 impl fmt::Display for Origin {

@@ -10,6 +10,8 @@
 //! Queues from a worker are bounded, and what does not fit is dropped and counted: a worker waits for the network only.
 
 mod clerk;
+mod datagrams;
+mod outbox;
 mod ports;
 mod settings;
 pub(crate) mod shard;
@@ -29,7 +31,7 @@ use tokio::sync::mpsc;
 
 use self::clerk::Clerk;
 pub(crate) use self::clerk::Work;
-use self::ports::Ports;
+use self::ports::{Ports, Unusable};
 use self::shard::Shard;
 use self::told::{Told, Voice};
 pub(crate) use self::worker::{Dropped, Order};
@@ -41,6 +43,7 @@ use crate::store::StoreError;
 use crate::store::account::FACTORY;
 use crate::watch::{self, Condition, Meter, Observed, Tap, Watch};
 
+pub(crate) use self::datagrams::{Datagrams, Inbox};
 pub(crate) use self::settings::{CoreAt, Listening, LogFormat, LogSettings, PORT, Secret, Settings};
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
@@ -72,6 +75,9 @@ const CLOSING_MAX: Duration = Duration::from_millis(250);
 
 /// What is told to whoever has started it.
 pub(crate) struct Started {
+    #[cfg_attr(not(test), expect(dead_code, reason = "users are told the first"))]
+    /// Those of the settings, with the ports that they have.
+    pub(crate) listeners: Vec<Listening>,
     /// Where clients find the SIP/IP core.
     pub(crate) core: SocketAddr,
     pub(crate) domain: String,
@@ -82,10 +88,6 @@ pub(crate) struct Started {
 impl Service {
     /// Takes the data folder, opens the sockets, and begins to serve.
     pub(crate) async fn start(settings: Settings) -> Result<(Self, Started), Failure> {
-        if let Some(option) = settings.not_carried() {
-            return Err(Failure::NotCarried(option));
-        }
-        let Listening { bind: wanted, mut advertised } = settings.first();
         let clock = Clock::start();
         let metrics = settings.metrics.map(|address| {
             let occupied = |error| Failure::Listen(Transport::Tcp, address, error);
@@ -101,16 +103,13 @@ impl Service {
         let (accounts, groups) = (store.accounts().await?, store.groups().await?);
 
         // 2. The sockets.
-        let occupied =
-            |occupied: crate::driver::Occupied| Failure::Listen(occupied.transport, wanted, occupied.error);
-        let (ports, bind) = ports::open(wanted, settings.shards).await.map_err(occupied)?;
-        if advertised.port() == 0 {
-            advertised.set_port(bind.port());
-        }
+        let unusable =
+            |Unusable { address, occupied }| Failure::Listen(occupied.transport, address, occupied.error);
+        let (ports, listeners) = ports::open(&settings.listeners, settings.shards).await.map_err(unusable)?;
 
         // 3. The shards, with everybody in them before anything comes in.
         let secret = settings.secret.as_ref().map_or_else(random, |secret| Ok(secret.octets))?;
-        let plan = Plan { settings: &settings, domain: &domain, bind, advertised, secret };
+        let plan = Plan { settings: &settings, domain: &domain, listeners: &listeners, secret };
         let mut shards = Vec::new();
         for number in 0..settings.shards {
             let mut shard = plan.shard(number)?;
@@ -149,9 +148,9 @@ impl Service {
                 orders,
                 events: events_to.clone(),
                 dropped: Arc::clone(&dropped),
-                tap: Tap::new(clock, Arc::clone(&meters[usize::from(number)]), advertised),
+                tap: Tap::new(clock, Arc::clone(&meters[usize::from(number)]), listeners[0].advertised),
             };
-            threads.push(spawn(worker, bind, ports, ended_to.clone())?);
+            threads.push(spawn(worker, ports, ended_to.clone())?);
         }
 
         // 5. The clerk, and the socket at which it takes orders.
@@ -178,8 +177,9 @@ impl Service {
         voice.tell(
             clock.now(),
             &Told::Listening {
-                udp: bind.to_string(),
-                tcp: bind.to_string(),
+                udp: listeners[0].bind.to_string(),
+                tcp: listeners[0].bind.to_string(),
+                others: listeners[1..].iter().map(|each| each.bind.to_string()).collect(),
                 metrics: metrics_at.map(|address| address.to_string()),
                 domain: domain.clone(),
                 data: store.folder().display().to_string(),
@@ -196,7 +196,9 @@ impl Service {
             groups = groups.len(),
             "serving"
         );
-        tracing::info!(udp = %bind, tcp = %bind, %advertised, metrics = ?metrics_at, "listening");
+        for Listening { bind, advertised } in &listeners {
+            tracing::info!(udp = %bind, tcp = %bind, %advertised, "listening");
+        }
         let users = accounts.into_iter().take(2).map(|account| account.name).collect();
         let mut clerk =
             Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
@@ -205,10 +207,10 @@ impl Service {
         let service = Self { clerk, threads, asked, events, ended, listening, release_within };
         // Whoever faces the users.
         let core = match settings.core {
-            CoreAt::Embedded => advertised,
+            CoreAt::Embedded => listeners[0].advertised,
             CoreAt::Outside(address) => address,
         };
-        Ok((service, Started { core, domain, users }))
+        Ok((service, Started { listeners, core, domain, users }))
     }
 
     /// A line for whoever is at the terminal.
@@ -285,8 +287,7 @@ fn stopped() -> io::Error {
 /// Starts the thread of a shard.
 fn spawn(
     worker: Worker,
-    bind: SocketAddr,
-    ports: Ports,
+    ports: Vec<Ports>,
     ended: mpsc::Sender<io::Result<()>>,
 ) -> Result<std::thread::JoinHandle<()>, Failure> {
     let runtime =
@@ -294,8 +295,8 @@ fn spawn(
     let name = format!("shard {}", worker.number);
     let run = move || {
         let result = runtime.block_on(async {
-            let (udp, tcp) = ports.into_tokio()?;
-            worker.run(bind, udp, tcp).await
+            let sockets = ports.into_iter().map(Ports::into_tokio).collect::<Result<_, _>>()?;
+            worker.run(sockets).await
         });
         // Whoever waits for it may have gone.
         let _ = ended.try_send(result);
@@ -307,12 +308,16 @@ fn spawn(
 struct Plan<'a> {
     settings: &'a Settings,
     domain: &'a str,
-    bind: SocketAddr,
-    advertised: SocketAddr,
+    /// Those of the settings, with the ports that they have; the first is the one that the PoC Server is beside.
+    listeners: &'a [Listening],
     secret: [u8; 16],
 }
 
 impl Plan<'_> {
+    fn advertised(&self) -> SocketAddr {
+        self.listeners[0].advertised
+    }
+
     fn shard(&self, number: u8) -> Result<Shard, Failure> {
         let core = self.core(number)?;
         Ok(match self.settings.core {
@@ -323,14 +328,15 @@ impl Plan<'_> {
 
     /// Where the network is.
     fn listeners(&self) -> Vec<Listener> {
-        [Transport::Udp, Transport::Tcp]
-            .map(|transport| Listener { transport, bind: self.bind, advertised: self.advertised })
-            .to_vec()
+        let network = |&Listening { bind, advertised }: &Listening| {
+            [Transport::Udp, Transport::Tcp].map(|transport| Listener { transport, bind, advertised })
+        };
+        self.listeners.iter().flat_map(network).collect()
     }
 
     fn core(&self, number: u8) -> Result<sipcore::Config, Failure> {
-        let inside =
-            Listener { transport: Transport::Inside, bind: self.advertised, advertised: self.advertised };
+        let advertised = self.advertised();
+        let inside = Listener { transport: Transport::Inside, bind: advertised, advertised };
         let listeners = [self.listeners(), vec![inside]].concat();
         let domain = Bytes::copy_from_slice(self.domain.as_bytes());
         let mut core = sipcore::Config::new(domain, listeners, random()?);
@@ -338,16 +344,17 @@ impl Plan<'_> {
         core.shards = self.settings.shards;
         core.secret = self.secret;
         core.services = vec![Bytes::from_static(FACTORY.as_bytes())];
-        core.server = Some(Target { transport: Transport::Inside, remote: server_address(self.advertised) });
+        core.server = Some(Target { transport: Transport::Inside, remote: server_address(advertised) });
         core.server_shards = SERVER..SERVER + self.settings.shards;
         self.settings.tell_core(&mut core);
         Ok(core)
     }
 
     fn server(&self, number: u8) -> Result<poc::server::Config, Failure> {
-        let address = server_address(self.advertised);
+        let advertised = self.advertised();
+        let address = server_address(advertised);
         let inside = Listener { transport: Transport::Inside, bind: address, advertised: address };
-        let core = Target { transport: Transport::Inside, remote: self.advertised };
+        let core = Target { transport: Transport::Inside, remote: advertised };
         self.server_with(vec![inside], SERVER + number, core)
     }
 
@@ -363,10 +370,11 @@ impl Plan<'_> {
         owner: u8,
         core: Target,
     ) -> Result<poc::server::Config, Failure> {
+        let advertised = self.advertised();
         let mut sip = sip::Config::new(listeners, random()?);
         sip.owner = Owner { node: 0, shard: owner };
         let factory = Bytes::from(format!("sip:{FACTORY}@{}", self.domain));
-        let media = Capabilities::amr(self.advertised.ip(), MEDIA_PORTS.0, MEDIA_PORTS.1);
+        let media = Capabilities::amr(advertised.ip(), MEDIA_PORTS.0, MEDIA_PORTS.1);
         let mut server = poc::server::Config::new(sip, core, factory, media);
         self.settings.tell_server(&mut server);
         Ok(server)

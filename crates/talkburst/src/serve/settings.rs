@@ -213,16 +213,6 @@ impl Settings {
         self.listeners[0]
     }
 
-    /// The option that has a value which is not carried yet.
-    pub(crate) fn not_carried(&self) -> Option<&'static str> {
-        let defaults = Self::new(PathBuf::new());
-        [
-            (self.listeners.len() > 1, "a second [[listener]]"),
-        ]
-        .into_iter()
-        .find_map(|(is_wanted, option)| is_wanted.then_some(option))
-    }
-
     /// What all shards have of this in their cores.
     pub(super) fn tell_core(&self, core: &mut sipcore::Config) {
         let (registrations, limits) = (&self.registrations, &self.limits);

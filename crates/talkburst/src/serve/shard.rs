@@ -77,6 +77,8 @@ pub(crate) enum Input {
     ConnectionRefused { connection: ConnectionId },
     /// A connection was closed.
     ConnectionLost { connection: ConnectionId },
+    /// This much waits to be looked at.
+    Load(sipcore::Load),
     /// The time is such that something may be due.
     Timeout,
     /// There is this user, or what is known of one has changed; without a password if it cannot be read.
@@ -101,6 +103,8 @@ pub(crate) struct Hop {
     pub(crate) to: Element,
     pub(crate) path: Path,
     pub(crate) bytes: Bytes,
+    /// The same, if it has been read.
+    pub(crate) message: Option<Message>,
 }
 
 /// A part of a shard.
@@ -160,11 +164,12 @@ impl Shard {
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Message { path, bytes } => {
+                let message = self.read(&bytes);
                 let (to, shard) = match self.front {
-                    Front::Core(_) => (Element::Core, self.core_of(&bytes)),
-                    Front::Open => (Element::Server, self.server_of(&bytes)),
+                    Front::Core(_) => (Element::Core, self.core_of(message.as_ref())),
+                    Front::Open => (Element::Server, self.server_of(message.as_ref())),
                 };
-                self.hand(now, shard, Hop { to, path, bytes });
+                self.hand(now, shard, Hop { to, path, bytes, message });
             }
             Input::Hop(hop) => self.take(now, hop),
             // Nothing yet, and whoever faces the network knows that the connection stands.
@@ -190,6 +195,7 @@ impl Shard {
                     self.server.handle_input(now, poc::server::Input::ConnectionLost { connection });
                 }
             },
+            Input::Load(load) => self.tell_core(now, sipcore::Command::SetLoad(load)),
             Input::Timeout => {
                 if let Front::Core(core) = &mut self.front {
                     core.handle_timeout(now);
@@ -347,16 +353,18 @@ impl Shard {
         loop {
             if let Some(transmit) = self.poll_core() {
                 if transmit.path.transport == Transport::Inside {
-                    let to = self.server_of(&transmit.bytes);
-                    self.hand(now, to, hop(Element::Server, transmit));
+                    let message = self.read(&transmit.bytes);
+                    let to = self.server_of(message.as_ref());
+                    self.hand(now, to, hop(Element::Server, transmit, message));
                 } else {
                     self.outgoing.push_back(Outgoing::Network(transmit));
                 }
             } else if let Some(transmit) = self.server.poll_transmit() {
                 match self.front {
                     Front::Core(_) => {
-                        let to = self.core_of(&transmit.bytes);
-                        self.hand(now, to, hop(Element::Core, transmit));
+                        let message = self.read(&transmit.bytes);
+                        let to = self.core_of(message.as_ref());
+                        self.hand(now, to, hop(Element::Core, transmit, message));
                     }
                     Front::Open => self.outgoing.push_back(Outgoing::Network(transmit)),
                 }
@@ -395,16 +403,20 @@ impl Shard {
         }
     }
 
-    fn take(&mut self, now: Instant, Hop { to, path, bytes }: Hop) {
+    fn take(&mut self, now: Instant, Hop { to, path, bytes, message }: Hop) {
         if let Some(watched) = &mut self.watched
             && path.transport == Transport::Inside
             && watched.len() < WATCHED_MAX
         {
-            watched.push(Hop { to, path, bytes: bytes.clone() });
+            watched.push(Hop { to, path, bytes: bytes.clone(), message: None });
         }
         match (to, &mut self.front) {
             (Element::Core, Front::Core(core)) => {
-                core.handle_input(now, sipcore::Input::Datagram { path, bytes });
+                let input = match message {
+                    Some(message) => sipcore::Input::Message { path, message },
+                    None => sipcore::Input::Datagram { path, bytes },
+                };
+                core.handle_input(now, input);
             }
             (Element::Core, Front::Open) => {
                 debug_assert!(false, "nobody hands anything to a core that is not there")
@@ -414,30 +426,32 @@ impl Shard {
                 self.server.handle_input(now, poc::server::Input::Stream { path, bytes });
             }
             (Element::Server, _) => {
-                self.server.handle_input(now, poc::server::Input::Datagram { path, bytes })
+                let input = match message {
+                    Some(message) => poc::server::Input::Message { path, message },
+                    None => poc::server::Input::Datagram { path, bytes },
+                };
+                self.server.handle_input(now, input);
             }
         }
     }
 
+    /// The message, if there are several shards that it may be for. It is read here and nowhere else then.
+    fn read(&self, bytes: &Bytes) -> Option<Message> {
+        if self.settings.shards > 1 { Message::parse(bytes.clone()).ok() } else { None }
+    }
+
     /// The shard of the core that a message is for. What cannot be read, and what claims a shard that is not there, is
     /// refused here as well as anywhere.
-    fn core_of(&self, bytes: &Bytes) -> u8 {
-        if self.settings.shards <= 1 {
-            return self.number;
-        }
-        let Ok(message) = Message::parse(bytes.clone()) else { return self.number };
-        self.existing(sipcore::shard_of(&self.settings, &message))
+    fn core_of(&self, message: Option<&Message>) -> u8 {
+        message.map_or(self.number, |message| self.existing(sipcore::shard_of(&self.settings, message)))
     }
 
     /// The shard of the PoC Server that a message of the core is for. A response goes to the one that made its branch, and what
     /// a user begins to that of the user, whatever it names. Else it is the shard that made the session or the dialog that is
     /// named, and for what names neither that of whoever is served.
-    pub(super) fn server_of(&self, bytes: &Bytes) -> u8 {
-        if self.settings.shards <= 1 {
-            return self.number;
-        }
-        let Ok(message) = Message::parse(bytes.clone()) else { return self.number };
-        let function = function_of(&message);
+    pub(super) fn server_of(&self, message: Option<&Message>) -> u8 {
+        let Some(message) = message else { return self.number };
+        let function = function_of(message);
         let shard = if message.status().is_some() {
             let via = message.via().ok();
             owner(via.and_then(|via| Identifier::from_branch(via.branch()?)))
@@ -450,7 +464,7 @@ impl Shard {
             owner(user.and_then(Identifier::parse)).or_else(|| owner(tag.and_then(Identifier::parse)))
         };
         let shard = shard.and_then(|shard| shard.checked_sub(self.first_server()));
-        self.existing(shard.unwrap_or_else(|| self.shard_of_served(&message, function)))
+        self.existing(shard.unwrap_or_else(|| self.shard_of_served(message, function)))
     }
 
     /// Who is served is the invited user or group, or else the user in From, as at the factory: a CANCEL and an ACK have both
@@ -506,8 +520,8 @@ fn owner(identifier: Option<Identifier>) -> Option<u8> {
 }
 
 /// The other end's view of a transmit inside.
-fn hop(to: Element, Transmit { path, bytes }: Transmit) -> Hop {
-    Hop { to, path: Path { local: path.remote, remote: path.local, ..path }, bytes }
+fn hop(to: Element, Transmit { path, bytes }: Transmit, message: Option<Message>) -> Hop {
+    Hop { to, path: Path { local: path.remote, remote: path.local, ..path }, bytes, message }
 }
 
 /// Where the PoC Server is for a core that is advertised at this address.

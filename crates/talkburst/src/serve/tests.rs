@@ -10,7 +10,7 @@ use poc::client::Registration;
 use poc::{AnswerMode, Client, Command, Event};
 use sip::transport::Path;
 use sip::usage::End;
-use sip::{Credentials, Duration, Instant, SessionId};
+use sip::{Credentials, Duration, Instant, Message, SessionId};
 
 use super::shard::{Element, Hop, Input, Outgoing};
 use super::*;
@@ -48,8 +48,8 @@ struct Stage {
 impl Stage {
     fn new(count: u8) -> Self {
         let settings = Settings { shards: count, ..Settings::new(PathBuf::new()) };
-        let (bind, advertised) = (address(PORT), address(PORT));
-        let plan = Plan { settings: &settings, domain: DOMAIN, bind, advertised, secret: [7; 16] };
+        let plan =
+            Plan { settings: &settings, domain: DOMAIN, listeners: &settings.listeners, secret: [7; 16] };
         let shards = (0..count).map(|number| plan.shard(number).unwrap()).collect();
         let (clients, told, closed) = (BTreeMap::new(), Vec::new(), Vec::new());
         let settled = BTreeMap::new();
@@ -304,7 +304,7 @@ fn a_message_for_another_shard_is_handed_over_as_it_is() {
         let bytes = text(name);
         stage.shards[0].handle_input(stage.now, Input::Message { path, bytes: bytes.clone() });
         while let Some(outgoing) = stage.shards[0].poll_transmit() {
-            if let Outgoing::Shard { to, hop: Hop { to: element, path: same, bytes: octets } } = outgoing {
+            if let Outgoing::Shard { to, hop: Hop { to: element, path: same, bytes: octets, .. } } = outgoing {
                 assert_eq!((to, element, same), (1, Element::Core, path));
                 assert_eq!(octets.as_ptr(), bytes.as_ptr(), "shared, not copied");
                 handed += 1;
@@ -333,12 +333,13 @@ fn what_names_a_shard_that_is_not_there_is_dropped_here() {
 }
 
 /// A request as the core hands it to the PoC Server, with the user of its Route.
-fn handed(method: &str, route: &str, uri: &str, from: &str, to_tag: &str) -> Bytes {
-    Bytes::from(format!(
+fn handed(method: &str, route: &str, uri: &str, from: &str, to_tag: &str) -> Message {
+    let text = format!(
         "{method} sip:{uri}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK1\r\n\
          Route: <sip:{route}@127.0.0.1:1;lr>\r\nFrom: <sip:{from}@{DOMAIN}>;tag=1\r\nTo: <sip:{uri}@{DOMAIN}>{to_tag}\r\n\
          Call-ID: 1\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-    ))
+    );
+    Message::parse(text.into()).unwrap()
 }
 
 /// Settings and slots are on one shard.
@@ -347,7 +348,7 @@ fn a_user_is_served_by_one_shard_however_the_address_is_spelled() {
     let stage = Stage::new(4);
     let shard_of = |route: &str, served: &str| {
         let (uri, from) = if route == "term" { (served, "x") } else { ("x", served) };
-        stage.shards[0].server_of(&handed("INVITE", route, uri, from, ""))
+        stage.shards[0].server_of(Some(&handed("INVITE", route, uri, from, "")))
     };
     for name in NAMES {
         let escaped = format!("%{:02x}{}", name.as_bytes()[0], &name[1..]);
@@ -364,7 +365,7 @@ fn a_user_is_served_by_one_shard_however_the_address_is_spelled() {
 fn a_group_is_hosted_by_one_shard_and_the_factory_by_that_of_the_inviter() {
     let stage = Stage::new(4);
     let shard_of = |route: &str, uri: &str, from: &str| {
-        stage.shards[0].server_of(&handed("INVITE", route, uri, from, ""))
+        stage.shards[0].server_of(Some(&handed("INVITE", route, uri, from, "")))
     };
     let of_users = NAMES.map(|name| shard_of("term", name, "x"));
     assert!(of_users.iter().any(|shard| *shard != of_users[0]), "{of_users:?}");
@@ -385,7 +386,7 @@ fn a_session_is_found_by_its_identity_and_a_rejoin_passes_the_shard_of_its_user(
         let (session, tag) = (identifiers.draw().to_string(), format!(";tag={}", identifiers.draw()));
         for name in NAMES {
             let server_of = |method: &str, route: &str, uri: &str, tag: &str| {
-                stage.shards[0].server_of(&handed(method, route, uri, name, tag))
+                stage.shards[0].server_of(Some(&handed(method, route, uri, name, tag)))
             };
             for method in ["INVITE", "CANCEL", "ACK", "SUBSCRIBE", "REFER"] {
                 assert_eq!(server_of(method, "term", &session, ""), shard, "{method}");
@@ -399,15 +400,4 @@ fn a_session_is_found_by_its_identity_and_a_rejoin_passes_the_shard_of_its_user(
             assert_eq!(server_of("BYE", "", "x", &tag), shard);
         }
     }
-}
-
-#[test]
-fn what_is_not_carried_yet_is_refused_by_name() {
-    let refused = |change: fn(&mut Settings)| {
-        let mut settings = Settings::new(PathBuf::new());
-        change(&mut settings);
-        settings.not_carried()
-    };
-    assert_eq!(refused(|_| {}), None);
-    assert_eq!(refused(|settings| settings.listeners.push(settings.first())), Some("a second [[listener]]"));
 }

@@ -30,6 +30,9 @@ pub(crate) enum Told {
     Listening {
         udp: String,
         tcp: String,
+        /// What is listened on besides, with both.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        others: Vec<String>,
         /// Where metrics are told.
         #[serde(skip_serializing_if = "Option::is_none")]
         metrics: Option<String>,
@@ -220,8 +223,10 @@ fn write(json: bool, line: &str) -> io::Result<()> {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listening { udp, tcp, metrics, domain, data, shards, users, groups } => {
-                write!(f, "{STRONG}serving {domain}{STRONG:#} on udp {udp} and tcp {tcp}: ")?;
+            Self::Listening { udp, tcp, others, metrics, domain, data, shards, users, groups } => {
+                write!(f, "{STRONG}serving {domain}{STRONG:#} on udp {udp} and tcp {tcp}")?;
+                others.iter().try_for_each(|other| write!(f, " and both {other}"))?;
+                f.write_str(": ")?;
                 write!(f, "{users} users, {groups} groups, {shards} shards, data in {data}")?;
                 metrics.as_ref().map_or(Ok(()), |metrics| write!(f, ", metrics at http://{metrics}/metrics"))
             }

@@ -10,10 +10,13 @@ use bytes::Bytes;
 use sip::connection::{NUMBER_BITS, shard_of};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
 use sip::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use sipcore::Load;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use super::datagrams::Inbox;
+use super::ports::{Network, Socket};
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::Clock;
 use crate::driver::connection::{self, Congested, Connection, Report, Reported};
@@ -31,6 +34,9 @@ const ACCEPTED_MAX: usize = 1024;
 
 /// Connections that one shard may have opened. Beyond it a further one is refused.
 const OPENED_MAX: usize = 1024;
+
+/// Turns in a row in which as much came as can be taken at once, after which there is too much to do.
+const FULL_TURNS: u32 = 32;
 
 /// How long no connection is accepted after that has failed: it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -125,10 +131,13 @@ pub(crate) struct Worker {
 /// What the thread runs.
 struct Run {
     worker: Worker,
-    bind: SocketAddr,
-    udp: UdpSocket,
-    tcp: TcpListener,
+    network: Network,
     accept_after: Option<Instant>,
+    /// Datagrams that have been received and not handed in yet.
+    inbox: Inbox,
+    /// How often in a row as much came as can be taken at once, and what the shard knows of it.
+    full_turns: u32,
+    load: Load,
     connections: BTreeMap<ConnectionId, Open>,
     /// How many of them we opened.
     opened: usize,
@@ -137,34 +146,35 @@ struct Run {
     silent: BTreeSet<(Instant, ConnectionId)>,
     reports: Receiver<Reported>,
     reporter: Sender<Reported>,
-    buffer: Vec<u8>,
 }
 
 /// A connection, and what of it is not a whole message yet.
 struct Open {
     connection: Connection,
+    /// The address that is listened on, for what comes over it.
+    bind: SocketAddr,
     framer: Framer,
     /// When it is closed if nothing whole has come by then.
     silent_until: Option<Instant>,
 }
 
 impl Worker {
-    /// Runs until it is stopped. `bind` is the address of the sockets.
-    pub(crate) async fn run(self, bind: SocketAddr, udp: UdpSocket, tcp: TcpListener) -> io::Result<()> {
+    /// Runs until it is stopped.
+    pub(crate) async fn run(self, sockets: Vec<Socket>) -> io::Result<()> {
         let (reporter, reports) = connection::reports();
         let run = Run {
             worker: self,
-            bind,
-            udp,
-            tcp,
+            network: Network::new(sockets),
             accept_after: None,
+            inbox: Inbox::new(),
+            full_turns: 0,
+            load: Load::Usual,
             connections: BTreeMap::new(),
             opened: 0,
             numbered: 0,
             silent: BTreeSet::new(),
             reports,
             reporter,
-            buffer: vec![0; 65_536],
         };
         run.until_stopped().await
     }
@@ -177,15 +187,17 @@ impl Run {
             let silent = self.silent.first().map(|(at, _)| *at);
             let due = self.worker.shard.poll_timeout().into_iter().chain(silent).min();
             tokio::select! {
-                readable = self.udp.readable() => {
-                    readable?;
-                    self.receive_batch()?;
+                () = std::future::ready(()), if !self.inbox.is_empty() => self.hand_in_batch(),
+                place = self.network.readable(), if self.inbox.is_empty() => {
+                    self.network.receive(place?, &mut self.inbox)?;
+                    self.note_load();
+                    self.hand_in_batch();
                 }
                 Some(handed) = self.worker.handed.recv() => self.take_batch(handed),
                 // Never closed: the thread has a sender itself.
                 Some((id, report)) = self.reports.recv() => self.handle_report(id, report),
-                accepted = accept(&self.tcp, clock, self.accept_after) => match accepted {
-                    Ok((stream, remote)) => self.accept(stream, remote),
+                accepted = accept(&self.network, clock, self.accept_after) => match accepted {
+                    Ok((stream, remote, bind)) => self.accept(stream, remote, bind),
                     Err(_) => self.accept_after = Some(clock.now() + ACCEPT_PAUSE),
                 },
                 order = self.worker.orders.recv() => match order {
@@ -256,19 +268,23 @@ impl Run {
 
     // What comes.
 
-    fn receive_batch(&mut self) -> io::Result<()> {
+    /// Hands in datagrams, up to a batch: the rest waits until others have had their turn.
+    fn hand_in_batch(&mut self) {
+        let now = self.worker.clock.now();
         for _ in 0..BATCH {
-            match self.udp.try_recv_from(&mut self.buffer) {
-                Ok((length, remote)) => {
-                    let bytes = Bytes::copy_from_slice(&self.buffer[..length]);
-                    let path = Path { transport: Transport::Udp, local: self.bind, remote, connection: None };
-                    self.hand_in(Input::Message { path, bytes });
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
+            let Some((path, bytes)) = self.inbox.next() else { return };
+            self.hand_in_at(now, Input::Message { path, bytes });
         }
-        Ok(())
+    }
+
+    /// Tells the shard how much there is to do: as much as can be taken at once came, and so often in a row.
+    fn note_load(&mut self) {
+        self.full_turns = if self.inbox.is_full() { self.full_turns + 1 } else { 0 };
+        let load = if self.full_turns > FULL_TURNS { Load::Full } else { Load::Usual };
+        if load != self.load {
+            self.load = load;
+            self.hand_in(Input::Load(load));
+        }
     }
 
     fn take_batch(&mut self, first: Handed) {
@@ -289,20 +305,20 @@ impl Run {
         }
     }
 
-    fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
+    fn accept(&mut self, stream: TcpStream, remote: SocketAddr, bind: SocketAddr) {
         if self.connections.len() - self.opened >= ACCEPTED_MAX {
             return;
         }
         let id = self.draw_number();
-        if !self.worker.shard.hears(&self.path_of(id, remote)) {
+        if !self.worker.shard.hears(&path_of(id, bind, remote)) {
             return;
         }
         let connection = Connection::accept(id, stream, remote, self.reporter.clone());
         let silent_until = self.worker.clock.now() + SILENCE_MAX;
         self.silent.insert((silent_until, id));
         let framer = Framer::new(id);
-        self.connections.insert(id, Open { connection, framer, silent_until: Some(silent_until) });
-        self.hand_in(Input::Accepted { path: self.path_of(id, remote) });
+        self.connections.insert(id, Open { connection, bind, framer, silent_until: Some(silent_until) });
+        self.hand_in(Input::Accepted { path: path_of(id, bind, remote) });
     }
 
     fn handle_report(&mut self, id: ConnectionId, report: Report) {
@@ -322,10 +338,6 @@ impl Run {
         }
     }
 
-    fn path_of(&self, id: ConnectionId, remote: SocketAddr) -> Path {
-        Path { transport: Transport::Tcp, local: self.bind, remote, connection: Some(id) }
-    }
-
     /// Takes the whole messages of a connection.
     fn read(&mut self, id: ConnectionId) {
         while let Some(open) = self.connections.get_mut(&id) {
@@ -335,8 +347,7 @@ impl Run {
                     if let Some(at) = open.silent_until.take() {
                         self.silent.remove(&(at, id));
                     }
-                    let remote = open.connection.remote;
-                    let path = self.path_of(id, remote);
+                    let path = path_of(id, open.bind, open.connection.remote);
                     self.hand_in(Input::Message { path, bytes });
                 }
                 // RFC 5626 §3.5.1.
@@ -387,12 +398,13 @@ impl Run {
                 }
             }
         }
+        // All datagrams of this turn together.
+        self.network.flush().await;
     }
 
     async fn send(&mut self, transmit: Transmit) {
         match transmit.path.connection {
-            // A datagram that cannot leave is one that is lost: it is sent again, or its timer ends it.
-            None => drop(self.udp.send_to(&transmit.bytes, transmit.path.remote).await),
+            None => self.network.send(transmit.path.local, transmit.path.remote, transmit.bytes).await,
             Some(id) if shard_of(id) != self.worker.number => {
                 self.pass(shard_of(id), Handed::Transmit(transmit));
             }
@@ -432,7 +444,8 @@ impl Run {
         }
         let connection = Connection::open(id, path.local, path.remote, self.reporter.clone());
         self.opened += 1;
-        self.connections.insert(id, Open { connection, framer: Framer::new(id), silent_until: None });
+        let (bind, framer) = (path.local, Framer::new(id));
+        self.connections.insert(id, Open { connection, bind, framer, silent_until: None });
         true
     }
 
@@ -470,13 +483,17 @@ impl Run {
     }
 }
 
+fn path_of(id: ConnectionId, bind: SocketAddr, remote: SocketAddr) -> Path {
+    Path { transport: Transport::Tcp, local: bind, remote, connection: Some(id) }
+}
+
 async fn accept(
-    listener: &TcpListener,
+    network: &Network,
     clock: Clock,
     after: Option<Instant>,
-) -> io::Result<(TcpStream, SocketAddr)> {
+) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
     if after.is_some() {
         clock.until(after).await;
     }
-    listener.accept().await
+    network.accept().await
 }

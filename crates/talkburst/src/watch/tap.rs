@@ -116,7 +116,7 @@ impl Tap {
         if self.lens.is_none() {
             return;
         }
-        for Hop { to, path, bytes } in shard.take_watched() {
+        for Hop { to, path, bytes, .. } in shard.take_watched() {
             let parties = match to {
                 Element::Core => (Party::Server, Party::Core),
                 Element::Server => (Party::Core, Party::Server),
@@ -158,7 +158,7 @@ impl Tap {
     pub(crate) fn told(&self, event: &Event) {
         match event {
             Event::Closed(record) => self.meter.note_record(record),
-            Event::BindingsChanged { .. } => {}
+            Event::BindingsChanged { .. } | Event::Settled(_) => {}
         }
     }
 

@@ -1,0 +1,115 @@
+//! The calls of Linux.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
+    sendmmsg, sendmsg, setsockopt, sockopt,
+};
+use tokio::net::UdpSocket;
+
+use super::{RECEIVED_MAX, ROOM, Received};
+use crate::serve::outbox::{Leaving, RUN_MAX};
+
+/// Whether a call can send a run.
+pub(super) const HAS_RUNS: bool = true;
+
+/// Lets the kernel join what it receives, if it can.
+pub(super) fn prepare(socket: &UdpSocket) {
+    // Without it nothing is joined, and all is received all the same.
+    let _ = setsockopt(socket, sockopt::UdpGroSegment, &true);
+}
+
+/// Receives a batch, and tells each: `None` where one cannot be read.
+pub(super) fn receive(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    mut tell: impl FnMut(Option<Received>),
+) -> io::Result<()> {
+    // New each time: the kernel writes into them how much room for control data it has used, and would find no more.
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(RECEIVED_MAX, Some(cmsg_space!(i32)));
+    let mut rooms = buffer.chunks_exact_mut(ROOM);
+    let mut slices = [(); RECEIVED_MAX].map(|()| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
+    for each in recvmmsg(socket.as_raw_fd(), &mut headers, &mut slices, MsgFlags::MSG_DONTWAIT, None)? {
+        tell(read(&each));
+    }
+    Ok(())
+}
+
+/// `None` for what was cut, and for a sender without an address.
+fn read(received: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Received> {
+    if received.flags.contains(MsgFlags::MSG_TRUNC) {
+        return None;
+    }
+    let address = received.address?;
+    let remote = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(address), _) => SocketAddr::V4(SocketAddrV4::from(*address)),
+        (None, Some(address)) => SocketAddr::V6(SocketAddrV6::from(*address)),
+        (None, None) => return None,
+    };
+    // Where control data was cut it is not known what the kernel has joined.
+    let mut joined = None;
+    for control in received.cmsgs().ok()? {
+        if let ControlMessageOwned::UdpGroSegments(segment) = control {
+            joined = usize::try_from(segment).ok();
+        }
+    }
+    Some(Received { remote, length: received.bytes, segment: joined })
+}
+
+/// What sending needs each time.
+pub(super) struct Sender {
+    headers: MultiHeaders<SockaddrStorage>,
+}
+
+impl Sender {
+    pub(super) fn new() -> Self {
+        Self { headers: MultiHeaders::preallocate(RUN_MAX, None) }
+    }
+
+    /// Sends datagrams of one length to one peer.
+    pub(super) fn run(&self, socket: &UdpSocket, run: &[Leaving]) -> io::Result<usize> {
+        let Some(first) = run.first() else { return Ok(0) };
+        let segment = u16::try_from(first.bytes.len()).map_err(|_| Errno::EINVAL)?;
+        let mut slices = [IoSlice::new(&[]); RUN_MAX];
+        for (slice, each) in slices.iter_mut().zip(run) {
+            *slice = IoSlice::new(&each.bytes);
+        }
+        let (slices, to) = (&slices[..run.len().min(RUN_MAX)], SockaddrStorage::from(first.remote));
+        let control = [ControlMessage::UdpGsoSegments(&segment)];
+        sendmsg(socket.as_raw_fd(), slices, &control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
+        Ok(run.len())
+    }
+
+    /// Sends these, each by itself, and says how many of the first ones; fails if that is none.
+    pub(super) fn singles(&mut self, socket: &UdpSocket, singles: &[Leaving]) -> io::Result<usize> {
+        if let [one] = singles {
+            let (slices, to) = ([IoSlice::new(&one.bytes)], SockaddrStorage::from(one.remote));
+            sendmsg(socket.as_raw_fd(), &slices, &[], MsgFlags::MSG_DONTWAIT, Some(&to))?;
+            return Ok(1);
+        }
+        let (mut slices, mut to) = ([[IoSlice::new(&[])]; RUN_MAX], [None; RUN_MAX]);
+        for ((slice, to), each) in slices.iter_mut().zip(&mut to).zip(singles) {
+            *slice = [IoSlice::new(&each.bytes)];
+            *to = Some(SockaddrStorage::from(each.remote));
+        }
+        let slices = &slices[..singles.len().min(RUN_MAX)];
+        let sent = sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, to, [], MsgFlags::MSG_DONTWAIT)?;
+        Ok(sent.count())
+    }
+}
+
+/// Whether a run could not be sent because it is one.
+pub(super) fn refuses_runs(error: &io::Error) -> bool {
+    let codes = [Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE, Errno::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| codes.contains(&Errno::from_raw(code)))
+}
+
+/// Whether the device cannot do it, whatever the length.
+pub(super) fn is_of_device(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::EIO as i32)
+}

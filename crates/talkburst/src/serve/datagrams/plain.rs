@@ -1,0 +1,60 @@
+//! One datagram a call, as every system can.
+
+use std::io;
+
+use tokio::net::UdpSocket;
+
+use super::{RECEIVED_MAX, ROOM, Received};
+use crate::serve::outbox::Leaving;
+
+/// Whether a call can send a run.
+pub(super) const HAS_RUNS: bool = false;
+
+/// Nothing to prepare.
+pub(super) fn prepare(_: &UdpSocket) {}
+
+/// Receives a batch, and tells each.
+pub(super) fn receive(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    mut tell: impl FnMut(Option<Received>),
+) -> io::Result<()> {
+    for (room, number) in buffer.chunks_exact_mut(ROOM).zip(0..RECEIVED_MAX) {
+        match socket.try_recv_from(room) {
+            Ok((length, remote)) => tell(Some(Received { remote, length, segment: None })),
+            Err(error) if number == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+/// What sending needs each time.
+pub(super) struct Sender;
+
+impl Sender {
+    pub(super) fn new() -> Self {
+        Self
+    }
+
+    /// There are no runs.
+    pub(super) fn run(&self, _: &UdpSocket, _: &[Leaving]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Sends the first of these.
+    pub(super) fn singles(&mut self, socket: &UdpSocket, singles: &[Leaving]) -> io::Result<usize> {
+        let Some(first) = singles.first() else { return Ok(0) };
+        socket.try_send_to(&first.bytes, first.remote).map(|_| 1)
+    }
+}
+
+/// Whether a run could not be sent because it is one.
+pub(super) fn refuses_runs(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+}
+
+/// Whether the device cannot do it, whatever the length.
+pub(super) fn is_of_device(_: &io::Error) -> bool {
+    true
+}
