@@ -16,6 +16,8 @@ use sip::message::{Message, Name, Parameters};
 use sip::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
+use crate::face::Nonces;
+
 const SHA_256: Algorithm = Algorithm { function: Function::Sha256, is_session: false };
 const MD5: Algorithm = Algorithm { function: Function::Md5, is_session: false };
 
@@ -85,6 +87,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Realm {
     name: Bytes,
     keyed: Keyed,
+    /// When this core began.
+    begun: Duration,
     validity: Duration,
     algorithms: Algorithms,
     /// What the password of an unknown user is compared with, so that it takes as long.
@@ -92,10 +96,11 @@ pub(crate) struct Realm {
 }
 
 impl Realm {
-    pub(crate) fn new(name: Bytes, secret: [u8; 16], validity: Duration, algorithms: Algorithms) -> Self {
+    pub(crate) fn new(name: Bytes, nonces: &Nonces, algorithms: Algorithms) -> Self {
+        let Nonces { secret, begun, validity } = *nonces;
         let keyed = Keyed::new(secret);
         let nobody = Ha1::of(b"", &name, keyed.key(&[b"nobody"]).to_string().as_bytes());
-        Self { name, keyed, validity, algorithms, nobody }
+        Self { name, keyed, begun, validity, algorithms, nobody }
     }
 
     /// The challenges, one a line, in the order of our preference (RFC 8760 §2.4).
@@ -105,7 +110,7 @@ impl Realm {
         source: IpAddr,
         is_stale: bool,
     ) -> impl Iterator<Item = Bytes> {
-        let nonce = self.nonce(now.since_start().as_secs() as u32, source);
+        let nonce = self.nonce(self.second(now), source);
         let stale = if is_stale { ", stale=true" } else { "" };
         let realm = String::from_utf8_lossy(&self.name);
         let offered: &[Algorithm] = match self.algorithms {
@@ -118,6 +123,11 @@ impl Realm {
                 format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}");
             Bytes::from(text)
         })
+    }
+
+    /// The second of a nonce that is made now: it never comes again, in this run or in another.
+    fn second(&self, now: Instant) -> u32 {
+        (self.begun + now.since_start()).as_secs() as u32
     }
 
     fn nonce(&self, second: u32, source: IpAddr) -> String {
@@ -133,7 +143,7 @@ impl Realm {
             return false;
         };
         let is_ours = self.nonce(second, source).as_bytes().ct_eq(nonce).into();
-        let age = (now.since_start().as_secs() as u32).wrapping_sub(second);
+        let age = self.second(now).wrapping_sub(second);
         is_ours && Duration::from_secs(age.into()) < self.validity
     }
 

@@ -20,8 +20,11 @@ pub struct Config {
     pub shards: u8,
     /// What identifiers and table keys are drawn from: another for each shard, unpredictable in production.
     pub seed: [u8; 32],
-    /// What nonces and the users of our Record-Route are made with: the same for all shards.
+    /// What the users of our Record-Route are made with: the same for all shards, another at each start, for connections are
+    /// counted anew.
     pub secret: [u8; 16],
+    /// What nonces are made with: the same for all shards.
+    pub nonces: Nonces,
     /// T1, T2 and T4.
     pub timers: Timers,
     /// Timer C: how long a branch may ring without another 1xx (RFC 3261 §16.6 step 11: more than 3 minutes).
@@ -56,8 +59,6 @@ pub struct Config {
     pub subscribers_of_user_max: usize,
     /// The span of a binding; its longest is that of a subscription besides.
     pub expires: Expires,
-    /// How long a nonce is good.
-    pub nonce_validity: Duration,
     /// What clients are challenged with.
     pub algorithms: Algorithms,
     /// How many requests of one address may be refused without keeping state.
@@ -74,6 +75,7 @@ impl Config {
             shards: 1,
             seed,
             secret,
+            nonces: Nonces { secret, begun: Duration::ZERO, validity: Duration::from_secs(300) },
             timers: Timers::default(),
             timer_c: Duration::from_secs(200),
             listeners,
@@ -94,11 +96,23 @@ impl Config {
                 default: Duration::from_secs(3600),
                 most: Duration::from_secs(86_400),
             },
-            nonce_validity: Duration::from_secs(300),
             algorithms: Algorithms::Sha256AndMd5,
             refusals: Rate { per_second: 200, burst: 1000 },
         }
     }
+}
+
+/// What nonces are made with. One that was given out before a restart is good after it, if the secret is the same and the time
+/// has gone on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Nonces {
+    /// What they are hashed with.
+    pub secret: [u8; 16],
+    /// When the core begins, since some moment that is the same at each start with this secret: else a nonce of an earlier run
+    /// would become good once more.
+    pub begun: Duration,
+    /// How long one is good.
+    pub validity: Duration,
 }
 
 /// Another domain.

@@ -87,7 +87,7 @@ impl Core {
             spelled: Spelled::of(&config.listeners, b""),
             keyed: keyed.clone(),
             shared: Keyed::new(config.secret),
-            realm: Realm::new(realm, config.secret, config.nonce_validity, config.algorithms),
+            realm: Realm::new(realm, &config.nonces, config.algorithms),
             now: Instant::START,
             outbox: Outbox::default(),
             events: VecDeque::new(),

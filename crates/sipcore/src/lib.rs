@@ -47,7 +47,7 @@ mod uri;
 
 pub use authentication::{Algorithms, Ha1};
 pub use census::Census;
-pub use face::{Command, Config, Counters, Event, Expires, Input, Load, Peer, Rate, Source, User};
+pub use face::{Command, Config, Counters, Event, Expires, Input, Load, Nonces, Peer, Rate, Source, User};
 pub use hub::Core;
 pub use reg::AGENT_SHARDS;
 pub use shard::shard_of;

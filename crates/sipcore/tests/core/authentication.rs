@@ -102,6 +102,29 @@ fn an_old_nonce_is_stale_and_so_is_one_of_somebody_else() {
     wire.finish();
 }
 
+/// A nonce of an earlier run is good within its time, and never comes back.
+#[test]
+fn a_nonce_outlasts_a_restart_and_does_not_become_good_again() {
+    let begin = |second: u64| {
+        let mut wire = Wire::with(|config| config.nonces.begun = ms(1000 * second));
+        wire.register("ben", BEN, "");
+        wire
+    };
+    let mut first = begin(1_000_000);
+    first.send(&invite());
+    let line = credentials(&first.one().message, &invite(), "anna", "anna", "SHA-256");
+    first.finish();
+    let mut second = begin(1_000_200);
+    second.send(&invite().with(&line));
+    assert_eq!(second.words(), ["INVITE"]);
+    second.finish();
+    // As far into this run as into the first.
+    let mut third = begin(1_000_300);
+    third.send(&invite().with(&line));
+    assert!(text(&third.one().message, Name::ProxyAuthenticate).ends_with(", stale=true"));
+    third.finish();
+}
+
 /// The digest is one of this request: its method and its Request-URI.
 #[test]
 fn credentials_of_another_request_prove_nothing() {

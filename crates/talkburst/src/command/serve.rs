@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     /// An element whose requests are trusted besides, as an application server; may be repeated.
     #[arg(long, value_name = "IP[:PORT]")]
     trusted: Vec<IpPort>,
-    /// A file of 16 octets or more, only for us to read: with it nonces and routes are good after a restart.
+    /// A file of 16 octets or more, only for us to read: with it nonces are good after a restart.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// Where metrics are told, by HTTP: /metrics, /health, /ready. Who can connect there is told everything.

@@ -240,7 +240,7 @@ pub(super) static OPTIONS: &[Item] = &[
         table: "",
         key: "secret-file",
         kind: Kind::SecretFile,
-        meaning: "16 octets or more, of which nonces and routes are made: with one, both are good after a restart",
+        meaning: "16 octets or more, of which nonces are made: with one, those that clients have are good after a restart",
     },
     Item {
         table: "",

@@ -36,7 +36,7 @@ use self::shard::Shard;
 use self::told::{Told, Voice};
 pub(crate) use self::worker::{Dropped, Order};
 use self::worker::{HANDED_MAX, Heard, Neighbour, Worker};
-use crate::clock::Clock;
+use crate::clock::{Clock, wall};
 use crate::command::Failure;
 use crate::control::{self, Desk};
 use crate::store::StoreError;
@@ -108,8 +108,9 @@ impl Service {
         let (ports, listeners) = ports::open(&settings.listeners, settings.shards).await.map_err(unusable)?;
 
         // 3. The shards, with everybody in them before anything comes in.
-        let secret = settings.secret.as_ref().map_or_else(random, |secret| Ok(secret.octets))?;
-        let plan = Plan { settings: &settings, domain: &domain, listeners: &listeners, secret };
+        let begun = wall().saturating_sub(clock.now().since_start());
+        let plan =
+            Plan { settings: &settings, domain: &domain, listeners: &listeners, secret: random()?, begun };
         let mut shards = Vec::new();
         for number in 0..settings.shards {
             let mut shard = plan.shard(number)?;
@@ -311,6 +312,8 @@ struct Plan<'a> {
     /// Those of the settings, with the ports that they have; the first is the one that the PoC Server is beside.
     listeners: &'a [Listening],
     secret: [u8; 16],
+    /// When the clock began, since the Unix epoch.
+    begun: Duration,
 }
 
 impl Plan<'_> {
@@ -343,6 +346,8 @@ impl Plan<'_> {
         core.owner = Owner { node: 0, shard: number };
         core.shards = self.settings.shards;
         core.secret = self.secret;
+        core.nonces.secret = self.settings.secret.as_ref().map_or(self.secret, |secret| secret.octets);
+        core.nonces.begun = self.begun;
         core.services = vec![Bytes::from_static(FACTORY.as_bytes())];
         core.server = Some(Target { transport: Transport::Inside, remote: server_address(advertised) });
         core.server_shards = SERVER..SERVER + self.settings.shards;

@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) core: CoreAt,
     pub(crate) shards: u8,
     pub(crate) timers: Timers,
-    /// What nonces and routes are made with, if they are to be good after a restart.
+    /// What nonces are made with, if they are to be good after a restart.
     pub(crate) secret: Option<Secret>,
     pub(crate) peers: Vec<(String, SocketAddr)>,
     pub(crate) trusted: Vec<sipcore::Source>,
@@ -185,7 +185,7 @@ impl Settings {
             registrations: Registrations {
                 expires: core.expires,
                 bindings_max: core.bindings_max,
-                nonce_validity: core.nonce_validity,
+                nonce_validity: core.nonces.validity,
                 algorithms: core.algorithms,
                 subscribers_of_user_max: core.subscribers_of_user_max,
             },
@@ -224,7 +224,7 @@ impl Settings {
         core.refusals = limits.refusals;
         core.expires = registrations.expires;
         core.bindings_max = registrations.bindings_max;
-        core.nonce_validity = registrations.nonce_validity;
+        core.nonces.validity = registrations.nonce_validity;
         core.algorithms = registrations.algorithms;
         core.subscribers_of_user_max = registrations.subscribers_of_user_max;
         let peer = |(domain, remote): &(String, SocketAddr)| sipcore::Peer {

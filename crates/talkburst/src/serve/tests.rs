@@ -48,8 +48,13 @@ struct Stage {
 impl Stage {
     fn new(count: u8) -> Self {
         let settings = Settings { shards: count, ..Settings::new(PathBuf::new()) };
-        let plan =
-            Plan { settings: &settings, domain: DOMAIN, listeners: &settings.listeners, secret: [7; 16] };
+        let plan = Plan {
+            settings: &settings,
+            domain: DOMAIN,
+            listeners: &settings.listeners,
+            secret: [7; 16],
+            begun: Duration::ZERO,
+        };
         let shards = (0..count).map(|number| plan.shard(number).unwrap()).collect();
         let (clients, told, closed) = (BTreeMap::new(), Vec::new(), Vec::new());
         let settled = BTreeMap::new();
