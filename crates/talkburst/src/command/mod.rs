@@ -2,6 +2,8 @@
 
 mod alert;
 mod answer;
+#[cfg(unix)]
+mod bench;
 mod call;
 #[cfg(unix)]
 mod capture;
@@ -70,6 +72,10 @@ pub(crate) enum Command {
     /// Which groups there are, and who belongs to them.
     #[cfg(unix)]
     Group(group::Arguments),
+    /// Measure what a server costs.
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
 }
@@ -94,6 +100,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Capture(arguments) => capture::run(&arguments),
         #[cfg(unix)]
         Command::Group(arguments) => group::run(arguments),
+        #[cfg(unix)]
+        Command::Bench(bench) => bench::run(bench),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
     }
 }
@@ -154,6 +162,9 @@ pub(crate) enum Failure {
     /// What was wanted of the server was refused.
     #[cfg(unix)]
     NotDone(Refusal),
+    /// Calls failed or messages were sent again while it was measured; with the last refusal.
+    #[cfg(unix)]
+    Void { failed: u64, repeated: u64, refusal: Option<u16> },
 }
 
 impl Failure {
@@ -163,6 +174,8 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Wrong(_) => 1,
+            #[cfg(unix)]
+            Self::Void { .. } => 1,
             Self::Usage(_) | Self::Address { .. } | Self::Invitees(_) | Self::Refused(_) => Self::USAGE,
             Self::NotRegistered(_) => 7,
             Self::Output(_) | Self::File(..) | Self::Password(..) => 3,
@@ -259,6 +272,16 @@ impl fmt::Display for Failure {
             }
             #[cfg(unix)]
             Self::NotDone(refusal) => write!(f, "failed to do this: {refusal}"),
+            #[cfg(unix)]
+            Self::Void { failed, repeated, refusal } => {
+                let refusal =
+                    refusal.map(|status| format!(" (the last one with {status})")).unwrap_or_default();
+                write!(
+                    f,
+                    "failed to measure: {failed} calls failed{refusal} and {repeated} messages were sent again, so the \
+                     figures are void"
+                )
+            }
         }
     }
 }

@@ -144,18 +144,16 @@ impl Store {
 
     /// Enters a user; whether the name was free.
     pub(crate) async fn add(&mut self, account: &Account) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "INSERT INTO users (name, ha1_md5, ha1_sha256, display_name, rules) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(account.name.as_str())
-        .bind(account.ha1.md5.as_str())
-        .bind(account.ha1.sha256.as_str())
-        .bind(account.display_name.as_deref())
-        .bind(account.rules.to_text())
-        .execute(&mut self.connection)
-        .await?;
-        Ok(done.rows_affected() > 0)
+        insert(&mut self.connection, account).await
+    }
+
+    /// Enters users whose names are free, all or none.
+    pub(crate) async fn add_all(&mut self, accounts: &[Account]) -> Result<(), StoreError> {
+        let mut transaction = self.connection.begin().await?;
+        for account in accounts {
+            insert(&mut transaction, account).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Removes a user, who is a member of no group any more; `None` if there was none, else the groups that have changed.
@@ -297,6 +295,22 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }
+}
+
+/// Enters a user; whether the name was free.
+async fn insert(connection: &mut AnyConnection, account: &Account) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO users (name, ha1_md5, ha1_sha256, display_name, rules) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(account.name.as_str())
+    .bind(account.ha1.md5.as_str())
+    .bind(account.ha1.sha256.as_str())
+    .bind(account.display_name.as_deref())
+    .bind(account.rules.to_text())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 #[cfg(test)]
