@@ -161,6 +161,10 @@ pub struct Rate {
 
 /// Everything that can happen to a core.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message that has been read is the common case, and is not kept"
+)]
 pub enum Input {
     /// A datagram arrived, or a message from inside; or, with a connection in its path, a message that was cut from a
     /// stream already.

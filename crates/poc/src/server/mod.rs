@@ -140,6 +140,10 @@ impl Config {
 
 /// Everything that can happen to a server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message that has been read is the common case, and is not kept"
+)]
 pub enum Input {
     /// A datagram arrived, or a message from another element of this process.
     Datagram {

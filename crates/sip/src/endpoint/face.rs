@@ -117,6 +117,7 @@ impl Reliability {
 
 /// One line of a journal: enough, in order, to bring another endpoint to the same octets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a line is written and gone")]
 pub enum Record {
     /// The first line.
     Start {
@@ -136,6 +137,10 @@ pub enum Record {
 
 /// Everything that can happen to an endpoint.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a message that has been read is the common case, and is not kept"
+)]
 pub enum Input {
     /// A datagram arrived.
     Datagram {

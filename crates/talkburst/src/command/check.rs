@@ -34,9 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         return Ok(DONE);
     };
     let folder = || default_path(|name| std::env::var_os(name));
-    let read = config::read(Some(file), &Flags::default(), folder).and_then(|configuration| {
-        Ok(configuration)
-    });
+    let read = config::read(Some(file), &Flags::default(), folder);
     match read {
         Ok(configuration) if arguments.json => {
             let options = configuration.effective();

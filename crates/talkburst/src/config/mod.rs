@@ -56,7 +56,6 @@ pub(crate) struct Flags {
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) settings: Settings,
-    file: Option<PathBuf>,
     origins: BTreeMap<String, Origin>,
     listeners: Vec<[Origin; 2]>,
     peers: Vec<Origin>,
@@ -94,7 +93,6 @@ pub(crate) fn read(
     });
     Ok(Configuration {
         settings: draft.settings,
-        file: file.map(Path::to_owned),
         listeners: listeners.collect(),
         peers: draft.peers.iter().map(|peer| peer.origin).collect(),
         origins: draft.origins,

@@ -104,7 +104,7 @@ pub(crate) struct Hop {
     pub(crate) path: Path,
     pub(crate) bytes: Bytes,
     /// The same, if it has been read.
-    pub(crate) message: Option<Message>,
+    pub(crate) message: Option<Box<Message>>,
 }
 
 /// A part of a shard.
@@ -166,8 +166,8 @@ impl Shard {
             Input::Message { path, bytes } => {
                 let message = self.read(&bytes);
                 let (to, shard) = match self.front {
-                    Front::Core(_) => (Element::Core, self.core_of(message.as_ref())),
-                    Front::Open => (Element::Server, self.server_of(message.as_ref())),
+                    Front::Core(_) => (Element::Core, self.core_of(message.as_deref())),
+                    Front::Open => (Element::Server, self.server_of(message.as_deref())),
                 };
                 self.hand(now, shard, Hop { to, path, bytes, message });
             }
@@ -354,7 +354,7 @@ impl Shard {
             if let Some(transmit) = self.poll_core() {
                 if transmit.path.transport == Transport::Inside {
                     let message = self.read(&transmit.bytes);
-                    let to = self.server_of(message.as_ref());
+                    let to = self.server_of(message.as_deref());
                     self.hand(now, to, hop(Element::Server, transmit, message));
                 } else {
                     self.outgoing.push_back(Outgoing::Network(transmit));
@@ -363,7 +363,7 @@ impl Shard {
                 match self.front {
                     Front::Core(_) => {
                         let message = self.read(&transmit.bytes);
-                        let to = self.core_of(message.as_ref());
+                        let to = self.core_of(message.as_deref());
                         self.hand(now, to, hop(Element::Core, transmit, message));
                     }
                     Front::Open => self.outgoing.push_back(Outgoing::Network(transmit)),
@@ -413,7 +413,7 @@ impl Shard {
         match (to, &mut self.front) {
             (Element::Core, Front::Core(core)) => {
                 let input = match message {
-                    Some(message) => sipcore::Input::Message { path, message },
+                    Some(message) => sipcore::Input::Message { path, message: *message },
                     None => sipcore::Input::Datagram { path, bytes },
                 };
                 core.handle_input(now, input);
@@ -427,7 +427,7 @@ impl Shard {
             }
             (Element::Server, _) => {
                 let input = match message {
-                    Some(message) => poc::server::Input::Message { path, message },
+                    Some(message) => poc::server::Input::Message { path, message: *message },
                     None => poc::server::Input::Datagram { path, bytes },
                 };
                 self.server.handle_input(now, input);
@@ -436,8 +436,8 @@ impl Shard {
     }
 
     /// The message, if there are several shards that it may be for. It is read here and nowhere else then.
-    fn read(&self, bytes: &Bytes) -> Option<Message> {
-        if self.settings.shards > 1 { Message::parse(bytes.clone()).ok() } else { None }
+    fn read(&self, bytes: &Bytes) -> Option<Box<Message>> {
+        if self.settings.shards > 1 { Message::parse(bytes.clone()).ok().map(Box::new) } else { None }
     }
 
     /// The shard of the core that a message is for. What cannot be read, and what claims a shard that is not there, is
@@ -520,7 +520,7 @@ fn owner(identifier: Option<Identifier>) -> Option<u8> {
 }
 
 /// The other end's view of a transmit inside.
-fn hop(to: Element, Transmit { path, bytes }: Transmit, message: Option<Message>) -> Hop {
+fn hop(to: Element, Transmit { path, bytes }: Transmit, message: Option<Box<Message>>) -> Hop {
     Hop { to, path: Path { local: path.remote, remote: path.local, ..path }, bytes, message }
 }
 

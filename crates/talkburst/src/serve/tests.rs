@@ -309,7 +309,8 @@ fn a_message_for_another_shard_is_handed_over_as_it_is() {
         let bytes = text(name);
         stage.shards[0].handle_input(stage.now, Input::Message { path, bytes: bytes.clone() });
         while let Some(outgoing) = stage.shards[0].poll_transmit() {
-            if let Outgoing::Shard { to, hop: Hop { to: element, path: same, bytes: octets, .. } } = outgoing {
+            if let Outgoing::Shard { to, hop: Hop { to: element, path: same, bytes: octets, .. } } = outgoing
+            {
                 assert_eq!((to, element, same), (1, Element::Core, path));
                 assert_eq!(octets.as_ptr(), bytes.as_ptr(), "shared, not copied");
                 handed += 1;
