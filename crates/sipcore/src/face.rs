@@ -49,7 +49,8 @@ pub struct Config {
     pub trusted: Vec<Source>,
     /// Octets of the longest request that leaves by UDP (RFC 3261 §18.1.1).
     pub datagram_max: usize,
-    /// Transactions that may be open at once. Beyond it a new request is answered 503 and nothing is kept of it.
+    /// Transactions that there may be at once. Beyond it a new request is answered 503 and nothing is kept of it. What is over is
+    /// remembered for up to 32 s: some five transactions of each cancelled call.
     pub transactions_max: usize,
     /// Bindings of one user.
     pub bindings_max: usize,
@@ -87,7 +88,7 @@ impl Config {
             peers: Vec::new(),
             trusted: Vec::new(),
             datagram_max: 1300,
-            transactions_max: 100_000,
+            transactions_max: 1_000_000,
             bindings_max: 10,
             subscribers_max: 10_000,
             subscribers_of_user_max: 16,

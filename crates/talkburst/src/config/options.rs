@@ -542,7 +542,7 @@ pub(super) static OPTIONS: &[Item] = &[
         10_000_000,
         usize,
         limits.transactions_max,
-        "open transactions; beyond it a new request is answered 503"
+        "transactions, with those that remember for 32 s what is over, some five a cancelled call; beyond it a new request is answered 503"
     ),
     count!(
         "limits",

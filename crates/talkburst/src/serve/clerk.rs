@@ -23,6 +23,12 @@ use crate::watch::Condition;
 /// How long a record waits for others at most.
 const COMMIT_AFTER: Duration = Duration::from_millis(100);
 
+/// How long it is before more is heard of the shards.
+const HEAR_EVERY: Duration = Duration::from_millis(5);
+
+/// Events that are heard at once at most.
+const HEARD_MAX: usize = 1024;
+
 /// Records that are kept at once at most.
 const BATCH_MAX: usize = 1000;
 
@@ -43,6 +49,8 @@ pub(crate) struct Clerk {
     /// Records that are not kept yet, and until when they may wait.
     batch: Vec<Kept>,
     commit_at: Option<Instant>,
+    /// Before this nothing is heard of the shards.
+    hears_at: Option<Instant>,
     /// Which shards wait for nothing any more, once they are to end.
     settled: BTreeSet<u8>,
     /// Records of sessions that had not ended when nothing was waited for any more.
@@ -62,8 +70,8 @@ struct Kept {
 pub(crate) enum Work {
     /// The operator wants something.
     Asked(Asked),
-    /// A shard has something to say.
-    Heard(Heard),
+    /// Shards have something to say.
+    Heard(Vec<Heard>),
     /// Something is due.
     Due,
 }
@@ -92,6 +100,7 @@ impl Clerk {
             condition,
             batch,
             commit_at,
+            hears_at: None,
             settled,
             open,
             told_dropped,
@@ -103,9 +112,21 @@ impl Clerk {
         let due = self.commit_at.map_or(self.told_dropped.1, |at| at.min(self.told_dropped.1));
         tokio::select! {
             Some(asked) = asked.recv() => Work::Asked(asked),
-            Some(heard) = events.recv() => Work::Heard(heard),
+            heard = self.hear(events) => Work::Heard(heard),
             () = self.clock.until(Some(due)) => Work::Due,
         }
+    }
+
+    /// What comes after a pause is heard at once, and what comes after that together: a shard seldom has to wake this up.
+    async fn hear(&self, events: &mut Receiver<Heard>) -> Vec<Heard> {
+        if self.hears_at.is_some() {
+            self.clock.until(self.hears_at).await;
+        }
+        let mut heard = Vec::new();
+        if events.recv_many(&mut heard, HEARD_MAX).await == 0 {
+            std::future::pending::<()>().await; // all shards have stopped
+        }
+        heard
     }
 
     /// Does it, to its end.
@@ -116,7 +137,12 @@ impl Clerk {
                 // Who has asked may have gone.
                 let _ = reply.send(answer);
             }
-            Work::Heard(heard) => self.take(heard).await,
+            Work::Heard(all) => {
+                self.hears_at = Some(self.clock.now() + HEAR_EVERY);
+                for heard in all {
+                    self.take(heard).await;
+                }
+            }
             Work::Due => {}
         }
         self.handle_due().await;

@@ -20,6 +20,9 @@ const STRONG: Style = Style::new().bold();
 /// Lines that may wait for somebody who reads slowly. Beyond it they are dropped.
 const LINES_MAX: usize = 4096;
 
+/// Lines that are written at once at most.
+const LINES_AT_ONCE: usize = 256;
+
 /// How long somebody who reads slowly is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -166,9 +169,15 @@ impl Voice {
         let (lines, waiting) = mpsc::sync_channel::<String>(LINES_MAX);
         let writer = std::thread::spawn(move || {
             // Who closes the pipe wants to hear no more; the server goes on.
-            while let Ok(line) = waiting.recv()
-                && write(json, &line).is_ok()
-            {}
+            while let Ok(mut lines) = waiting.recv() {
+                for line in waiting.try_iter().take(LINES_AT_ONCE) {
+                    lines.push('\n');
+                    lines.push_str(&line);
+                }
+                if write(json, &lines).is_err() {
+                    break;
+                }
+            }
         });
         Self { json, lines, writer, dropped: 0 }
     }
