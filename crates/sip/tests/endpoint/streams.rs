@@ -61,8 +61,11 @@ fn the_cancel_of_an_invite_over_tcp_stays_on_its_connection() {
 #[test]
 fn what_a_shard_opens_is_numbered_as_its_own() {
     let mut wire = Wire::with(|config| config.owner.shard = 3);
-    let (_, _, path) = invite(&mut wire, over_tcp());
+    let (_, request, path) = invite(&mut wire, over_tcp());
     assert_eq!(path.connection.map(sip::connection::shard_of), Some(3));
+    wire.receive_on(path, &response(&request, 486, "p1", ""));
+    wire.log();
+    wire.finish();
 }
 
 /// C13, T10, RFC 3261 §18.1.1: longer than 1300 octets: TCP, and the CANCEL on that connection.
