@@ -27,6 +27,7 @@ use crate::bucket::Buckets;
 use crate::directory::Directory;
 use crate::face::{Command, Config, Counters, Event, Input, Load};
 use crate::proxy::context::Context;
+use crate::proxy::forward::Deaf;
 use crate::reg::Agent;
 use crate::releasing::Duty;
 use crate::transaction::{Machine, Owner, Transaction};
@@ -60,6 +61,7 @@ pub struct Core {
     pub(crate) agent: Agent,
     pub(crate) duty: Duty,
     pub(crate) load: Load,
+    pub(crate) deaf: Deaf,
     pub(crate) counters: Counters,
     /// A buffer in which messages are put together.
     pub(crate) scratch: Vec<u8>,
@@ -101,6 +103,7 @@ impl Core {
             buckets: Buckets::new(config.refusals),
             duty: Duty::Serving,
             load: Load::default(),
+            deaf: Deaf::default(),
             counters: Counters::default(),
             scratch: Vec::new(),
             identifiers,

@@ -398,6 +398,7 @@ impl Core {
         };
         let (destination, share) = *branch.fallback.take().filter(|_| is_wanted)?;
         let Way::To(target) = destination.way else { return None };
+        self.deaf.note(target.remote, self.now);
         let path = self.path_to(target)?;
         let copy = self.written(&passing, &destination, path, share)?;
         let next = self.send_copy(context, copy);

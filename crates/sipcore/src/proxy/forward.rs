@@ -1,11 +1,14 @@
 //! A request as it leaves: RFC 3261 §16.6. The numbers are the steps of that section.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
 use bytes::Bytes;
-use sip::Identifier;
 use sip::message::{Message, Method, Name, NameAddr, Uri, Via, Writer, ip_address};
 use sip::reply::write_amended;
 use sip::transport::{Path, Target, Transport};
 use sip::way::Text;
+use sip::{Duration, Identifier, Instant};
 
 use super::target::{Destination, Way};
 use super::{Passing, token};
@@ -27,6 +30,32 @@ pub(crate) struct Copy {
     pub(crate) branch: Identifier,
     /// Whether it goes by TCP for its length only: if that is refused, it goes by UDP (§18.1.1).
     pub(crate) is_long: bool,
+}
+
+/// How long it is taken for granted that nobody takes a connection where none could be opened.
+const DEAF_FOR: Duration = Duration::from_secs(60);
+
+/// Addresses that are remembered for that at most.
+const DEAF_MAX: usize = 1024;
+
+/// Where no connection could be opened. What is too long for a datagram goes there by UDP at once (§18.1.1): to try again each
+/// time would cost a connection a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deaf(BTreeMap<SocketAddr, Instant>);
+
+impl Deaf {
+    pub(crate) fn note(&mut self, remote: SocketAddr, now: Instant) {
+        if self.0.len() >= DEAF_MAX {
+            self.0.retain(|_, until| *until > now);
+        }
+        if self.0.len() < DEAF_MAX {
+            self.0.insert(remote, now + DEAF_FOR);
+        }
+    }
+
+    fn is(&self, remote: SocketAddr, now: Instant) -> bool {
+        self.0.get(&remote).is_some_and(|until| *until > now)
+    }
 }
 
 /// The Max-Breadth of a request.
@@ -58,6 +87,7 @@ impl Core {
         if path.transport == Transport::Udp
             && copy.message.bytes().len() > self.config.datagram_max
             && let Way::To(Target { remote, .. }) = destination.way
+            && !self.deaf.is(remote, self.now)
             && let Some(path) = self.path_to(Target { transport: Transport::Tcp, remote })
         {
             return Some(Copy { is_long: true, ..self.written(passing, destination, path, breadth)? });

@@ -280,6 +280,35 @@ fn what_tcp_refuses_goes_by_udp_unless_nobody_wants_it_any_more() {
     }
 }
 
+/// Each call would open a connection to find out the same.
+#[test]
+fn where_tcp_was_refused_it_is_not_tried_again_for_a_minute() {
+    let mut wire = Wire::new();
+    wire.register("ben", BEN, "");
+    let invite = |branch: &str| {
+        let invite = Request { branch: branch.into(), ..Request::invite() };
+        invite.with(&format!("Subject: {}\r\n", "x".repeat(1200)))
+    };
+    let refuse = |wire: &mut Wire, forwarded: &Sent, branch: &str| {
+        wire.answer(forwarded, 486);
+        let refusal = wire.sent().pop().unwrap().message;
+        wire.send(&invite(branch).ack(&refusal));
+    };
+    wire.send(&invite("first"));
+    let connection = wire.one().path.connection.unwrap();
+    wire.input(Input::ConnectionRefused { connection });
+    let forwarded = wire.one();
+    refuse(&mut wire, &forwarded, "first");
+    for (branch, is_by_tcp) in [("second", false), ("third", true)] {
+        wire.send(&invite(branch));
+        let forwarded = wire.one();
+        assert_eq!(forwarded.path.connection.is_some(), is_by_tcp, "{branch}");
+        refuse(&mut wire, &forwarded, branch);
+        wire.advance(2 * T1_64);
+    }
+    wire.finish();
+}
+
 /// The flow of a dialog is gone: nobody waits for what cannot arrive.
 #[test]
 fn a_request_along_a_flow_that_is_gone_is_answered_at_once() {

@@ -133,7 +133,8 @@ async fn connect(local: SocketAddr, remote: SocketAddr) -> io::Result<(TcpStream
     }
     let stream = socket.connect(remote).await?;
     let local = stream.local_addr()?;
-    Ok((stream, local))
+    // Where nobody listens, on our own host, a port of ours may be the very one: then TCP connects it with itself.
+    if local == remote { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok((stream, local)) }
 }
 
 /// Reads and writes until either ends.

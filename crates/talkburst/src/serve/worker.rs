@@ -35,8 +35,9 @@ const ACCEPTED_MAX: usize = 1024;
 /// Connections that one shard may have opened. Beyond it a further one is refused.
 const OPENED_MAX: usize = 1024;
 
-/// Turns in a row in which as much came as can be taken at once, after which there is too much to do.
-const FULL_TURNS: u32 = 32;
+/// Turns in a row in which as much came as can be taken at once, after which there is too much to do: a third of a second in
+/// which the queue was never emptied. A burst is none of it.
+const FULL_TURNS: u32 = 1000;
 
 /// How long no connection is accepted after that has failed: it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
