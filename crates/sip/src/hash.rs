@@ -46,9 +46,9 @@ impl Key {
     /// It as it is written: 32 hexadecimal digits.
     pub fn digits(self) -> [u8; 32] {
         let mut digits = [0; 32];
-        for (at, octet) in self.high.to_be_bytes().into_iter().chain(self.low.to_be_bytes()).enumerate() {
-            digits[2 * at] = b"0123456789abcdef"[usize::from(octet >> 4)];
-            digits[2 * at + 1] = b"0123456789abcdef"[usize::from(octet & 0xf)];
+        let octets = self.high.to_be_bytes().into_iter().chain(self.low.to_be_bytes());
+        for (two, octet) in digits.chunks_exact_mut(2).zip(octets) {
+            two.copy_from_slice(&hexadecimal(octet));
         }
         digits
     }
@@ -57,6 +57,12 @@ impl Key {
     pub const fn leading(self) -> u64 {
         self.high
     }
+}
+
+/// The two digits of an octet.
+pub const fn hexadecimal(octet: u8) -> [u8; 2] {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    [DIGITS[(octet >> 4) as usize], DIGITS[(octet & 0xf) as usize]]
 }
 
 impl std::fmt::Display for Key {

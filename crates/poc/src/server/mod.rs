@@ -414,14 +414,19 @@ impl Server {
         self.directory.get(address).map(|served| served.sessions)
     }
 
-    /// Whether nothing remains of any session.
-    pub fn is_empty(&self) -> bool {
+    /// Whether nobody is in anything, is asked into anything, or is owed an answer by a function.
+    fn has_no_session(&self) -> bool {
         self.controlling.is_empty()
             && self.participating.is_empty()
             && self.pre_established.is_empty()
             && self.messaging.is_empty()
             && self.places.is_empty()
             && self.turned_away.is_empty()
+    }
+
+    /// Whether nothing remains of any session.
+    pub fn is_empty(&self) -> bool {
+        self.has_no_session()
             && self.subscriptions.is_empty()
             && self.due.is_empty()
             && self.endpoint.is_empty()

@@ -41,13 +41,7 @@ impl Server {
     /// Whether nothing is waited for any more: nobody rings, nobody is in a session, and nobody is owed an answer. What is left
     /// meets copies of what was settled.
     pub fn is_settled(&self) -> bool {
-        self.controlling.is_empty()
-            && self.participating.is_empty()
-            && self.pre_established.is_empty()
-            && self.messaging.is_empty()
-            && self.places.is_empty()
-            && self.turned_away.is_empty()
-            && self.endpoint.is_settled()
+        self.has_no_session() && self.endpoint.is_settled()
     }
 
     /// Nothing new from now on, and all that there is ends.

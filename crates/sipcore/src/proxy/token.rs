@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use sip::hash::Keyed;
+use sip::hash::{Keyed, hexadecimal};
 use sip::transport::{ConnectionId, Listener, Path};
 use sip::way::Text;
 use smallvec::SmallVec;
@@ -21,8 +21,7 @@ pub(crate) fn write(keyed: &Keyed, listeners: &[Listener], call_id: &[u8], flow:
     let mut octets = flow.map(|flow| octets_of(listeners, flow)).unwrap_or_default();
     let mark = mark(keyed, call_id, &octets);
     octets.extend_from_slice(&mark);
-    let digit = |four: u8| b"0123456789abcdef"[usize::from(four)];
-    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 0xf)]).collect()
+    octets.into_iter().flat_map(hexadecimal).collect()
 }
 
 /// Reads a token of ours for this Call-ID: the flow, if it has one. `None` if it is none.

@@ -14,7 +14,7 @@ use super::session::play::{Plan, Play};
 use super::session::settings::Settings;
 use super::session::voice::Voice;
 use super::session::wishes::Wishes;
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::clock::Clock;
 use crate::locate::Locator;
 
@@ -55,9 +55,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
             note: Some(arguments.text).filter(|text| !text.is_empty()),
         })),
     };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(send(&uri, alert, settings))
+    block_on(send(&uri, alert, settings))
 }
 
 async fn send(uri: &str, alert: Alert, mut settings: Settings) -> Result<u8, Failure> {

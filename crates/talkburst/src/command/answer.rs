@@ -12,7 +12,7 @@ use super::session::play::{Plan, Play};
 use super::session::settings::Settings;
 use super::session::voice::Voice;
 use super::session::wishes::{Wishes, has_keys};
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::clock::Clock;
 use crate::locate::Locator;
 
@@ -59,9 +59,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     if settings.proxy.is_some() {
         return Err(Failure::Usage("--proxy: answer sends no invitations; leave it out"));
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(answer(settings, &arguments))
+    block_on(answer(settings, &arguments))
 }
 
 async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Failure> {

@@ -16,7 +16,7 @@ use super::session::play::{Finished, Plan, Play};
 use super::session::settings::Settings;
 use super::session::voice::{Ended, Told, Voice};
 use super::session::wishes::{Wish, Wishes};
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::clock::Clock;
 use crate::locate::Locator;
 
@@ -88,9 +88,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
         members.extend(complete(what, typed, &settings)?.into_iter().map(|user| (change, user)));
     }
     let to = arguments.addressee(&uris)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(call((&uris, to), members, settings, &arguments))
+    block_on(call((&uris, to), members, settings, &arguments))
 }
 
 /// Users and groups as they are typed, as URIs.

@@ -6,9 +6,9 @@ use clap::Args;
 use sip::Duration;
 
 use super::user::{self, Data, expected, strange};
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::capture::Capture;
-use crate::control::{Line, Order, Reply, Shown};
+use crate::control::{Order, Reply, Shown};
 
 /// Octets of the longest datagram.
 const DATAGRAM_MAX: usize = 65_000;
@@ -29,11 +29,8 @@ pub(crate) struct Arguments {
 
 /// Has messages kept, or writes those that are.
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    let folder = arguments.data.path()?;
-    runtime.block_on(async {
-        let mut line = Line::open(&folder).await.map_err(|error| Failure::NoServer(folder.clone(), error))?;
+    block_on(async {
+        let mut line = arguments.data.server().await?;
         if let Some(octets) = arguments.keep {
             user::done(line.ask(&Order::Keep { octets }).await.map_err(Failure::Server)?)?;
         }

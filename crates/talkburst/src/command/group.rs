@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use poc::server::{GroupKind, GroupRole, Who};
 
 use super::user::{Data, Name, domain_of, done, expected, open, strange};
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::control::{Desk, ListedGroup, Order, Reply};
 use crate::store::group::{Group, Policy};
 
@@ -170,9 +170,7 @@ enum TypedWho {
 
 /// Has it done by whoever has the data folder.
 pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(async {
+    block_on(async {
         match arguments.what {
             What::Add { name, policy, data } => {
                 let (desk, address) = open(&data, &name).await?;

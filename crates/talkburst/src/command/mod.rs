@@ -80,6 +80,16 @@ pub(crate) enum Command {
     Demo(demo::Arguments),
 }
 
+/// What commands wait in: one thread, with sockets and a clock.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)
+}
+
+/// Waits for what a command does.
+fn block_on<T>(doing: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime()?.block_on(doing)
+}
+
 /// Carries out a subcommand. How a call ended is no failure; the exit code tells it all the same.
 pub(crate) fn run(command: Command) -> Result<u8, Failure> {
     match command {

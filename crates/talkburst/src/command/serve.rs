@@ -10,7 +10,7 @@ use sip::Duration;
 use super::session::arguments::{IpPort, span};
 use super::session::wishes::Wishes;
 use super::user::Data;
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::config::{self, Flags};
 use crate::control::domain_fault;
 use crate::serve::{LogFormat, SHARDS_MAX, Service, Settings, Started};
@@ -85,9 +85,7 @@ pub(crate) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let settings = arguments.settings()?;
     let _log = log::start(&settings.log)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(async {
+    block_on(async {
         let mut wishes = Wishes::listen(false).map_err(Failure::Network)?;
         let (mut service, started) = Service::start(settings).await?;
         arguments.next_steps(&started).iter().for_each(|line| service.hint(line));

@@ -7,8 +7,8 @@ use poc::server::{Attendance, Function};
 use sip::Duration;
 
 use super::user::{Data, expected, strange};
-use super::{DONE, Failure};
-use crate::control::{Line, Order, Reply, Session};
+use super::{DONE, Failure, block_on};
+use crate::control::{Order, Reply, Session};
 
 /// How often `--watch` looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -37,11 +37,8 @@ pub(crate) struct Arguments {
 
 /// Tells which there are.
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    let folder = arguments.data.path()?;
-    runtime.block_on(async {
-        let mut line = Line::open(&folder).await.map_err(|error| Failure::NoServer(folder.clone(), error))?;
+    block_on(async {
+        let mut line = arguments.data.server().await?;
         loop {
             let order = Order::Sessions { limit: arguments.limit, participations: arguments.all };
             let reply = expected(line.ask(&order).await.map_err(Failure::Server)?)?;

@@ -11,7 +11,7 @@ use sip::{Duration, Instant, Message};
 
 use super::session::arguments::span;
 use super::user::{self, Data, Name, expected, strange};
-use super::{DONE, Failure};
+use super::{DONE, Failure, block_on};
 use crate::control::{End, Line, Order, Party, Reply, Shown};
 
 /// Columns of the widest ladder; further parties share the last.
@@ -38,11 +38,8 @@ pub(crate) struct Arguments {
 
 /// Shows what goes through the server, until stopped.
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    let folder = arguments.data.path()?;
-    runtime.block_on(async {
-        let mut line = Line::open(&folder).await.map_err(|error| Failure::NoServer(folder.clone(), error))?;
+    block_on(async {
+        let mut line = arguments.data.server().await?;
         let asked = Order::Domain { asked: arguments.user.domain.clone() };
         let Reply::Domain { domain } = expected(line.ask(&asked).await.map_err(Failure::Server)?)? else {
             return Err(strange());

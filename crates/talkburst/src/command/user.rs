@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{DONE, Failure, password};
-use crate::control::{AskError, Desk, Order, Refusal, Reply, domain_fault};
+use super::{DONE, Failure, block_on, password};
+use crate::control::{AskError, Desk, Line, Order, Refusal, Reply, domain_fault};
 use crate::store::account::{ANYBODY, AccessName, Account, Ha1, Rules, name_fault};
 use crate::store::default_path;
 
@@ -125,9 +125,7 @@ impl std::str::FromStr for Name {
 
 /// Has it done by whoever has the data folder.
 pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(async {
+    block_on(async {
         match arguments.what {
             What::Add(typed) => add(typed).await?,
             What::Remove { name, data } => {
@@ -259,6 +257,12 @@ impl Data {
             Some(folder) => Ok(folder.clone()),
             None => Ok(default_path(|name| std::env::var_os(name))?),
         }
+    }
+
+    /// The server that has it.
+    pub(super) async fn server(&self) -> Result<Line, Failure> {
+        let folder = self.path()?;
+        Line::open(&folder).await.map_err(|error| Failure::NoServer(folder, error))
     }
 }
 

@@ -86,7 +86,7 @@ impl Clerk {
         shards: Vec<Neighbour>,
         dropped: Arc<Dropped>,
     ) -> Self {
-        let (told_dropped, condition) = ((0, clock.now() + DROPPED_EVERY), Arc::default());
+        let told_dropped = (0, clock.now() + DROPPED_EVERY);
         let (batch, commit_at) = (Vec::new(), None);
         let (settled, open) = (BTreeSet::new(), 0);
         Self {
@@ -97,7 +97,7 @@ impl Clerk {
             voice,
             shards,
             dropped,
-            condition,
+            condition: Arc::default(),
             batch,
             commit_at,
             hears_at: None,

@@ -41,7 +41,7 @@ use crate::command::Failure;
 use crate::control::{self, Desk};
 use crate::store::StoreError;
 use crate::store::account::FACTORY;
-use crate::watch::{self, Condition, Meter, Observed, Tap, Watch};
+use crate::watch::{self, Meter, Observed, Tap, Watch};
 
 pub(crate) use self::datagrams::{Datagrams, Inbox};
 pub(crate) use self::settings::{CoreAt, Listening, LogFormat, LogSettings, PORT, Secret, Settings};
@@ -75,8 +75,8 @@ const CLOSING_MAX: Duration = Duration::from_millis(250);
 
 /// What is told to whoever has started it.
 pub(crate) struct Started {
-    #[cfg_attr(not(test), expect(dead_code, reason = "users are told the first"))]
     /// Those of the settings, with the ports that they have.
+    #[cfg_attr(not(test), expect(dead_code, reason = "users are told the first"))]
     pub(crate) listeners: Vec<Listening>,
     /// Where clients find the SIP/IP core.
     pub(crate) core: SocketAddr,
@@ -157,13 +157,12 @@ impl Service {
         // 5. The clerk, and the socket at which it takes orders.
         let shown = meters.into_iter().zip(&neighbours);
         let shown = shown.map(|(meter, neighbour)| Observed { meter, orders: neighbour.orders.clone() });
-        let condition = Arc::<Condition>::default();
-        let watch = Watch {
-            clock,
-            shards: shown.collect(),
-            dropped: Arc::clone(&dropped),
-            condition: Arc::clone(&condition),
-        };
+        let shards = shown.collect();
+        let voice = Voice::new(settings.json);
+        let mut clerk =
+            Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
+        let (dropped, condition) = (Arc::clone(&clerk.dropped), Arc::clone(&clerk.condition));
+        let watch = Watch { clock, shards, dropped, condition };
         if settings.ring > 0 {
             watch.keep(settings.ring);
         }
@@ -172,10 +171,10 @@ impl Service {
             watch::serve(listener, watch.clone()).map_err(Failure::Network)?;
         }
         let (asked_to, asked) = mpsc::channel(ORDERS_MAX);
-        let listening = control::listen(store.folder(), asked_to, watch)
-            .map_err(|error| StoreError::Folder(store.folder().to_owned(), error))?;
-        let mut voice = Voice::new(settings.json);
-        voice.tell(
+        let folder = clerk.store.folder().to_owned();
+        let listening = control::listen(&folder, asked_to, watch)
+            .map_err(|error| StoreError::Folder(folder.clone(), error))?;
+        clerk.voice.tell(
             clock.now(),
             &Told::Listening {
                 udp: listeners[0].bind.to_string(),
@@ -183,7 +182,7 @@ impl Service {
                 others: listeners[1..].iter().map(|each| each.bind.to_string()).collect(),
                 metrics: metrics_at.map(|address| address.to_string()),
                 domain: domain.clone(),
-                data: store.folder().display().to_string(),
+                data: folder.display().to_string(),
                 shards: settings.shards,
                 users: accounts.len(),
                 groups: groups.len(),
@@ -201,9 +200,6 @@ impl Service {
             tracing::info!(udp = %bind, tcp = %bind, %advertised, "listening");
         }
         let users = accounts.into_iter().take(2).map(|account| account.name).collect();
-        let mut clerk =
-            Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
-        clerk.condition = condition;
         let release_within = settings.release_within;
         let service = Self { clerk, threads, asked, events, ended, listening, release_within };
         // Whoever faces the users.

@@ -136,9 +136,8 @@ struct Run {
     accept_after: Option<Instant>,
     /// Datagrams that have been received and not handed in yet.
     inbox: Inbox,
-    /// How often in a row as much came as can be taken at once, and what the shard knows of it.
+    /// How often in a row as much came as can be taken at once: beyond [`FULL_TURNS`] the shard knows that there is too much to do.
     full_turns: u32,
-    load: Load,
     connections: BTreeMap<ConnectionId, Open>,
     /// How many of them we opened.
     opened: usize,
@@ -169,7 +168,6 @@ impl Worker {
             accept_after: None,
             inbox: Inbox::new(),
             full_turns: 0,
-            load: Load::Usual,
             connections: BTreeMap::new(),
             opened: 0,
             numbered: 0,
@@ -280,11 +278,12 @@ impl Run {
 
     /// Tells the shard how much there is to do: as much as can be taken at once came, and so often in a row.
     fn note_load(&mut self) {
-        self.full_turns = if self.inbox.is_full() { self.full_turns + 1 } else { 0 };
-        let load = if self.full_turns > FULL_TURNS { Load::Full } else { Load::Usual };
-        if load != self.load {
-            self.load = load;
-            self.hand_in(Input::Load(load));
+        let load = |full_turns| if full_turns > FULL_TURNS { Load::Full } else { Load::Usual };
+        let before = load(self.full_turns);
+        self.full_turns = if self.inbox.is_full() { self.full_turns.saturating_add(1) } else { 0 };
+        let now = load(self.full_turns);
+        if now != before {
+            self.hand_in(Input::Load(now));
         }
     }
 
@@ -311,7 +310,8 @@ impl Run {
             return;
         }
         let id = self.draw_number();
-        if !self.worker.shard.hears(&path_of(id, bind, remote)) {
+        let path = path_of(id, bind, remote);
+        if !self.worker.shard.hears(&path) {
             return;
         }
         let connection = Connection::accept(id, stream, remote, self.reporter.clone());
@@ -319,7 +319,7 @@ impl Run {
         self.silent.insert((silent_until, id));
         let framer = Framer::new(id);
         self.connections.insert(id, Open { connection, bind, framer, silent_until: Some(silent_until) });
-        self.hand_in(Input::Accepted { path: path_of(id, bind, remote) });
+        self.hand_in(Input::Accepted { path });
     }
 
     fn handle_report(&mut self, id: ConnectionId, report: Report) {

@@ -16,7 +16,7 @@ use super::load::{Load, Pace, Plan};
 use super::port::Port;
 use crate::clock::Clock;
 use crate::command::session::arguments::span;
-use crate::command::{DONE, Failure};
+use crate::command::{DONE, Failure, block_on};
 use crate::driver::Sockets;
 use crate::serve::SHARDS_MAX;
 
@@ -101,9 +101,7 @@ fn rate(typed: &str) -> Result<f64, &'static str> {
 
 /// Measures and tells.
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
-    runtime.block_on(measure(arguments))
+    block_on(measure(arguments))
 }
 
 async fn measure(arguments: &Arguments) -> Result<u8, Failure> {

@@ -12,7 +12,7 @@ use clap::Args;
 
 use self::report::Report;
 use self::stage::Stage;
-use super::Failure;
+use super::{Failure, runtime};
 use crate::capture::Capture;
 
 /// What was typed behind `demo`.
@@ -31,8 +31,7 @@ pub(crate) struct Arguments {
 
 /// Plays every scene and reports; fails if one did not end as it must.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Network)?;
+    let runtime = runtime()?;
     let mut capture = match &arguments.pcap {
         Some(path) => {
             Some(Capture::create(path).map_err(|error| Failure::File(path.clone(), error.to_string()))?)
