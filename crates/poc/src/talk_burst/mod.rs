@@ -3,6 +3,7 @@
 //! Comments cite the project's digest of the user plane as "user-plane digest N", or by the row of one of its tables ("c16"). Its
 //! layouts are those of the Wireshark dissector of the V1.0 text; the OMA text itself was not at hand.
 
+pub mod client;
 pub mod controlling;
 mod framing;
 mod message;

@@ -188,7 +188,7 @@ impl Revoke {
         }
     }
 
-    pub(super) const fn of_code(reason: u16, information: u16) -> Self {
+    pub(in super::super) const fn of_code(reason: u16, information: u16) -> Self {
         match reason {
             1 => Self::OnlyOne,
             2 => Self::TooLong { retry_after: information },
@@ -231,7 +231,7 @@ impl Position {
         }
     }
 
-    pub(super) const fn of_code(code: u16) -> Self {
+    pub(in super::super) const fn of_code(code: u16) -> Self {
         match code {
             0 => Self::NotQueued,
             1..u16::MAX => Self::Place(code),
