@@ -16,6 +16,7 @@ mod settings;
 mod timer;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -79,6 +80,17 @@ pub enum Gate {
     Forward,
     /// It goes nowhere.
     Drop,
+}
+
+/// The state in one line.
+impl fmt::Display for TalkBursts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state.name())?;
+        if let Some(holder) = self.state.holder() {
+            write!(f, ", {holder} of {}, {} waiting", self.count, self.queue.len())?;
+        }
+        Ok(())
+    }
 }
 
 /// What is to be done.

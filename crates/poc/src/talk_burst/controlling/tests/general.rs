@@ -486,3 +486,13 @@ fn g26_who_has_not_waited_is_granted_once() {
     session.pass(3999);
     session.assert_sent([]);
 }
+
+#[test]
+fn the_state_is_one_line() {
+    let mut session = Session::taken(queuing());
+    session.request(1);
+    assert_eq!(session.bursts.to_string(), "G: TB_Taken, 0 of 3, 1 waiting");
+    session.leave(0);
+    session.leave(1);
+    assert_eq!(session.bursts.to_string(), "G: TB_Idle");
+}

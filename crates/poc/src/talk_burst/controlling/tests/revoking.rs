@@ -180,6 +180,13 @@ fn g44_without_speech_for_4_s_the_grace_is_over() {
     session.assert_state(PENDING_REVOKE, Some(0));
     session.pass(1);
     session.assert_state(TAKEN, Some(1));
+    let mut session = Session::taken(three());
+    session.pass(3500);
+    session.request_with(1, Priority::PreEmptive);
+    session.pass(400);
+    assert_eq!(session.speak(0, 101), Gate::Forward);
+    session.pass(599);
+    session.assert_state(PENDING_REVOKE, Some(0));
 }
 
 #[test]
