@@ -48,10 +48,12 @@
 #![warn(missing_docs)]
 
 pub mod address;
+pub mod amr;
 pub mod answer_state;
 pub mod body;
 pub mod client;
 mod focus;
+pub mod media;
 pub mod sdp;
 pub mod server;
 pub mod talk_burst;

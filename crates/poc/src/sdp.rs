@@ -72,6 +72,34 @@ impl Capabilities {
             control_required: true,
         }
     }
+
+    /// The same with G.711 before it, in packets of 20 ms; and pre-emptive requests in the order of the moments at which the key
+    /// was pressed.
+    pub fn speech(address: IpAddr, audio_port: u16, control_port: u16) -> Self {
+        let usual = Self::amr(address, audio_port, control_port);
+        let g711 = [(0, "PCMU"), (8, "PCMA")].map(|(payload, name)| Codec {
+            payload,
+            name: name.to_owned(),
+            clock: 8000,
+            channels: 1,
+            parameters: String::new(),
+        });
+        Self {
+            codecs: g711.into_iter().chain(usual.codecs).collect(),
+            ptime: Some(20),
+            talk_burst: TalkBurst { tb_priority: 3, timestamp: true, ..usual.talk_burst },
+            ..usual
+        }
+    }
+}
+
+impl Capabilities {
+    /// Our payload number of a codec that was agreed.
+    pub(crate) fn payload_of(&self, codec: &Codec) -> u8 {
+        let is_same =
+            |own: &&Codec| (&own.name, own.clock, own.channels) == (&codec.name, codec.clock, codec.channels);
+        self.codecs.iter().find(is_same).map_or(codec.payload, |own| own.payload)
+    }
 }
 
 /// Which way speech may flow, from our point of view.

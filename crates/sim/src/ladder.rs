@@ -5,9 +5,14 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use poc::Event;
+use poc::media::Stream;
+use poc::talk_burst::{self, client::Told};
 use sip::message::Method;
 use sip::transport::Transmit;
 use sip::{Duration, Instant, Message};
+
+/// Octets of the header of RTP (RFC 3550 §5.1): what has no more is no speech.
+const RTP_HEADER: usize = 12;
 
 /// What happened, in order.
 #[derive(Clone, Debug)]
@@ -65,6 +70,15 @@ pub enum What {
         /// What became of it.
         fate: Fate,
     },
+    /// Packets of speech, one after another.
+    Speech {
+        /// The place of the sender.
+        from: usize,
+        /// The place of the receiver.
+        to: usize,
+        /// How many.
+        packets: usize,
+    },
     /// Something that a party did or was told.
     Note {
         /// The place of the party.
@@ -108,7 +122,9 @@ impl Trace {
         let moved = |each: &mut usize| *each += usize::from(*each >= place);
         for entry in &mut self.entries {
             match &mut entry.what {
-                What::Message { from, to, .. } => [from, to].into_iter().for_each(moved),
+                What::Message { from, to, .. } | What::Speech { from, to, .. } => {
+                    [from, to].into_iter().for_each(moved);
+                }
                 What::Note { place, .. } => moved(place),
             }
         }
@@ -142,6 +158,43 @@ impl Trace {
         }
         let (label, rule) = (label(&message), self.rule(&message, self.parties[from].role));
         self.entries.push(Entry { at: now, what: What::Message { from, to, label, rule, fate } });
+    }
+
+    /// A datagram of speech or talk burst control was sent. Packets of one talk burst are one line; what is neither is none.
+    pub fn media(
+        &mut self,
+        now: Instant,
+        (from, to): (usize, usize),
+        stream: Stream,
+        bytes: &[u8],
+        fate: Fate,
+    ) {
+        match stream {
+            Stream::Control => {
+                let Ok(packets) = talk_burst::packets(bytes) else { return };
+                for packet in packets.flatten() {
+                    let (label, rule) = (packet.message.to_string(), "");
+                    self.entries.push(Entry { at: now, what: What::Message { from, to, label, rule, fate } });
+                }
+            }
+            Stream::Speech if bytes.len() <= RTP_HEADER => {}
+            Stream::Speech => self.speech(now, from, to),
+        }
+    }
+
+    fn speech(&mut self, now: Instant, from: usize, to: usize) {
+        // Copies to several parties take turns.
+        for entry in self.entries.iter_mut().rev().take(self.parties.len()) {
+            match &mut entry.what {
+                What::Speech { from: before, to: there, packets } if (*before, *there) == (from, to) => {
+                    *packets += 1;
+                    return;
+                }
+                What::Speech { .. } => {}
+                What::Message { .. } | What::Note { .. } => break,
+            }
+        }
+        self.entries.push(Entry { at: now, what: What::Speech { from, to, packets: 1 } });
     }
 
     /// Something that a party did.
@@ -179,6 +232,9 @@ impl Trace {
             Event::Deregistered { .. } => "told: no longer registered".to_owned(),
             Event::SettingsPublished => "told: settings published".to_owned(),
             Event::SettingsFailed { .. } => "told: settings not published".to_owned(),
+            Event::TalkBurst { told, .. } => format!("told: {}", burst(told)),
+            // The packets are shown as they come.
+            Event::Heard { .. } => return,
             Event::Disconnect { .. } => "told: stream broken".to_owned(),
         };
         self.note(now, place, text);
@@ -317,6 +373,16 @@ impl Grid {
                 let rule = if fits { rule } else { rule.split("; ").next().unwrap_or(rule) };
                 format!("{row}{rule}{note}")
             }
+            What::Speech { from, to, packets } => {
+                let (left, right) = (self.center(*from.min(to)) + 1, self.center(*from.max(to)));
+                let room = right.saturating_sub(left);
+                put(&mut row, left, &"┄".repeat(room));
+                let text = format!(" speech ×{packets} ");
+                put(&mut row, left + room.saturating_sub(text.chars().count()) / 2, &text);
+                let (tip, head) = if from < to { (right.saturating_sub(1), "►") } else { (left, "◄") };
+                put(&mut row, tip, head);
+                row.into_iter().collect()
+            }
             What::Note { place, text } => {
                 let at = self.center(*place);
                 let length = text.chars().count() + 2;
@@ -336,6 +402,26 @@ fn put(row: &mut Vec<char>, at: usize, text: &str) {
             Some(cell) => *cell = each,
             None => row.push(each),
         }
+    }
+}
+
+/// What a user is told about who speaks, in a word or two.
+fn burst(told: &Told) -> &'static str {
+    match told {
+        Told::Granted { .. } => "speak",
+        Told::GrantWaits { .. } => "your turn",
+        Told::TimeIsShort { .. } => "time is short",
+        Told::TimeIsOver => "time is over",
+        Told::Denied { .. } => "not now",
+        Told::TakenBy(_) => "somebody speaks",
+        Told::Idle => "nobody speaks",
+        Told::Revoked(_) => "stop",
+        Told::Queued { .. } => "in the queue",
+        Told::NotQueued => "not in the queue",
+        Told::EndOfSpeech => "nothing more is heard",
+        Told::RequestTimedOut => "no answer about the talk burst",
+        Told::RefusedLocally { .. } => "not yet",
+        Told::MayAskAgain => "you may ask again",
     }
 }
 

@@ -197,6 +197,8 @@ impl Teller {
             | Event::PreEstablishedEnded { .. }
             | Event::Ended { .. }
             | Event::Locate { .. }
+            | Event::TalkBurst { .. }
+            | Event::Heard { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }
             | Event::Deregistered { .. }

@@ -224,6 +224,8 @@ impl World {
             self.monitor.sent(self.now, place, &transmit);
             self.send(&transmit);
         }
+        // Nobody arbitrates between two clients without a server.
+        while self.nodes[place].client.poll_media().is_some() {}
         while let Some(event) = self.nodes[place].client.poll_event() {
             self.monitor.told(self.now, place, &event);
             self.trace.event(self.now, place, &event);

@@ -415,6 +415,7 @@ impl Client {
             State::Accepted { .. } | State::Established | State::Leaving => session.state = State::Leaving,
             State::Inviting | State::Alerting { .. } => return Err(Misuse::NotEstablished),
         }
+        self.end_talk(id);
         self.give_up_carried();
         Ok(())
     }
@@ -441,10 +442,9 @@ impl Client {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(media) = carrier.media.clone() else { return };
         session.timing.answered = Some(now);
-        session.state = State::Established;
         session.focus.clone_from(&carrier.focus);
-        let (answer_state, focus) = (carrier.answer_state, carrier.focus.clone());
-        self.events.push_back(Event::Established { session: id, answer_state, focus, media });
+        let answer_state = carrier.answer_state;
+        self.be_established(id, answer_state, media);
     }
 
     fn carried_ended(&mut self, id: SessionId, Ended { end, by, status }: Ended, reason: Option<Bytes>) {

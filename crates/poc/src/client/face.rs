@@ -1,5 +1,7 @@
 //! What goes into a PoC Client, and what comes out of it beside messages.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::transport::{ConnectionId, Path, Target};
@@ -11,11 +13,15 @@ use super::alerts::{Alert, AlertId};
 use super::enrolment::Registration;
 use super::members::Change;
 use super::outcome::Outcome;
+use super::talking::Speech;
 use crate::answer_state::AnswerState;
 use crate::body::conference_info::Roster;
 use crate::body::resource_lists;
 use crate::focus::Focus;
+use crate::media::Stream;
 use crate::sdp::{Capabilities, Media};
+use crate::talk_burst::client::{Timers, Told};
+use crate::talk_burst::{NtpTimestamp, Priority};
 
 /// What a PoC Client is told once.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -43,6 +49,8 @@ pub struct Config {
     pub pre_establishes: bool,
     /// Whether Instant Personal Alerts and group advertisements are taken.
     pub accepts_alerts: bool,
+    /// How long the client waits in talk bursts, and how often it asks.
+    pub talk_bursts: Timers,
     /// Sessions at once, even if simultaneous ones are allowed. Further invitations meet 486.
     pub sessions_max: usize,
     /// How long an invitation of ours may go on before it is cancelled.
@@ -71,6 +79,7 @@ impl Config {
             trusts_answer_mode: false,
             pre_establishes: false,
             accepts_alerts: false,
+            talk_bursts: Timers::default(),
             sessions_max: 8,
             set_up_limit: None,
             no_answer_after: Some(Duration::from_secs(120)),
@@ -160,6 +169,15 @@ pub enum Input {
         /// Which.
         connection: ConnectionId,
     },
+    /// A datagram of speech or talk burst control arrived.
+    Media {
+        /// At which port.
+        stream: Stream,
+        /// From where.
+        remote: SocketAddr,
+        /// Its octets.
+        bytes: Bytes,
+    },
     /// The time is such that something may be due.
     Timeout,
     /// The user wants something.
@@ -208,6 +226,28 @@ pub enum Command {
     },
     /// Be told who takes part in an established session, until it ends (digest 9.7).
     Watch(SessionId),
+    /// Ask for the talk burst: the key is pressed.
+    Press {
+        /// In which session.
+        session: SessionId,
+        /// How urgent it is; what was not agreed on is less.
+        priority: Priority,
+        /// When it was pressed, if that was agreed on.
+        timestamp: Option<NtpTimestamp>,
+    },
+    /// The key is let go: the talk burst is over, or not wanted any more.
+    LetGo(SessionId),
+    /// Ask for the place in the queue.
+    AskPosition(SessionId),
+    /// Send speech, while the talk burst is the user's.
+    Speak {
+        /// In which session.
+        session: SessionId,
+        /// Coded as agreed.
+        payload: Bytes,
+        /// How long it is.
+        samples: u32,
+    },
     /// Alert a user or a group without a session (digest 9.8).
     Alert {
         /// Under which name its answer is told.
@@ -381,6 +421,20 @@ pub enum Event {
         /// When it is tried again; `None`: not by itself.
         retry_in: Option<Duration>,
     },
+    /// Something about who speaks.
+    TalkBurst {
+        /// In which session.
+        session: SessionId,
+        /// What.
+        told: Told,
+    },
+    /// Somebody is heard.
+    Heard {
+        /// In which session.
+        session: SessionId,
+        /// What is said.
+        speech: Speech,
+    },
     /// The session is over: the last event of it, and the only one of this kind.
     Ended {
         /// Which.
@@ -416,6 +470,8 @@ impl Event {
             | Self::MemberChanged { session, .. }
             | Self::Participants { session, .. }
             | Self::WatchEnded { session, .. }
+            | Self::TalkBurst { session, .. }
+            | Self::Heard { session, .. }
             | Self::Ended { session, .. }
             | Self::Locate { session, .. } => Some(*session),
             Self::Disconnect { .. }

@@ -20,6 +20,7 @@ mod retry;
 mod session;
 mod settings;
 mod starting;
+mod talking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -35,11 +36,13 @@ pub use face::{AnswerMode, AnswerRequest, Command, Config, Emphasis, Event, Inpu
 pub use handle::{Accepted, Established, Handle, Incoming, Outgoing};
 pub use members::Change;
 pub use outcome::{Outcome, Role, Timing};
+pub use talking::{MediaTransmit, Speech};
 
 use self::carried::PreEstablished;
 use self::enrolment::Enrolment;
 use self::members::Purpose;
 use self::session::Session;
+use self::talking::Early;
 
 /// A PoC Client without sockets and without a clock. See [`Endpoint`] for the order of calls.
 #[derive(Clone, Debug)]
@@ -53,6 +56,8 @@ pub struct Client {
     alerts: BTreeSet<AlertId>,
     pre_established: Option<Box<PreEstablished>>,
     events: VecDeque<Event>,
+    outgoing_media: VecDeque<MediaTransmit>,
+    early: Early,
     /// Its user wants no session any more.
     is_closed: bool,
     /// Sessions that were described so far.
@@ -92,6 +97,8 @@ impl Client {
             alerts: BTreeSet::new(),
             pre_established,
             events: VecDeque::new(),
+            outgoing_media: VecDeque::new(),
+            early: Early::default(),
             is_closed: false,
             described: 0,
             now: Instant::START,
@@ -109,7 +116,12 @@ impl Client {
             Input::Stream { path, bytes } => sip::Input::Stream { path, bytes },
             Input::ConnectionRefused { connection } => sip::Input::ConnectionRefused { connection },
             Input::ConnectionLost { connection } => sip::Input::ConnectionLost { connection },
+            Input::Media { stream, remote, bytes } => {
+                self.hear(stream, remote, &bytes);
+                return Ok(None);
+            }
             Input::Timeout => {
+                self.handle_talk_timeout();
                 self.refuse_unanswered();
                 self.handle_enrolment_timeout();
                 self.handle_carrier_timeout();
@@ -146,7 +158,9 @@ impl Client {
         let unanswered = self.sessions.values().filter_map(Session::no_answer_at).min();
         let enrolment = self.enrolment.as_ref().and_then(|enrolment| enrolment.deadline());
         let carrier = self.pre_established.as_ref().and_then(|carrier| carrier.deadline());
-        self.endpoint.poll_timeout().into_iter().chain(unanswered).chain(enrolment).chain(carrier).min()
+        let talk = self.sessions.values().filter_map(Session::talk_deadline).min();
+        let below = self.endpoint.poll_timeout();
+        [below, unanswered, enrolment, carrier, talk].into_iter().flatten().min()
     }
 
     /// What the client was told once.

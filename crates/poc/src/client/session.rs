@@ -8,10 +8,13 @@ use sip::{Instant, Message, Misuse, SessionId};
 
 use super::outcome::{Outcome, Role, Timing};
 use super::pre_established::Ended;
+use super::talking::Talk;
 use super::{Client, Command, Emphasis, Event, Profile};
 use crate::answer_state::AnswerState;
 use crate::focus::Focus;
 use crate::sdp::{self, Media, Origin};
+use crate::server::SessionType;
+use crate::talk_burst::client::Machine;
 
 /// A PoC Session as its user sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Session {
     awaits_answer: bool,
     /// Our offer stood in a reliable provisional response: the answer will stand in its PRACK.
     pub(super) offered_early: bool,
+    /// What is said and heard, once it stands.
+    pub(super) talk: Option<Box<Talk>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +72,7 @@ impl Session {
             early: Vec::new(),
             awaits_answer: false,
             offered_early: false,
+            talk: None,
             described: Bytes::new(),
         }
     }
@@ -82,6 +88,7 @@ impl Session {
             self.offered_early,
             &self.described,
             self.emphasis,
+            &self.talk,
         )
     }
 
@@ -95,6 +102,11 @@ impl Session {
         let origin = Origin { version: self.origin.version + 1, ..self.origin };
         let (next, of_next) = description(origin);
         (next, of_next, origin)
+    }
+
+    /// When something is due in its talk bursts.
+    pub(super) fn talk_deadline(&self) -> Option<Instant> {
+        self.talk.as_ref()?.deadline()
     }
 
     /// When the client stops waiting for its user.
@@ -118,6 +130,10 @@ impl Client {
             | Command::Refer { session: id, .. }
             | Command::Watch(id)
             | Command::Emphasise { session: id, .. }
+            | Command::Press { session: id, .. }
+            | Command::LetGo(id)
+            | Command::AskPosition(id)
+            | Command::Speak { session: id, .. }
             | Command::Located { session: id, .. } => {
                 if !self.sessions.contains_key(id) && !self.is_carrier(*id) {
                     return Err(Misuse::NoSession);
@@ -143,6 +159,10 @@ impl Client {
             Command::Emphasise { session, emphasis } => self.emphasise(session, emphasis)?,
             Command::Refer { session, change, user } => self.refer_to(session, change, user)?,
             Command::Watch(session) => self.watch(session)?,
+            Command::Press { session, priority, timestamp } => self.press(session, priority, timestamp)?,
+            Command::LetGo(session) => self.with_talk(session, Machine::let_go)?,
+            Command::AskPosition(session) => self.with_talk(session, Machine::ask_position)?,
+            Command::Speak { session, payload, samples } => self.speak(session, &payload, samples)?,
             Command::Alert { id, targets, routes, to, alert } => {
                 self.send_alert(id, (targets, routes), to, &alert)?;
             }
@@ -232,6 +252,7 @@ impl Client {
             return self.leave_carried(id);
         }
         self.command(sip::Command::Leave { session: id, headers })?;
+        self.end_talk(id);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.state = State::Leaving;
         }
@@ -390,11 +411,8 @@ impl Client {
         };
         match media {
             Ok(media) => {
-                session.state = State::Established;
                 session.focus = Focus::of(response);
-                let answer_state = AnswerState::of(response).unwrap_or(AnswerState::Confirmed);
-                let focus = session.focus.clone();
-                self.events.push_back(Event::Established { session: id, answer_state, focus, media });
+                self.be_established(id, AnswerState::of(response).unwrap_or(AnswerState::Confirmed), media);
             }
             Err(error) => {
                 tracing::warn!(%error, "unusable answer");
@@ -415,20 +433,25 @@ impl Client {
             None => sdp::accept(&self.config.capabilities, ack.body()).map(Box::new),
         };
         match media {
-            Ok(media) => {
-                session.state = State::Established;
-                self.events.push_back(Event::Established {
-                    session: id,
-                    answer_state: AnswerState::Confirmed,
-                    focus: session.focus.clone(),
-                    media,
-                });
-            }
+            Ok(media) => self.be_established(id, AnswerState::Confirmed, media),
             Err(error) => {
                 tracing::warn!(%error, "unusable answer in the ACK");
                 self.leave_for_media(id);
             }
         }
+    }
+
+    /// Both sides know the session: its talk bursts begin.
+    pub(super) fn be_established(&mut self, id: SessionId, answer_state: AnswerState, media: Box<Media>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.state = State::Established;
+        let focus = session.focus.clone();
+        // User-plane digest 9: the INVITE that makes a session asks for the talk burst; one that joins a chat group does not.
+        let is_chat = focus.as_ref().is_some_and(|focus| focus.session_type == SessionType::Chat);
+        let asks = session.role == Role::Inviter && focus.is_some() && !is_chat;
+        let agreed = media.clone();
+        self.events.push_back(Event::Established { session: id, answer_state, focus, media });
+        self.begin_talk(id, agreed, asks);
     }
 
     /// No media came of it: the session is left with the reason that would have been its refusal.
@@ -456,9 +479,7 @@ impl Client {
         let Some(session) = self.sessions.get_mut(&id).filter(|_| is_answered) else { return };
         (session.origin, session.described) = (origin, answer);
         match (&mut session.state, media) {
-            (State::Established, Some(media)) => {
-                self.events.push_back(Event::Modified { session: id, media })
-            }
+            (State::Established, Some(media)) => self.be_changed(id, media),
             (State::Established, None) => session.awaits_answer = true,
             (State::Accepted { media: agreed }, Some(media)) => *agreed = Some(media),
             (State::Inviting | State::Alerting { .. }, Some(media)) => {
@@ -478,12 +499,16 @@ impl Client {
         }
     }
 
+    /// Other media were agreed on.
+    fn be_changed(&mut self, id: SessionId, media: Box<Media>) {
+        self.move_talk(id, &media);
+        self.events.push_back(Event::Modified { session: id, media });
+    }
+
     /// The answer to an offer of ours in an established session.
     fn take_answer(&mut self, id: SessionId, answer: &[u8]) {
         match sdp::accept(&self.config.capabilities, answer) {
-            Ok(media) => {
-                self.events.push_back(Event::Modified { session: id, media: Box::new(media) });
-            }
+            Ok(media) => self.be_changed(id, Box::new(media)),
             Err(error) => {
                 tracing::warn!(%error, "unusable answer to a modification");
                 self.leave_for_media(id);
@@ -499,6 +524,7 @@ impl Client {
         status: Option<u16>,
         reason: Option<Bytes>,
     ) {
+        self.end_talk(id);
         let Some(mut session) = self.sessions.remove(&id) else { return };
         session.timing.ended = self.now;
         self.forget_members(id);

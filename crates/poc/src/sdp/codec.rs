@@ -60,6 +60,11 @@ impl Codec {
         written.collect::<Vec<_>>().join("; ")
     }
 
+    /// Whether its RTP payload is octet-aligned AMR (RFC 4867 §8.1).
+    pub fn is_octet_aligned(&self) -> bool {
+        Amr::of(&self.parameters).is_some_and(|amr| amr.is_octet_aligned)
+    }
+
     fn is_amr(&self) -> bool {
         self.name.eq_ignore_ascii_case("AMR") || self.name.eq_ignore_ascii_case("AMR-WB")
     }

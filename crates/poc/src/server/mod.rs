@@ -15,6 +15,7 @@ mod controlling;
 mod directory;
 mod group;
 mod leg;
+mod media;
 mod messaging;
 mod modifying;
 mod originating;
@@ -41,10 +42,12 @@ use slab::Slab;
 pub use census::{Attendance, Attending, Census, SessionState, Standing};
 pub use directory::{Access, AccessRule, OverrideBy, User};
 pub use group::{Group, GroupKind, GroupMember, GroupRole, ReleasePolicy, Who};
+pub use media::{DENIALS, ENDINGS, MediaCounters, MediaPort, MediaTransmit, Ports, REVOKES, SPEECH_HEAD};
 pub use record::{Function, Invitation, Record, SessionType, Side};
 
 use self::controlling::Controlling;
 use self::directory::Directory;
+use self::media::Media;
 use self::messaging::Messaging;
 use self::participating::Participating;
 use self::policy::Inviter;
@@ -67,8 +70,15 @@ pub struct Config {
     pub trusted: Vec<IpAddr>,
     /// The conference factory: the Request-URI of an INVITE with a list (digest 3).
     pub factory: Bytes,
-    /// Where the server receives speech and talk burst control, and what it can do itself: the same for every session.
+    /// Where the server receives speech and talk burst control, and what it can do itself: the same for every session, but for the
+    /// ports.
     pub media: Capabilities,
+    /// The ports; those of `media` are the first. Two terminals of one user, or one in two sessions, are told apart by them.
+    pub ports: Vec<Ports>,
+    /// The talk bursts of the sessions that are controlled here.
+    pub talk_bursts: talk_burst::controlling::Settings,
+    /// Whether a session in which nobody has spoken for the time of T4 is released (g17).
+    pub release_inactive: bool,
     /// Whether the inviter may be told 200 (Unconfirmed) before anybody has accepted (digest Q10, 7.5).
     pub early_answer: bool,
     /// How long an invited user may take to answer (digest 10.4).
@@ -114,12 +124,16 @@ impl Config {
         sip.methods = vec![Method::Publish, Method::Message, Method::Refer];
         sip.events = vec![Bytes::from_static(conference_info::EVENT.as_bytes())];
         sip.session_expires = Some(Duration::from_secs(30 * 60));
+        let ports = vec![Ports { speech: media.audio_port, control: media.control_port }];
         Self {
             sip,
             core,
             trusted: Vec::new(),
             factory,
             media,
+            ports,
+            talk_bursts: talk_burst::controlling::Settings::default(),
+            release_inactive: false,
             early_answer: false,
             set_up_limit: Duration::from_secs(30),
             ring_limit: Duration::from_secs(170),
@@ -135,6 +149,16 @@ impl Config {
             publication: Duration::from_secs(3600),
             publication_min: Duration::from_secs(60),
         }
+    }
+}
+
+impl Config {
+    /// Receives media at these ports; at least one pair.
+    pub fn set_ports(&mut self, ports: Vec<Ports>) {
+        if let Some(first) = ports.first() {
+            (self.media.audio_port, self.media.control_port) = (first.speech, first.control);
+        }
+        self.ports = ports;
     }
 }
 
@@ -175,6 +199,15 @@ pub enum Input {
     ConnectionLost {
         /// Which.
         connection: ConnectionId,
+    },
+    /// A datagram of speech or talk burst control arrived.
+    Media {
+        /// Where.
+        at: MediaPort,
+        /// From where.
+        remote: SocketAddr,
+        /// Its octets.
+        bytes: Bytes,
     },
     /// The time is such that something may be due.
     Timeout,
@@ -257,6 +290,7 @@ pub struct Server {
     participating: Slab<Participating>,
     pre_established: PreEstablishments,
     messaging: Messaging,
+    media: Media,
     duty: Duty,
     /// What each session of the endpoint is to the server.
     places: BTreeMap<SessionId, Place>,
@@ -306,6 +340,8 @@ enum Due {
     Release(usize),
     /// What a pre-established session waits for.
     PreEstablished(usize),
+    /// Something in the talk bursts of a session.
+    Bursts(usize),
 }
 
 impl Server {
@@ -313,7 +349,8 @@ impl Server {
     pub fn new(config: Config) -> Self {
         let endpoint = Endpoint::new(config.sip.clone());
         // Another seed than the endpoint's: what is drawn here is not drawn there too.
-        let chance = Identifiers::new(config.sip.owner, config.sip.seed.map(|octet| !octet));
+        let mut chance = Identifiers::new(config.sip.owner, config.sip.seed.map(|octet| !octet));
+        let media = Media::new(&config, chance.key(), chance.below(u32::MAX));
         let domain = Uri::parse(&config.factory).map(|uri| uri.host.to_ascii_lowercase()).unwrap_or_default();
         Self {
             domain: Bytes::from(domain),
@@ -331,6 +368,7 @@ impl Server {
             participating: Slab::new(),
             pre_established: PreEstablishments::default(),
             messaging: Messaging::default(),
+            media,
             duty: Duty::Serving,
             places: BTreeMap::new(),
             events: VecDeque::new(),
@@ -359,6 +397,10 @@ impl Server {
             Input::ConnectionLost { connection } => {
                 self.framers.remove(&connection);
                 sip::Input::ConnectionLost { connection }
+            }
+            Input::Media { at, remote, bytes } => {
+                self.handle_media(at, remote, &bytes);
+                return self.drain();
             }
             Input::Timeout => {
                 self.do_what_is_due();
@@ -429,6 +471,7 @@ impl Server {
         self.has_no_session()
             && self.subscriptions.is_empty()
             && self.due.is_empty()
+            && self.media.is_empty()
             && self.endpoint.is_empty()
     }
 
@@ -501,6 +544,7 @@ impl Server {
                 Due::Notify(place) => self.notify_due(place),
                 Due::Release(place) => self.release_overdue(place),
                 Due::PreEstablished(at) => self.pre_established_due(at),
+                Due::Bursts(place) => self.bursts_due(place),
             }
         }
     }

@@ -19,5 +19,6 @@ mod referring;
 mod releasing;
 mod returning;
 mod stage;
+mod talking;
 mod untidy;
 mod using;

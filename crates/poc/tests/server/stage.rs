@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use poc::sdp::Capabilities;
 use poc::server::{
-    Command, Config, Counters, Event, Group, GroupKind, GroupMember, GroupRole, Input, Record, Server, User,
+    Command, Config, Counters, Event, Group, GroupKind, GroupMember, GroupRole, Input, MediaTransmit, Record,
+    Server, User,
 };
 use poc::talk_burst;
 use sip::message::Name;
@@ -200,6 +201,8 @@ pub(crate) struct Stage {
     pub(crate) records: Vec<Record>,
     /// What users are told by talk burst control.
     pub(crate) bursts: Vec<(String, talk_burst::Message)>,
+    /// Datagrams of speech and talk burst control.
+    pub(crate) media: Vec<MediaTransmit>,
 }
 
 impl Stage {
@@ -225,6 +228,7 @@ impl Stage {
             invites: BTreeMap::new(),
             records: Vec::new(),
             bursts: Vec::new(),
+            media: Vec::new(),
         };
         for user in ["anna", "ben", "cara", "dan"] {
             stage.put(User::new(Bytes::from(format!("sip:{user}@home1.example"))));
@@ -282,6 +286,7 @@ impl Stage {
             }
             self.sent.entry(call_id(&message)).or_default().push_back(message);
         }
+        self.media.extend(std::iter::from_fn(|| self.server.poll_media()));
         while let Some(event) = self.server.poll_event() {
             match event {
                 Event::Closed(record) => self.records.push(*record),

@@ -410,6 +410,8 @@ impl Functions {
         match record.end {
             // After an early answer it is those who were invited that refused.
             End::Rejected => assert!(!is_accepted || is_unconfirmed, "I13: refused: {record:?}"),
+            // RFC 3262 §3: a reliable response that nobody acknowledges ends the INVITE.
+            End::NotAcknowledged if status == Some(504) => {}
             End::Left | End::Lost | End::NotAcknowledged => {
                 assert!(is_accepted, "I13: a session that never was: {record:?}")
             }

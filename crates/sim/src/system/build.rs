@@ -73,6 +73,10 @@ const DOMAINS: [&str; 2] = ["home1.example", "home2.example"];
 const CORES: [&str; 2] = ["core1", "core2"];
 pub(super) const SERVERS: [&str; 2] = ["server1", "server2"];
 
+/// Where clients and servers receive speech and talk burst control.
+pub(super) const SPEECH_PORT: u16 = 45_200;
+pub(super) const CONTROL_PORT: u16 = 45_201;
+
 /// More than there are clients.
 const AT_ONCE: usize = 64;
 
@@ -133,7 +137,7 @@ impl Setup {
         sip.reliability = self.reliability;
         let (username, secret) = (Bytes::from(user), Bytes::from(secret_of(user)));
         sip.credentials = vec![Credentials { realm: None, username, secret }];
-        let capabilities = Capabilities::amr(address.ip(), 45_200, 25_463);
+        let capabilities = Capabilities::amr(address.ip(), SPEECH_PORT, CONTROL_PORT);
         let from = Bytes::from([b"<", &terminal.address()[..], b">"].concat());
         let mut config = poc::Config::new(sip, from, capabilities);
         config.settings = terminal.settings;
@@ -180,7 +184,7 @@ impl Setup {
         sip.datagram_max = DATAGRAM_MAX;
         sip.reliability = self.reliability;
         let core = Target { transport: Transport::Udp, remote: core_address(home) };
-        let media = Capabilities::amr(address.ip(), 45_200, 25_463);
+        let media = Capabilities::amr(address.ip(), SPEECH_PORT, CONTROL_PORT);
         let mut config = poc::server::Config::new(sip, core, factory_of(home), media);
         config.sip.session_expires = Some(self.session_expires);
         config.trusted = vec![core_address(home).ip()];
@@ -242,6 +246,7 @@ impl System {
             now: sip::Instant::START,
             elements,
             network: Network::new(faults, Chance::new(chance.below(u64::MAX))),
+            media: Network::new(faults, Chance::new(chance.below(u64::MAX))),
             watch,
             events: Vec::new(),
             records: Vec::new(),

@@ -1,14 +1,16 @@
 //! An element of a system: whichever machine it is, it has the same five verbs.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use poc::Client;
-use poc::server::{Record, Server};
+use poc::media::Stream;
+use poc::server::{MediaPort, MediaTransmit, Record, Server};
 use sip::Instant;
-use sip::transport::{Path, Transmit};
+use sip::transport::{Path, Transmit, Transport};
 use sipcore::Core;
 
+use super::build::{CONTROL_PORT, SPEECH_PORT};
 use crate::monitor::system::Kind;
 
 /// An element and its place in the network.
@@ -33,6 +35,19 @@ pub enum Machine {
     Server(Box<Server>),
     /// Nobody, any more: what is sent here is lost.
     Gone,
+}
+
+/// The port of a stream, at clients and servers alike.
+fn port_of(stream: Stream) -> u16 {
+    match stream {
+        Stream::Speech => SPEECH_PORT,
+        Stream::Control => CONTROL_PORT,
+    }
+}
+
+/// The stream of a port.
+pub(super) fn stream_of(port: u16) -> Option<Stream> {
+    Stream::ALL.into_iter().find(|stream| port_of(*stream) == port)
 }
 
 /// What an element tells those who run it.
@@ -80,6 +95,49 @@ impl Machine {
             Self::Core(core) => core.poll_transmit(),
             Self::Server(server) => server.poll_transmit(),
             Self::Gone => None,
+        }
+    }
+
+    /// A datagram of speech or talk burst control, at the port of this stream.
+    pub(super) fn handle_media(&mut self, now: Instant, stream: Stream, remote: SocketAddr, bytes: Bytes) {
+        match self {
+            Self::Client(client) => {
+                let handled = client.handle_input(now, poc::Input::Media { stream, remote, bytes });
+                assert_eq!(handled, Ok(None), "no peer is a misuse");
+            }
+            Self::Server(server) => {
+                let at = MediaPort { pair: 0, stream };
+                server.handle_input(now, poc::server::Input::Media { at, remote, bytes });
+            }
+            Self::Core(_) | Self::Gone => {}
+        }
+    }
+
+    /// What is to be sent of speech and talk burst control, by the element at this address.
+    pub(super) fn poll_media(&mut self, ip: IpAddr) -> Vec<Transmit> {
+        let transmit = |from, remote, bytes| Transmit {
+            path: Path {
+                transport: Transport::Udp,
+                local: SocketAddr::new(ip, port_of(from)),
+                remote,
+                connection: None,
+            },
+            bytes,
+        };
+        match self {
+            Self::Client(client) => {
+                let polled = client.poll_media().into_iter();
+                polled.map(|media| transmit(media.from, media.to, media.bytes)).collect()
+            }
+            Self::Server(server) => match server.poll_media() {
+                Some(MediaTransmit::Control { from, to, bytes }) => vec![transmit(from.stream, to, bytes)],
+                Some(MediaTransmit::Speech { from, to, head, tail }) => {
+                    let bytes = Bytes::from([&head[..], &tail[..]].concat());
+                    to.iter().map(|to| transmit(from.stream, *to, bytes.clone())).collect()
+                }
+                None => Vec::new(),
+            },
+            Self::Core(_) | Self::Gone => Vec::new(),
         }
     }
 

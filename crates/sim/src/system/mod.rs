@@ -80,6 +80,8 @@ pub struct System {
     pub elements: Vec<Element>,
     /// What is on the way.
     pub network: Network,
+    /// The same for speech and talk burst control, by a chance of its own.
+    pub media: Network,
     /// What must hold.
     pub watch: Watch,
     /// What the clients told their users and nobody has read yet.
@@ -95,6 +97,7 @@ pub struct System {
 #[derive(Clone, Debug)]
 enum Happened {
     Message(Transmit, Fate),
+    Media(Transmit, Fate),
     Note(usize, String),
     Told(usize, Event),
 }
@@ -228,7 +231,7 @@ impl System {
     /// The next moment at which something happens by itself.
     pub fn next_moment(&self) -> Option<Instant> {
         let timeouts = self.elements.iter().filter_map(|element| element.machine.poll_timeout());
-        timeouts.chain(self.network.next_arrival()).min()
+        timeouts.chain(self.network.next_arrival()).chain(self.media.next_arrival()).min()
     }
 
     /// Moves time to `moment`, which is not before now, and lets everything happen that is due then.
@@ -237,6 +240,9 @@ impl System {
         self.now = moment;
         while let Some(datagram) = self.network.arrived(moment) {
             self.deliver(&datagram);
+        }
+        while let Some(datagram) = self.media.arrived(moment) {
+            self.deliver_media(&datagram);
         }
         for place in 0..self.elements.len() {
             if self.elements[place].machine.poll_timeout().is_some_and(|at| at <= moment) {
@@ -264,6 +270,7 @@ impl System {
         };
         self.elements.iter().all(|element| is_quiet(&element.machine))
             && self.network.next_arrival().is_none()
+            && self.media.next_arrival().is_none()
     }
 
     /// Whether nothing remains anywhere.
@@ -271,6 +278,7 @@ impl System {
         let mut machines = self.elements.iter().map(|element| &element.machine);
         machines.all(|machine| machine.is_empty() && machine.poll_timeout().is_none())
             && self.network.next_arrival().is_none()
+            && self.media.next_arrival().is_none()
     }
 
     /// Everybody registers and publishes; time goes on until everybody has.
@@ -316,6 +324,9 @@ impl System {
             let address = self.elements[*place].address;
             lines().any(|(_, what)| match what {
                 Happened::Message(Transmit { path, .. }, _) => [path.local, path.remote].contains(&address),
+                Happened::Media(Transmit { path, .. }, _) => {
+                    [path.local.ip(), path.remote.ip()].contains(&address.ip())
+                }
                 Happened::Note(whom, _) | Happened::Told(whom, _) => whom == place,
             })
         };
@@ -326,6 +337,13 @@ impl System {
         for (at, what) in lines() {
             match what {
                 Happened::Message(transmit, fate) => trace.message_with(*at, transmit, *fate),
+                Happened::Media(Transmit { path, bytes }, fate) => {
+                    let of = |ip| places.iter().position(|place| self.elements[*place].address.ip() == ip);
+                    let ends = of(path.local.ip()).zip(of(path.remote.ip()));
+                    if let (Some(ends), Some(stream)) = (ends, element::stream_of(path.remote.port())) {
+                        trace.media(*at, ends, stream, bytes, *fate);
+                    }
+                }
                 Happened::Note(place, text) => trace.note(*at, column(place), text.clone()),
                 Happened::Told(place, event) => trace.event(*at, column(place), event),
             }
@@ -345,6 +363,16 @@ impl System {
         self.settle(place);
     }
 
+    fn deliver_media(&mut self, datagram: &Transmit) {
+        let Path { local, remote, .. } = datagram.path;
+        let ip = remote.ip();
+        let place = self.elements.iter().position(|element| element.address.ip() == ip);
+        if let (Some(place), Some(stream)) = (place, element::stream_of(remote.port())) {
+            self.elements[place].machine.handle_media(self.now, stream, local, datagram.bytes.clone());
+            self.settle(place);
+        }
+    }
+
     /// Drains an element: what it sends goes into the network, what it tells is kept.
     fn settle(&mut self, place: usize) {
         let now = self.now;
@@ -352,6 +380,17 @@ impl System {
             self.watch.sent(now, place, &transmit);
             let fate = self.network.send(now, &transmit);
             self.story.push((now, Happened::Message(transmit, fate)));
+        }
+        let ip = self.elements[place].address.ip();
+        loop {
+            let media = self.elements[place].machine.poll_media(ip);
+            if media.is_empty() {
+                break;
+            }
+            for transmit in media {
+                let fate = self.media.send(now, &transmit);
+                self.story.push((now, Happened::Media(transmit, fate)));
+            }
         }
         while let Some(told) = self.elements[place].machine.poll_event() {
             match told {

@@ -372,6 +372,8 @@ impl Teller {
             | Event::PreEstablished
             | Event::PreEstablishedEnded { .. }
             | Event::Locate { .. }
+            | Event::TalkBurst { .. }
+            | Event::Heard { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }
             | Event::Deregistered { .. }

@@ -34,7 +34,7 @@ fn heard_by_dan(homes: &Homes, what: &str) -> usize {
     let place = trace.parties().position(|party| party == "dan").expect("he takes part");
     let messages = trace.entries().iter().filter(|entry| match &entry.what {
         What::Message { to, label, .. } => *to == place && label == what,
-        What::Note { .. } => false,
+        What::Speech { .. } | What::Note { .. } => false,
     });
     messages.count()
 }

@@ -183,7 +183,7 @@ impl Finished {
         let labels = entries.filter_map(|entry| match &entry.what {
             What::Message { fate: Fate::LetGo, .. } => None, // it was sent before
             What::Message { from, label, .. } if *from == place => Some(label.clone()),
-            What::Message { .. } | What::Note { .. } => None,
+            What::Message { .. } | What::Speech { .. } | What::Note { .. } => None,
         });
         let is_of_them = |label: &String| !label.contains("REGISTER") && !label.contains("PUBLISH");
         labels.filter(is_of_them).collect()

@@ -191,7 +191,7 @@ impl Ended {
         entries.filter_map(move |entry| match &entry.what {
             What::Message { fate: Fate::LetGo, .. } => None, // it was sent before
             What::Message { from, label, .. } if *from == place => Some((entry.at, label.as_str())),
-            What::Message { .. } | What::Note { .. } => None,
+            What::Message { .. } | What::Speech { .. } | What::Note { .. } => None,
         })
     }
 }

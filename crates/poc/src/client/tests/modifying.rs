@@ -40,6 +40,8 @@ fn media_of(event: &Event) -> &Media {
         | Event::PreEstablished
         | Event::PreEstablishedEnded { .. }
         | Event::Locate { .. }
+        | Event::TalkBurst { .. }
+        | Event::Heard { .. }
         | Event::Registered { .. }
         | Event::RegistrationFailed { .. }
         | Event::Deregistered { .. }

@@ -178,6 +178,8 @@ impl Server {
         let Participant { leg, state: before, .. } = controlling.participants[key];
         let (Some(leg), false) = (leg, matches!(before, ParticipantState::Withdrawn { .. })) else { return };
         controlling.enter(key, ParticipantState::Withdrawn { instead: None, is_removed: true });
+        self.take_no_part(place, key);
+        let controlling = &mut self.controlling[place];
         if controlling.initiator == Some(key) {
             // Digest 14.5: at once, whenever the BYE is answered.
             controlling.initiator = None;

@@ -1,5 +1,6 @@
 //! The legs of those who are invited: one INVITE each, a bounded number at a time (digest 10.3 steps 5, 6 and 9).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::address;
 use crate::body::refused_list::{self, Refused};
 use crate::body::{multipart, resource_lists};
 use crate::sdp::{self, Capabilities, Described};
+use crate::talk_burst::controlling::TalkBursts;
 
 /// Somebody who is still to be invited.
 #[derive(Clone, Debug)]
@@ -104,6 +106,9 @@ impl Server {
             media: Capabilities { codecs, ..self.config.media.clone() },
             invitation,
             conference: Conference::default(),
+            bursts: TalkBursts::new(Arc::clone(&self.media.settings)),
+            bursts_due: None,
+            fan: None,
             record: None,
             group,
         });
@@ -118,8 +123,9 @@ impl Server {
             return self.enter_first(place, session, inviter, record, role);
         }
         let described = Described::new(self.next_origin());
-        let controlling = &mut self.controlling[place];
         let address = record.inviter.clone();
+        let media = self.open_media(place, &address);
+        let controlling = &mut self.controlling[place];
         controlling.record = Some(Box::new(record));
         let key = controlling.insert(Participant {
             address,
@@ -130,6 +136,7 @@ impl Server {
             state: ParticipantState::Waiting,
             entrance: Entrance::Initiated,
             described,
+            media: Some(media),
             answered: None,
             ended: None,
         });
@@ -177,9 +184,11 @@ impl Server {
             return;
         }
         let mut described = Described::new(self.next_origin());
-        let Controlling { media, invitation, .. } = &self.controlling[place];
+        let media = self.open_media(place, &address);
+        let Controlling { media: own, invitation, .. } = &self.controlling[place];
         let invitation = adder.as_deref().unwrap_or(invitation);
-        let offer = described.describe(|origin| sdp::offer(media, origin));
+        let own = self.media.at_ports_of(Some(media), Cow::Borrowed(own));
+        let offer = described.describe(|origin| sdp::offer(&own, origin));
         let invite = Invite {
             targets: vec![self.config.core],
             uri: address.clone(),
@@ -211,6 +220,7 @@ impl Server {
             state,
             entrance,
             described,
+            media: Some(media),
             answered: None,
             ended,
         };
@@ -219,7 +229,10 @@ impl Server {
             Some(leg) => {
                 self.places.insert(leg, Place::Participant { place, key });
             }
-            None => self.tell_referrer(place, key, 404, None),
+            None => {
+                self.close_media(place, key);
+                self.tell_referrer(place, key, 404, None);
+            }
         }
     }
 

@@ -68,9 +68,12 @@ impl Server {
         offer: &[u8],
     ) -> usize {
         let mut described = Described::new(self.next_origin());
+        let media = self.open_media(place, &record.inviter);
         let controlling = &mut self.controlling[place];
-        let media = self.directory.media_for(&record.inviter, &controlling.media);
-        let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
+        let own = self.directory.media_for(&record.inviter, &controlling.media);
+        let own = self.media.at_ports_of(Some(media), own);
+        let agreed = sdp::answer(&own, sdp::Origin { id: 0, version: 0 }, offer).map(|(_, agreed)| agreed);
+        let answer = described.try_describe(|origin| sdp::answer(&own, origin, offer));
         let answer = answer.unwrap_or_default(); // was tried when the INVITE was looked at
         (record.answered, record.status) = (Some(self.now), Some(200));
         let key = controlling.insert(Participant {
@@ -82,11 +85,15 @@ impl Server {
             state: ParticipantState::Connected,
             entrance: Entrance::Joined(Box::new(record)),
             described,
+            media: Some(media),
             answered: Some(self.now),
             ended: None,
         });
         self.places.insert(session, Place::Participant { place, key });
         self.accept(session, Vec::new(), Some(sdp::body(answer)));
+        if let Ok(agreed) = agreed {
+            self.take_part(place, key, &agreed, agreed.codec.payload, false);
+        }
         key
     }
 
@@ -102,6 +109,7 @@ impl Server {
         let Some(leg) = controlling.participants[key].leg else { return };
         let is_connected = controlling.participants[key].state == ParticipantState::Connected;
         controlling.enter(key, ParticipantState::Withdrawn { instead: None, is_removed: false });
+        self.take_no_part(place, key);
         let reason = Bytes::from_static(b"SIP;cause=200;text=\"Call completed elsewhere\"");
         self.withdraw(leg, is_connected, leg::reason(Some(&reason)));
     }

@@ -18,6 +18,7 @@ mod inviting;
 mod joining;
 mod plan;
 mod release;
+mod talking;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,11 +34,13 @@ use self::conference::Conference;
 use self::inviting::Invitee;
 use super::group::{Group, GroupKind, GroupRole, ReleasePolicy};
 use super::leg::{self, Ended};
+use super::media::Fan;
 use super::policy::{Inviter, Refusal};
 use super::record::{Function, Record, SessionType, Side};
 use super::{Place, Server};
 use crate::answer_state::AnswerState;
-use crate::sdp::{self, Capabilities, Described};
+use crate::sdp::{self, Capabilities, Described, Origin};
+use crate::talk_burst::controlling::TalkBursts;
 
 /// One PoC Session.
 #[derive(Clone, Debug)]
@@ -89,6 +92,12 @@ pub(super) struct Controlling {
     /// What is the same in every INVITE of the session.
     invitation: Invitation,
     conference: Conference,
+    /// Who speaks.
+    pub(super) bursts: TalkBursts,
+    /// When something in them may be due.
+    pub(super) bursts_due: Option<Instant>,
+    /// To whom speech goes, once somebody has spoken.
+    pub(super) fan: Option<Fan>,
     /// What will be told of the INVITE that made the session, if it invites anybody.
     record: Option<Box<Record>>,
 }
@@ -115,6 +124,8 @@ struct Participant {
     state: ParticipantState,
     entrance: Entrance,
     described: Described,
+    /// Where it speaks and hears, until the leg has ended.
+    media: Option<usize>,
     answered: Option<Instant>,
     /// How it ended, once it has.
     ended: Option<(Instant, Ended)>,
@@ -352,11 +363,14 @@ impl Server {
         let now = self.now;
         let controlling = &mut self.controlling[place];
         let participant = &mut controlling.participants[key];
-        let media = self.directory.media_for(&participant.address, &controlling.media);
-        let media = sdp::accept(&media, response.body());
+        let own = self.directory.media_for(&participant.address, &controlling.media);
+        let agreed = sdp::accept(&own, response.body());
         let Some(leg) = participant.leg else { return };
-        let media = match media {
-            Ok(media) => media,
+        let (media, payload_here) = match agreed {
+            Ok(media) => {
+                let payload_here = own.payload_of(&media.codec);
+                (media, payload_here)
+            }
             Err(error) => {
                 tracing::warn!(%error, "unusable answer of a participant");
                 let state = ParticipantState::Withdrawn { instead: Some(488), is_removed: false };
@@ -366,10 +380,12 @@ impl Server {
         };
         participant.answered = Some(now);
         // Everybody who comes later must take what the first one took: the server does not transcode.
-        controlling.media.codecs = vec![media.codec];
+        controlling.media.codecs = vec![media.codec.clone()];
         controlling.enter(key, ParticipantState::Connected);
         self.tell_referrer(place, key, 200, AnswerState::of(response));
         self.participant_came(place);
+        // The talk burst is the initiator's first, if it is answered now.
+        self.take_part(place, key, &media, payload_here, false);
     }
 
     /// One more takes part.
@@ -392,10 +408,13 @@ impl Server {
         let now = self.now;
         let controlling = &mut self.controlling[place];
         let (Some(key), Some(leg)) = (controlling.initiator, controlling.initiator_leg()) else { return };
-        let Participant { address, described, .. } = &mut controlling.participants[key];
-        let (media, offer) = (self.directory.media_for(address, &controlling.media), &controlling.offer);
-        let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
-        let Ok(answer) = answer else {
+        let Participant { address, described, media, .. } = &mut controlling.participants[key];
+        let own = self.directory.media_for(address, &controlling.media);
+        let (own, offer) = (self.media.at_ports_of(*media, own), &controlling.offer);
+        let origin = Origin { id: 0, version: 0 };
+        let agreed = sdp::answer(&own, origin, offer).map(|(_, agreed)| agreed);
+        let answer = described.try_describe(|origin| sdp::answer(&own, origin, offer));
+        let (Ok(answer), Ok(agreed)) = (answer, agreed) else {
             // The codec that the participant took is one that the initiator offered, so this does not happen; if it did,
             // nobody would hear anybody.
             let ended = Ended::here(End::Rejected, 488);
@@ -417,6 +436,8 @@ impl Server {
             (record.answered, record.status) = (Some(now), Some(200));
         }
         self.accept(leg, headers, Some(sdp::body(answer)));
+        // User-plane digest 9: the INVITE that makes a session asks for the talk burst.
+        self.take_part(place, key, &agreed, agreed.codec.payload, true);
         self.note_conference(place);
     }
 
@@ -430,6 +451,10 @@ impl Server {
         if participant.leg.take().is_some() {
             controlling.legs -= 1;
         }
+        self.take_no_part(place, key);
+        self.close_media(place, key);
+        let controlling = &mut self.controlling[place];
+        let participant = &mut controlling.participants[key];
         participant.ended = Some((now, ended.clone()));
         let address = participant.address.clone();
         let side = controlling.side_of(key);
@@ -479,10 +504,17 @@ impl Server {
     pub(super) fn answer_participant(&mut self, place: usize, key: usize, session: SessionId, offer: &[u8]) {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         let Some(participant) = controlling.participants.get_mut(key) else { return };
-        let media = self.directory.media_for(&participant.address, &controlling.media);
-        let answer = participant.described.respond(&media, offer);
+        let own = self.directory.media_for(&participant.address, &controlling.media);
+        let own = self.media.at_ports_of(participant.media, own);
+        let answer = participant.described.respond(&own, offer);
+        let agreed = sdp::answer(&own, Origin { id: 0, version: 0 }, offer).map(|(_, agreed)| agreed);
         match answer {
-            Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
+            Ok(answer) => {
+                self.accept(session, Vec::new(), Some(sdp::body(answer)));
+                if let Ok(agreed) = agreed {
+                    self.move_media(place, key, &agreed);
+                }
+            }
             Err(_) => self.refuse(session, Refusal::status(488)),
         }
     }

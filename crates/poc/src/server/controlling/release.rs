@@ -45,6 +45,7 @@ impl Server {
         for (key, ..) in &legs {
             controlling.enter(*key, ParticipantState::Withdrawn { instead: None, is_removed: false });
         }
+        self.end_bursts(place);
         self.invalidate(place);
         self.vacate_initiator(place);
         for referral in unheard {

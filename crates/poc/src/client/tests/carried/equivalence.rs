@@ -43,6 +43,8 @@ fn told(client: &mut Client, session: SessionId) -> Vec<String> {
         | Event::PreEstablished
         | Event::PreEstablishedEnded { .. }
         | Event::Locate { .. }
+        | Event::TalkBurst { .. }
+        | Event::Heard { .. }
         | Event::Registered { .. }
         | Event::RegistrationFailed { .. }
         | Event::Deregistered { .. }

@@ -1,0 +1,108 @@
+//! From when a participant speaks and hears until it does not: its part in the talk bursts, and in the media.
+//!
+//! Whoever takes no part any more has no talk burst and no place in the queue at that moment, whatever its leg still has to
+//! end (cases 1, 7 and 9 of the founding list).
+
+use bytes::Bytes;
+
+use super::super::Server;
+use super::super::media::{Agreed, Owner};
+use super::{Controlling, Participant, State};
+use crate::address;
+use crate::sdp::Media;
+use crate::talk_burst::controlling::Joining;
+
+/// What an anonymous talker is called.
+const ANONYMOUS_NAME: &str = "Anonymous";
+
+impl Controlling {
+    /// The media of those who have any, by participant.
+    pub(in super::super) fn media_legs(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.participants.iter().filter_map(|(key, participant)| Some((key, participant.media?)))
+    }
+
+    /// The media of one.
+    pub(in super::super) fn media_leg(&self, key: usize) -> Option<usize> {
+        self.participants.get(key)?.media
+    }
+}
+
+impl Server {
+    /// Ports for the next participant of a session.
+    pub(super) fn open_media(&mut self, place: usize, address: &Bytes) -> usize {
+        let key = self.controlling[place].participants.vacant_key();
+        self.media.legs.open(address, Owner::Participant { place, key })
+    }
+
+    /// The ports are free again.
+    pub(super) fn close_media(&mut self, place: usize, key: usize) {
+        let participant = self.controlling.get_mut(place).and_then(|each| each.participants.get_mut(key));
+        if let Some(leg) = participant.and_then(|participant| participant.media.take()) {
+            self.media.legs.close(leg);
+        }
+    }
+
+    /// The participant hears and may ask for the talk burst, which it does at once if its INVITE made the session.
+    pub(super) fn take_part(
+        &mut self,
+        place: usize,
+        key: usize,
+        media: &Media,
+        payload_here: u8,
+        asks: bool,
+    ) {
+        let now = self.now;
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        let Participant { address, is_anonymous, media: leg, .. } = &controlling.participants[key];
+        let Some(leg) = *leg else { return };
+        let (address, name) = match is_anonymous {
+            true => (Bytes::from_static(address::ANONYMOUS_URI), Some(ANONYMOUS_NAME.to_owned())),
+            false => (address.clone(), None),
+        };
+        let joining = Joining {
+            address,
+            name,
+            agreed: media.control.map(|_| media.talk_burst),
+            may_speak: true,
+            is_pre_empt_protected: false,
+            asks,
+            may_be_alone: asks && controlling.state == State::Unconfirmed,
+        };
+        controlling.bursts.join(now, key, joining);
+        controlling.fan = None;
+        self.media.legs.connect(leg, Agreed::new(media, payload_here));
+        self.settle_bursts(place);
+    }
+
+    /// Its part is over.
+    pub(super) fn take_no_part(&mut self, place: usize, key: usize) {
+        let now = self.now;
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        controlling.bursts.leave(now, key);
+        controlling.fan = None;
+        if let Some(leg) = controlling.participants.get(key).and_then(|participant| participant.media) {
+            self.media.legs.disconnect(leg);
+        }
+        self.settle_bursts(place);
+    }
+
+    /// The participant has agreed on other media.
+    pub(super) fn move_media(&mut self, place: usize, key: usize, media: &Media) {
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        controlling.fan = None;
+        if let Some(leg) = controlling.participants.get(key).and_then(|participant| participant.media) {
+            self.media.legs.connect(leg, Agreed::new(media, media.codec.payload));
+        }
+    }
+
+    /// The session is released: nobody speaks any more, and nobody is told anything (g50).
+    pub(super) fn end_bursts(&mut self, place: usize) {
+        let controlling = &mut self.controlling[place];
+        controlling.bursts.release();
+        controlling.fan = None;
+        for (_, leg) in controlling.media_legs() {
+            self.media.legs.disconnect(leg);
+        }
+        self.settle_bursts(place);
+    }
+}

@@ -1,0 +1,169 @@
+//! What a PoC Session makes of what its participants say: talk bursts to the machine, speech past its gate to the others.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip::Instant;
+
+use super::super::{Due, Server};
+use super::{MediaPort, MediaTransmit, Owner, SPEECH_HEAD};
+use crate::media::Stream;
+use crate::talk_burst;
+use crate::talk_burst::controlling::{Gate, Output, To, Told};
+
+/// To whom the speech of one talker goes: worked out when the talker begins, or somebody comes, goes or moves.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Fan {
+    talker: usize,
+    rows: Vec<Row>,
+}
+
+/// Those who are told from one port, with one payload number.
+#[derive(Clone, Debug)]
+struct Row {
+    pair: u16,
+    payload: u8,
+    to: Arc<[SocketAddr]>,
+}
+
+impl Server {
+    /// A TBCP message of a participant.
+    pub(super) fn hear_burst_control(&mut self, leg: usize, packet: talk_burst::Packet) {
+        let Some(of) = self.media.legs.get(leg).map(|media| media.of) else { return };
+        match of {
+            Owner::Participant { place, key } => {
+                let Some(controlling) = self.controlling.get_mut(place) else { return };
+                controlling.bursts.handle_message(self.now, key, packet.ssrc, &packet.message);
+                self.settle_bursts(place);
+            }
+        }
+    }
+
+    /// A packet of speech of a participant.
+    pub(super) fn forward(
+        &mut self,
+        leg: usize,
+        (ssrc, sequence): (u32, u16),
+        bytes: &Bytes,
+        has_mode_request: bool,
+    ) {
+        let Some(of) = self.media.legs.get(leg).map(|media| media.of) else { return };
+        match of {
+            Owner::Participant { place, key } => {
+                let Some(controlling) = self.controlling.get_mut(place) else { return };
+                match controlling.bursts.handle_speech(self.now, key, ssrc, sequence) {
+                    Gate::Forward => self.pass_to_others(place, key, bytes, has_mode_request),
+                    Gate::Drop => self.media.counters.gated += 1,
+                }
+                self.settle_bursts(place);
+            }
+        }
+    }
+
+    /// A copy to each of the others.
+    fn pass_to_others(&mut self, place: usize, talker: usize, bytes: &Bytes, has_mode_request: bool) {
+        self.media.counters.speech += 1;
+        if self.controlling[place].fan.as_ref().is_none_or(|fan| fan.talker != talker) {
+            let fan = self.fan_of(place, talker);
+            self.controlling[place].fan = Some(fan);
+        }
+        let Some(fan) = &self.controlling[place].fan else { return };
+        let Some(&start) = bytes.first_chunk::<SPEECH_HEAD>() else { return };
+        let is_group = fan.rows.iter().map(|row| row.to.len()).sum::<usize>() > 1;
+        for Row { pair, payload, to } in &fan.rows {
+            let mut head = start;
+            head[1] = head[1] & 0x80 | payload;
+            if has_mode_request && is_group {
+                head[SPEECH_HEAD - 1] |= 0xf0; // RFC 4867 §4.3.1: no mode is asked for
+            }
+            self.media.counters.copies += to.len() as u64;
+            let from = MediaPort { pair: *pair, stream: Stream::Speech };
+            let tail = bytes.slice(SPEECH_HEAD..);
+            self.media.outgoing.push_back(MediaTransmit::Speech { from, to: Arc::clone(to), head, tail });
+        }
+    }
+
+    fn fan_of(&self, place: usize, talker: usize) -> Fan {
+        let mut listeners: Vec<_> = self.controlling[place]
+            .media_legs()
+            .filter(|(key, _)| *key != talker)
+            .filter_map(|(_, leg)| {
+                let media = self.media.legs.get(leg)?;
+                let agreed = media.agreed.as_ref().filter(|agreed| agreed.hears)?;
+                Some((media.pair, agreed.payload, agreed.speech))
+            })
+            .collect();
+        listeners.sort_unstable();
+        let rows = listeners.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)).map(|alike| Row {
+            pair: alike[0].0,
+            payload: alike[0].1,
+            to: alike.iter().map(|(.., remote)| *remote).collect(),
+        });
+        Fan { talker, rows: rows.collect() }
+    }
+
+    /// Somebody came, went or moved.
+    pub(in super::super) fn forget_fan(&mut self, place: usize) {
+        if let Some(controlling) = self.controlling.get_mut(place) {
+            controlling.fan = None;
+        }
+    }
+
+    /// Does what the machine of a session has come to.
+    pub(in super::super) fn settle_bursts(&mut self, place: usize) {
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        let mut is_inactive = false;
+        while let Some(output) = controlling.bursts.poll_output() {
+            match output {
+                Output::Send { to, message } => {
+                    let Some(bytes) = self.media.write(message) else { continue };
+                    let keys = match &to {
+                        To::One(key) => std::slice::from_ref(key),
+                        To::Each(keys) => keys,
+                    };
+                    for leg in keys.iter().filter_map(|key| controlling.media_leg(*key)) {
+                        self.media.tell(leg, &bytes);
+                    }
+                }
+                Output::Told(told) => {
+                    is_inactive |= told == Told::Inactive;
+                    self.media.counters.note(told);
+                }
+            }
+        }
+        let due = controlling.bursts.poll_timeout();
+        self.expect_bursts(place, due);
+        if is_inactive && self.config.release_inactive {
+            self.release_overdue(place);
+        }
+    }
+
+    /// Speech makes what is due later and later: it is looked at again at the first moment that was named, and not moved with each
+    /// packet.
+    fn expect_bursts(&mut self, place: usize, due: Option<Instant>) {
+        let controlling = &mut self.controlling[place];
+        let is_expected = match (controlling.bursts_due, due) {
+            (Some(expected), Some(due)) => expected <= due,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if is_expected {
+            return;
+        }
+        let before = std::mem::replace(&mut controlling.bursts_due, due);
+        before.map(|at| self.due.remove(&(at, Due::Bursts(place))));
+        due.map(|at| self.due.insert((at, Due::Bursts(place))));
+    }
+
+    /// Something may be due in the talk bursts of a session.
+    pub(in super::super) fn bursts_due(&mut self, place: usize) {
+        let now = self.now;
+        let Some(controlling) = self.controlling.get_mut(place) else { return };
+        controlling.bursts_due = None;
+        if controlling.bursts.poll_timeout().is_some_and(|at| at <= now) {
+            controlling.bursts.handle_timeout(now);
+        }
+        self.settle_bursts(place);
+    }
+}
