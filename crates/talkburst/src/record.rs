@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use poc::Event;
+use poc::media::Stream as Media;
 use sim::ladder::{Fate, Trace};
 use sip::message::{Method, Name};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
@@ -101,6 +102,27 @@ impl Recorder {
         self.write(|capture| capture.datagram(wall(), from, to, bytes));
         if let Some(ladder) = &mut self.ladder {
             ladder.message(now, way, bytes);
+        }
+    }
+
+    /// A datagram of speech or talk burst control.
+    pub(crate) fn media(
+        &mut self,
+        now: Instant,
+        way: Way,
+        (local, remote): (SocketAddr, SocketAddr),
+        stream: Media,
+        bytes: &Bytes,
+    ) {
+        let ip = if local.ip().is_unspecified() { self.advertised.ip() } else { local.ip() };
+        let (from, to) = ends(way, SocketAddr::new(ip, local.port()), remote);
+        self.write(|capture| capture.datagram(wall(), from, to, bytes));
+        if let Some(trace) = self.trace() {
+            let (from, to) = match way {
+                Way::In => (1 - OUR_PLACE, OUR_PLACE),
+                Way::Out => (OUR_PLACE, 1 - OUR_PLACE),
+            };
+            trace.media(now, (from, to), stream, bytes, Fate::Arrives(Duration::ZERO));
         }
     }
 

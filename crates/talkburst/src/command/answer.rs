@@ -96,12 +96,13 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
     let mut voice = Voice::new(settings.json);
     voice.set_raw(wishes.has_keys());
     if wishes.has_keys() {
-        voice.story("           l leave, q or Ctrl-C hang up and end");
+        voice.story("           space speak and stop, l leave, q or Ctrl-C hang up and end");
     }
     let plan = Plan {
         answer_after: arguments.answer_after,
         refuse_after: arguments.refuse_after,
         leave_after: settings.leave_after,
+        talk: settings.talk,
         ..Plan::default()
     };
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);

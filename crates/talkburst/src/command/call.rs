@@ -112,7 +112,7 @@ async fn call(
     let mut wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
     voice.set_raw(wishes.has_keys());
     if wishes.has_keys() {
-        voice.story("           c cancel, l leave, q or Ctrl-C hang up and end");
+        voice.story("           space speak and stop, c cancel, l leave, q or Ctrl-C hang up and end");
     }
     let locator = Arc::new(Locator::new(&settings.nameservers)?);
     let Some(targets) = locate(&uris[0], &locator, &settings, &mut wishes).await? else {
@@ -139,6 +139,7 @@ async fn call(
     let plan = Plan {
         hang_up_after: arguments.cancel_after,
         leave_after: settings.leave_after,
+        talk: settings.talk,
         reoffer_after: arguments.reoffer_after,
         reoffer_cancel_after: arguments.reoffer_cancel_after,
         ..Plan::default()
@@ -211,7 +212,7 @@ pub(super) async fn locate(
             targets = &mut located => return Ok(Some(targets?)),
             wish = wishes.next() => match wish {
                 Wish::Cancel | Wish::HangUp | Wish::Quit | Wish::Interrupt => return Ok(None),
-                Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer | Wish::ChangeMembers => {}
+                Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer | Wish::ChangeMembers | Wish::Press | Wish::LetGo | Wish::Toggle => {}
             },
         }
     }

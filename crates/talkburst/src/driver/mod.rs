@@ -4,6 +4,7 @@
 //! the two stands whatever else the program waits for.
 
 pub(crate) mod connection;
+mod media;
 mod sockets;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use poc::client::MediaTransmit;
+use poc::media::Stream;
 use poc::{Client, Event, Input};
 use sip::message::NameAddr;
 use sip::transport::{ConnectionId, Path, Target, Transmit, Transport};
@@ -18,6 +21,7 @@ use sip::{Duration, Instant, Misuse};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc::{Receiver, Sender};
 
+pub(crate) use self::media::MediaSockets;
 pub(crate) use self::sockets::{Occupied, Sockets, address_towards, unspecified};
 
 use self::connection::{Connection, Report, Reported};
@@ -40,12 +44,14 @@ pub(crate) struct Driver {
     bind: SocketAddr,
     udp: Option<UdpSocket>,
     tcp: Option<TcpListener>,
+    media: MediaSockets,
     accept_after: Option<Instant>,
     connections: BTreeMap<ConnectionId, Connection>,
     accepted: u32,
     reports: Receiver<Reported>,
     reporter: Sender<Reported>,
     buffer: Vec<u8>,
+    media_buffer: Box<[u8; 2048]>,
     events: VecDeque<Event>,
     /// What went over the wire.
     pub(crate) recorder: Recorder,
@@ -56,6 +62,7 @@ pub(crate) struct Happening(What);
 
 enum What {
     Datagram { remote: SocketAddr, bytes: Bytes },
+    Media { stream: Stream, remote: SocketAddr, bytes: Bytes },
     Accepted(TcpStream, SocketAddr),
     NotAccepted,
     Reported(Reported),
@@ -64,7 +71,13 @@ enum What {
 
 impl Driver {
     /// Drives `client` by way of `sockets`.
-    pub(crate) fn new(clock: Clock, client: Client, sockets: Sockets, recorder: Recorder) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        client: Client,
+        sockets: Sockets,
+        media: MediaSockets,
+        recorder: Recorder,
+    ) -> Self {
         let (reporter, reports) = connection::reports();
         Self {
             clock,
@@ -72,12 +85,14 @@ impl Driver {
             bind: sockets.bind,
             udp: sockets.udp,
             tcp: sockets.tcp,
+            media,
             accept_after: None,
             connections: BTreeMap::new(),
             accepted: 0,
             reports,
             reporter,
             buffer: vec![0; 65_536],
+            media_buffer: Box::new([0; 2048]),
             events: VecDeque::new(),
             recorder,
         }
@@ -90,6 +105,10 @@ impl Driver {
             received = receive(self.udp.as_ref(), &mut self.buffer) => {
                 let (length, remote) = received?;
                 What::Datagram { remote, bytes: Bytes::copy_from_slice(&self.buffer[..length]) }
+            }
+            received = self.media.receive(&mut self.media_buffer) => {
+                let (stream, length, remote) = received?;
+                What::Media { stream, remote, bytes: Bytes::copy_from_slice(&self.media_buffer[..length]) }
             }
             accepted = accept(self.tcp.as_ref(), clock, self.accept_after) => match accepted {
                 Ok((stream, remote)) => What::Accepted(stream, remote),
@@ -109,6 +128,12 @@ impl Driver {
                 self.recorder.datagram(self.clock.now(), Way::In, self.bind, remote, &bytes);
                 let path = Path { transport: Transport::Udp, local: self.bind, remote, connection: None };
                 self.hand_in(Input::Datagram { path, bytes });
+            }
+            What::Media { stream, remote, bytes } => {
+                if let Ok(local) = self.media.local(stream) {
+                    self.recorder.media(self.clock.now(), Way::In, (local, remote), stream, &bytes);
+                }
+                self.hand_in(Input::Media { stream, remote, bytes });
             }
             What::Accepted(stream, remote) => self.accept(stream, remote),
             What::NotAccepted => self.accept_after = Some(self.clock.now() + ACCEPT_PAUSE),
@@ -236,6 +261,12 @@ impl Driver {
         loop {
             while let Some(transmit) = self.client.poll_transmit() {
                 self.send(transmit).await;
+            }
+            while let Some(MediaTransmit { from, to, bytes }) = self.client.poll_media() {
+                if let Ok(local) = self.media.local(from) {
+                    self.recorder.media(self.clock.now(), Way::Out, (local, to), from, &bytes);
+                }
+                self.media.send(from, to, &bytes);
             }
             match self.client.poll_event() {
                 // What follows may be something to send.

@@ -70,10 +70,17 @@ impl Inbox {
 
     /// The next datagram. It is copied: what a transaction keeps of it must not keep the buffer.
     pub(crate) fn next(&mut self) -> Option<(Path, Bytes)> {
-        let Piece { local, remote, begin, end } = *self.pieces.get(self.taken)?;
-        self.taken += 1;
+        let Piece { local, .. } = *self.pieces.get(self.taken)?;
+        let (remote, octets) = self.next_octets()?;
         let path = Path { transport: Transport::Udp, local, remote, connection: None };
-        Some((path, Bytes::copy_from_slice(&self.buffer[begin..end])))
+        Some((path, Bytes::copy_from_slice(octets)))
+    }
+
+    /// The same, not copied yet.
+    pub(crate) fn next_octets(&mut self) -> Option<(SocketAddr, &[u8])> {
+        let Piece { remote, begin, end, .. } = *self.pieces.get(self.taken)?;
+        self.taken += 1;
+        Some((remote, &self.buffer[begin..end]))
     }
 
     fn put(&mut self, number: usize, local: SocketAddr, received: &Received) {
@@ -177,6 +184,26 @@ impl Datagrams {
             };
             rest = &rest[sent..];
         }
+    }
+}
+
+impl Datagrams {
+    /// Sends the same octets, in two parts, to each of these now; says to how many. Those who come after one that cannot be sent
+    /// to have their turn all the same, unless there is no room.
+    pub(crate) fn send_copies(&mut self, head: &[u8], tail: &[u8], to: &[SocketAddr]) -> usize {
+        let (mut rest, mut sent) = (to, 0);
+        while !rest.is_empty() {
+            let (socket, sender) = (&self.socket, &mut self.sender);
+            match socket.try_io(Interest::WRITABLE, || sender.copies(socket, [head, tail], rest)) {
+                Ok(count) => {
+                    sent += count;
+                    rest = &rest[count.clamp(1, rest.len())..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => rest = &rest[1..],
+            }
+        }
+        sent
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod clerk;
 mod datagrams;
+mod media;
 mod outbox;
 mod ports;
 mod settings;
@@ -25,12 +26,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
+use poc::server::Ports as MediaPair;
 use sip::transport::{Listener, Target, Transport};
 use sip::{Duration, Owner};
 use tokio::sync::mpsc;
 
 use self::clerk::Clerk;
 pub(crate) use self::clerk::Work;
+use self::media::MediaPorts;
 use self::ports::{Ports, Unusable};
 use self::shard::Shard;
 use self::told::{Told, Voice};
@@ -47,9 +50,6 @@ pub(crate) use self::datagrams::{Datagrams, Inbox};
 pub(crate) use self::settings::{CoreAt, Listening, LogFormat, LogSettings, PORT, Secret, Settings};
 pub(crate) use self::shard::{SERVER, SHARDS_MAX, server_address};
 pub(crate) use self::told::Closed;
-
-/// Where speech would be received, and talk burst control. Both are said in SDP; neither is there yet.
-const MEDIA_PORTS: (u16, u16) = (45_210, 25_473);
 
 /// Events that may wait for the clerk. Beyond it they are dropped.
 const EVENTS_MAX: usize = 4096;
@@ -112,8 +112,11 @@ impl Service {
         let plan =
             Plan { settings: &settings, domain: &domain, listeners: &listeners, secret: random()?, begun };
         let mut shards = Vec::new();
+        let mut media = Vec::new();
         for number in 0..settings.shards {
-            let mut shard = plan.shard(number)?;
+            let sockets = MediaPorts::open(&settings.media, listeners[0].bind, number).map_err(unusable)?;
+            let mut shard = plan.shard(number, &sockets.ports)?;
+            media.push(sockets);
             for account in &accounts {
                 shard.handle_input(clock.now(), clerk::put(account, &domain));
             }
@@ -137,8 +140,8 @@ impl Service {
         }
         let meters: Vec<_> = neighbours.iter().map(|_| Arc::<Meter>::default()).collect();
         let mut threads = Vec::new();
-        for (((shard, ports), (handed, orders)), number) in
-            shards.into_iter().zip(ports).zip(receivers).zip(0..)
+        for ((((shard, ports), media), (handed, orders)), number) in
+            shards.into_iter().zip(ports).zip(media).zip(receivers).zip(0..)
         {
             let worker = Worker {
                 number,
@@ -151,7 +154,7 @@ impl Service {
                 dropped: Arc::clone(&dropped),
                 tap: Tap::new(clock, Arc::clone(&meters[usize::from(number)]), listeners[0].advertised),
             };
-            threads.push(spawn(worker, ports, ended_to.clone())?);
+            threads.push(spawn(worker, (ports, media), ended_to.clone())?);
         }
 
         // 5. The clerk, and the socket at which it takes orders.
@@ -284,7 +287,7 @@ fn stopped() -> io::Error {
 /// Starts the thread of a shard.
 fn spawn(
     worker: Worker,
-    ports: Vec<Ports>,
+    (ports, media): (Vec<Ports>, MediaPorts),
     ended: mpsc::Sender<io::Result<()>>,
 ) -> Result<std::thread::JoinHandle<()>, Failure> {
     let runtime =
@@ -293,7 +296,7 @@ fn spawn(
     let run = move || {
         let result = runtime.block_on(async {
             let sockets = ports.into_iter().map(Ports::into_tokio).collect::<Result<_, _>>()?;
-            worker.run(sockets).await
+            worker.run(sockets, media.into_tokio()?).await
         });
         // Whoever waits for it may have gone.
         let _ = ended.try_send(result);
@@ -317,11 +320,16 @@ impl Plan<'_> {
         self.listeners[0].advertised
     }
 
-    fn shard(&self, number: u8) -> Result<Shard, Failure> {
+    fn shard(&self, number: u8, media: &[MediaPair]) -> Result<Shard, Failure> {
         let core = self.core(number)?;
+        let mut server = match self.settings.core {
+            CoreAt::Embedded => self.server(number)?,
+            CoreAt::Outside(address) => self.server_behind(address, number)?,
+        };
+        server.set_ports(media.to_vec());
         Ok(match self.settings.core {
-            CoreAt::Embedded => Shard::new(core, self.server(number)?),
-            CoreAt::Outside(address) => Shard::behind(core, self.server_behind(address, number)?),
+            CoreAt::Embedded => Shard::new(core, server),
+            CoreAt::Outside(_) => Shard::behind(core, server),
         })
     }
 
@@ -375,7 +383,7 @@ impl Plan<'_> {
         let mut sip = sip::Config::new(listeners, random()?);
         sip.owner = Owner { node: 0, shard: owner };
         let factory = Bytes::from(format!("sip:{FACTORY}@{}", self.domain));
-        let media = Capabilities::amr(advertised.ip(), MEDIA_PORTS.0, MEDIA_PORTS.1);
+        let media = Capabilities::speech(advertised.ip(), 0, 0);
         let mut server = poc::server::Config::new(sip, core, factory, media);
         self.settings.tell_server(&mut server);
         Ok(server)

@@ -140,7 +140,7 @@ impl Network {
     }
 }
 
-fn udp(address: SocketAddr, is_shared: bool) -> io::Result<std::net::UdpSocket> {
+pub(super) fn udp(address: SocketAddr, is_shared: bool) -> io::Result<std::net::UdpSocket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // Less than asked for is no failure.
     let _ = socket.set_recv_buffer_size(BUFFER);

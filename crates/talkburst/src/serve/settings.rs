@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use poc::sdp::Capabilities;
 use sip::Duration;
+
+use super::media::MediaSettings;
 use sip::transaction::timer::Timers;
 use sip::transport::{Target, Transport};
 
@@ -21,6 +23,7 @@ pub(crate) struct Settings {
     /// Where to receive; never empty.
     pub(crate) listeners: Vec<Listening>,
     pub(crate) core: CoreAt,
+    pub(crate) media: MediaSettings,
     pub(crate) shards: u8,
     pub(crate) timers: Timers,
     /// What nonces are made with, if they are to be good after a restart.
@@ -158,6 +161,7 @@ impl Settings {
             domain: None,
             listeners: vec![Listening { bind: listening, advertised: listening }],
             core: CoreAt::Embedded,
+            media: MediaSettings { ports: None, pairs: 4 },
             shards: default_shards(),
             timers: Timers::default(),
             secret: None,

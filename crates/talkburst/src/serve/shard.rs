@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use poc::server::Standing;
+use poc::server::{MediaPort, MediaTransmit, Standing};
 use sip::hash::Keyed;
 use sip::message::{Message, Name, Uri};
 use sip::transport::{ConnectionId, Path, Transmit, Transport};
@@ -71,6 +71,8 @@ pub(crate) enum Input {
     Message { path: Path, bytes: Bytes },
     /// A message was handed over.
     Hop(Hop),
+    /// A datagram of speech or talk burst control arrived.
+    Media { at: MediaPort, remote: SocketAddr, bytes: Bytes },
     /// A peer has connected: what comes over this may all be for other shards.
     Accepted { path: Path },
     /// A connection could not be opened.
@@ -172,6 +174,9 @@ impl Shard {
                 self.hand(now, shard, Hop { to, path, bytes, message });
             }
             Input::Hop(hop) => self.take(now, hop),
+            Input::Media { at, remote, bytes } => {
+                self.server.handle_input(now, poc::server::Input::Media { at, remote, bytes });
+            }
             // Nothing yet, and whoever faces the network knows that the connection stands.
             Input::Accepted { path } => {
                 let bytes = Bytes::new();
@@ -263,6 +268,11 @@ impl Shard {
     /// What leaves next; drain until `None`.
     pub(crate) fn poll_transmit(&mut self) -> Option<Outgoing> {
         self.outgoing.pop_front()
+    }
+
+    /// What leaves next of speech and talk burst control, after everything else that leaves; drain until `None`.
+    pub(crate) fn poll_media(&mut self) -> Option<MediaTransmit> {
+        self.server.poll_media()
     }
 
     /// What the operator must know next; drain until `None`.

@@ -45,6 +45,9 @@ struct Stage {
     hops: usize,
 }
 
+/// Nobody listens there.
+const MEDIA: [poc::server::Ports; 1] = [poc::server::Ports { speech: 40_000, control: 40_001 }];
+
 impl Stage {
     fn new(count: u8) -> Self {
         let settings = Settings { shards: count, ..Settings::new(PathBuf::new()) };
@@ -55,7 +58,7 @@ impl Stage {
             secret: [7; 16],
             begun: Duration::ZERO,
         };
-        let shards = (0..count).map(|number| plan.shard(number).unwrap()).collect();
+        let shards = (0..count).map(|number| plan.shard(number, &MEDIA).unwrap()).collect();
         let (clients, told, closed) = (BTreeMap::new(), Vec::new(), Vec::new());
         let settled = BTreeMap::new();
         let mut stage = Self { now: Instant::START, shards, clients, told, closed, settled, hops: 0 };

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::datagrams::Inbox;
+use super::media::MediaNetwork;
 use super::ports::{Network, Socket};
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::Clock;
@@ -136,6 +137,9 @@ struct Run {
     accept_after: Option<Instant>,
     /// Datagrams that have been received and not handed in yet.
     inbox: Inbox,
+    media: MediaNetwork,
+    /// The same of media; all of them are handed in at once.
+    media_inbox: Inbox,
     /// How often in a row as much came as can be taken at once: beyond [`FULL_TURNS`] the shard knows that there is too much to do.
     full_turns: u32,
     connections: BTreeMap<ConnectionId, Open>,
@@ -160,13 +164,15 @@ struct Open {
 
 impl Worker {
     /// Runs until it is stopped.
-    pub(crate) async fn run(self, sockets: Vec<Socket>) -> io::Result<()> {
+    pub(crate) async fn run(self, sockets: Vec<Socket>, media: MediaNetwork) -> io::Result<()> {
         let (reporter, reports) = connection::reports();
         let run = Run {
             worker: self,
             network: Network::new(sockets),
             accept_after: None,
             inbox: Inbox::new(),
+            media,
+            media_inbox: Inbox::new(),
             full_turns: 0,
             connections: BTreeMap::new(),
             opened: 0,
@@ -192,6 +198,7 @@ impl Run {
                     self.note_load();
                     self.hand_in_batch();
                 }
+                place = self.media.readable() => self.hear(place?)?,
                 Some(handed) = self.worker.handed.recv() => self.take_batch(handed),
                 // Never closed: the thread has a sender itself.
                 Some((id, report)) = self.reports.recv() => self.handle_report(id, report),
@@ -274,6 +281,16 @@ impl Run {
             let Some((path, bytes)) = self.inbox.next() else { return };
             self.hand_in_at(now, Input::Message { path, bytes });
         }
+    }
+
+    /// Hands in what has come of speech and talk burst control at a socket.
+    fn hear(&mut self, place: usize) -> io::Result<()> {
+        let at = self.media.receive(place, &mut self.media_inbox)?;
+        let now = self.worker.clock.now();
+        while let Some((remote, bytes)) = self.media.next(&mut self.media_inbox) {
+            self.worker.shard.handle_input(now, Input::Media { at, remote, bytes });
+        }
+        Ok(())
     }
 
     /// Tells the shard how much there is to do: as much as can be taken at once came, and so often in a row.
@@ -401,6 +418,10 @@ impl Run {
         }
         // All datagrams of this turn together.
         self.network.flush().await;
+        while let Some(transmit) = self.worker.shard.poll_media() {
+            self.media.send(transmit);
+        }
+        self.media.flush();
     }
 
     async fn send(&mut self, transmit: Transmit) {

@@ -59,6 +59,7 @@ struct Saw {
 #[serde(untagged)]
 enum Line {
     Message { at_ms: f64, from: String, to: String, message: String, rule: &'static str, fate: &'static str },
+    Speech { at_ms: f64, from: String, to: String, packets: usize },
     Note { at_ms: f64, at: String, note: String },
 }
 
@@ -237,6 +238,9 @@ fn ladder(stage: &Stage) -> Vec<Line> {
                     Fate::LetGo => "let go",
                 },
             },
+            What::Speech { from, to, packets } => {
+                Line::Speech { at_ms, from: names[*from].clone(), to: names[*to].clone(), packets: *packets }
+            }
             What::Note { place, text } => Line::Note { at_ms, at: names[*place].clone(), note: text.clone() },
         }
     };

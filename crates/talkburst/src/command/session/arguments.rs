@@ -69,6 +69,15 @@ pub(crate) struct Shared {
     /// Leave this long after the session is established.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(super) leave_after: Option<Duration>,
+    /// Speak for this long: a tone, for there is no voice.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(super) talk_for: Option<Duration>,
+    /// Press the key this long after the session is established.
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "0s", requires = "talk_for")]
+    pub(super) talk_after: Duration,
+    /// How urgent it is.
+    #[arg(long, value_enum, default_value = "normal")]
+    pub(super) priority: PriorityName,
     /// Ask for a session that is over after this span unless it is refreshed (RFC 4028); at least 90s.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(super) session_expires: Option<Duration>,
@@ -86,6 +95,24 @@ impl From<TransportName> for Transport {
         match name {
             TransportName::Udp => Self::Udp,
             TransportName::Tcp => Self::Tcp,
+        }
+    }
+}
+
+/// A priority as it is typed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PriorityName {
+    Normal,
+    High,
+    PreEmptive,
+}
+
+impl From<PriorityName> for poc::talk_burst::Priority {
+    fn from(name: PriorityName) -> Self {
+        match name {
+            PriorityName::Normal => Self::Normal,
+            PriorityName::High => Self::High,
+            PriorityName::PreEmptive => Self::PreEmptive,
         }
     }
 }

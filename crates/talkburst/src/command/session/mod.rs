@@ -2,7 +2,9 @@
 
 pub(super) mod address;
 pub(super) mod arguments;
+mod bursts;
 pub(super) mod play;
 pub(super) mod settings;
+mod tone;
 pub(super) mod voice;
 pub(super) mod wishes;

@@ -1,5 +1,6 @@
 //! One client with its user: what happens, what is wished for, and what was scheduled, in one loop.
 
+mod talking;
 mod telling;
 
 use std::collections::VecDeque;
@@ -13,6 +14,9 @@ use sip::transport::Target;
 use sip::usage::End;
 use sip::{Duration, Instant, Misuse, SessionId};
 use tokio::task::JoinSet;
+
+pub(crate) use self::talking::TalkPlan;
+use self::talking::Talking;
 
 use super::super::Failure;
 use super::voice::{Agreed, Ended, Named, Participant, Told, Voice};
@@ -79,6 +83,7 @@ pub(crate) struct Plan {
     pub(crate) leave_after: Option<Duration>,
     pub(crate) reoffer_after: Option<Duration>,
     pub(crate) reoffer_cancel_after: Option<Duration>,
+    pub(crate) talk: Option<TalkPlan>,
 }
 
 /// What a look-up of the next hop of a session has given.
@@ -92,6 +97,8 @@ struct Current {
     is_established: bool,
     /// The user wanted it to end.
     is_unwanted: bool,
+    /// Its talk bursts, once it stands.
+    talking: Option<Talking>,
 }
 
 /// What a key does to the session.
@@ -335,7 +342,7 @@ impl Play {
 
     async fn step_until(&mut self, until: Option<Instant>) -> Result<(), Failure> {
         let scheduled = self.scheduled.iter().map(|(at, _)| *at);
-        let due = scheduled.chain(self.ladder_at).chain(until).min();
+        let due = scheduled.chain(self.ladder_at).chain(until).chain(self.speech_due()).min();
         tokio::select! {
             happening = self.driver.wait() => {
                 let happening = happening.map_err(Failure::Network)?;
@@ -360,6 +367,7 @@ impl Play {
         for wish in due.collect::<Vec<_>>() {
             self.wish(wish).await;
         }
+        self.speak(now).await;
         if self.ladder_at.is_some_and(|at| at <= now) {
             self.show_ladder();
         }
@@ -384,6 +392,9 @@ impl Play {
                 self.press("cancel the offer", "cancels the offer", poc::Client::cancel).await;
             }
             Wish::ChangeMembers => self.change_members_now().await,
+            Wish::Press => self.hold(Some(true)).await,
+            Wish::LetGo => self.hold(Some(false)).await,
+            Wish::Toggle => self.hold(None).await,
             Wish::HangUp => self.hang_up().await,
             Wish::Interrupt if self.is_closing => self.is_interrupted = true,
             Wish::Quit | Wish::Interrupt => {
@@ -452,7 +463,8 @@ impl Play {
     }
 
     fn begin(&mut self, id: SessionId, number: u32, role: Role) {
-        self.current = Some(Current { id, number, role, is_established: false, is_unwanted: false });
+        self.current =
+            Some(Current { id, number, role, is_established: false, is_unwanted: false, talking: None });
     }
 
     fn number_of(&self, session: SessionId) -> Option<u32> {

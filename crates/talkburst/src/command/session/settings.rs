@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use poc::media::Stream;
 use poc::sdp::Capabilities;
 use poc::{Client, Config, Registration};
 use sip::transaction::timer::Timers;
@@ -14,14 +15,12 @@ use sip::{Credentials, Duration};
 use super::super::{Failure, password};
 use super::address;
 use super::arguments::{IpPort, Shared};
+use super::play::TalkPlan;
 use super::wishes::has_keys;
 use crate::capture::Capture;
 use crate::clock::Clock;
-use crate::driver::{Driver, Sockets, address_towards, unspecified};
+use crate::driver::{Driver, MediaSockets, Sockets, address_towards, unspecified};
 use crate::record::Recorder;
-
-/// Where speech would be received, and talk burst control. Both are said in SDP; neither is there yet.
-const MEDIA_PORTS: (u16, u16) = (45_200, 25_463);
 
 /// Octets of the longest password.
 const PASSWORD_MAX: u64 = 4096;
@@ -46,6 +45,7 @@ pub(crate) struct Settings {
     ladder: bool,
     capture: Option<(PathBuf, Capture)>,
     pub(crate) leave_after: Option<Duration>,
+    pub(crate) talk: Option<TalkPlan>,
     session_expires: Option<Duration>,
 }
 
@@ -100,6 +100,11 @@ impl Settings {
             ladder: shared.ladder,
             capture,
             leave_after: shared.leave_after,
+            talk: shared.talk_for.map(|span| TalkPlan {
+                after: shared.talk_after,
+                span,
+                priority: shared.priority.into(),
+            }),
             session_expires: shared.session_expires,
         })
     }
@@ -164,8 +169,10 @@ impl Settings {
         sip.credentials = std::mem::take(&mut self.credentials);
         let user = self.user.clone().unwrap_or_else(|| format!("<sip:talkburst@{}>", host(advertised_ip)));
         let name = address::user_of(&user).unwrap_or_else(|| "we".to_owned());
-        let media = Capabilities::amr(advertised_ip, MEDIA_PORTS.0, MEDIA_PORTS.1);
-        let mut config = Config::new(sip, Bytes::from(user), media);
+        let media = MediaSockets::open(listen.ip()).await.map_err(occupied)?;
+        let ports = (media.port(Stream::Speech), media.port(Stream::Control));
+        let capabilities = Capabilities::speech(advertised_ip, ports.0, ports.1);
+        let mut config = Config::new(sip, Bytes::from(user), capabilities);
         config.profile = self.profile;
         more(&mut config);
         let local = if sockets.bind.ip().is_unspecified() {
@@ -174,7 +181,7 @@ impl Settings {
             sockets.bind
         };
         let recorder = Recorder::new(local, self.capture.take(), self.ladder.then_some(name));
-        Ok(Driver::new(clock, Client::new(config), sockets, recorder))
+        Ok(Driver::new(clock, Client::new(config), sockets, media, recorder))
     }
 }
 

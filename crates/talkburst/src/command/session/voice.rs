@@ -12,10 +12,12 @@ use serde::Serialize;
 use sip::usage::{End, Party};
 use sip::{Duration, Instant};
 
+use super::bursts::Burst;
+
 const TIME: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const CALL: Style = Style::new().bold();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
+pub(super) const CALL: Style = Style::new().bold();
 
 /// Says what happens.
 pub(crate) struct Voice {
@@ -136,6 +138,16 @@ pub(crate) enum Told {
     },
     Cancelling {
         session: u32,
+    },
+    TalkBurst {
+        session: u32,
+        #[serde(flatten)]
+        burst: Burst,
+    },
+    /// What was heard of a talk burst.
+    Heard {
+        session: u32,
+        packets: u64,
     },
     Ended(Ended),
 }
@@ -420,6 +432,8 @@ impl fmt::Display for Told {
                 note.as_ref().map_or(Ok(()), |note| write!(f, ": {}", safe(note)))
             }
             Self::Cancelling { .. } => f.write_str("cancelling"),
+            Self::TalkBurst { burst, .. } => write!(f, "{burst}"),
+            Self::Heard { packets, .. } => write!(f, "heard {packets} packets"),
             Self::Ended(ended) => {
                 let style =
                     if matches!(ended.end, End::Cancelled | End::Left | End::Released) { GOOD } else { BAD };
@@ -452,7 +466,7 @@ fn seconds(span: Duration) -> f64 {
 }
 
 /// What a peer wrote must not command the terminal.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     text.chars().map(|each| if each.is_control() { char::REPLACEMENT_CHARACTER } else { each }).collect()
 }
 

@@ -23,6 +23,12 @@ pub(crate) enum Wish {
     CancelReoffer,
     /// Add users, and send users away, as was planned.
     ChangeMembers,
+    /// Speak.
+    Press,
+    /// Speak no more.
+    LetGo,
+    /// Speak, or speak no more: the other of what it is.
+    Toggle,
     /// End the session, whatever its state.
     HangUp,
     /// End the session and the program.
@@ -124,6 +130,7 @@ fn wish_of(key: KeyEvent) -> Option<Wish> {
         KeyCode::Char('r') => Some(Wish::Refuse),
         KeyCode::Char('c') => Some(Wish::Cancel),
         KeyCode::Char('l') => Some(Wish::Leave),
+        KeyCode::Char(' ') => Some(Wish::Toggle),
         KeyCode::Char('q') => Some(Wish::Quit),
         _ => None,
     }

@@ -101,6 +101,29 @@ impl Sender {
         let sent = sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, to, [], MsgFlags::MSG_DONTWAIT)?;
         Ok(sent.count())
     }
+
+    /// Sends the same octets to each of these, and says to how many of the first ones; fails if that is none.
+    pub(super) fn copies(
+        &mut self,
+        socket: &UdpSocket,
+        [head, tail]: [&[u8]; 2],
+        to: &[SocketAddr],
+    ) -> io::Result<usize> {
+        let parts = [IoSlice::new(head), IoSlice::new(tail)];
+        if let [one] = to {
+            let to = SockaddrStorage::from(*one);
+            sendmsg(socket.as_raw_fd(), &parts, &[], MsgFlags::MSG_DONTWAIT, Some(&to))?;
+            return Ok(1);
+        }
+        let count = to.len().min(RUN_MAX);
+        let mut remotes = [None; RUN_MAX];
+        for (remote, to) in remotes.iter_mut().zip(to) {
+            *remote = Some(SockaddrStorage::from(*to));
+        }
+        let (slices, remotes) = (&[parts; RUN_MAX][..count], &remotes[..count]);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        Ok(sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, remotes, [], flags)?.count())
+    }
 }
 
 /// Whether a run could not be sent because it is one.

@@ -1,6 +1,7 @@
 //! One datagram a call, as every system can.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::net::UdpSocket;
 
@@ -46,6 +47,17 @@ impl Sender {
     pub(super) fn singles(&mut self, socket: &UdpSocket, singles: &[Leaving]) -> io::Result<usize> {
         let Some(first) = singles.first() else { return Ok(0) };
         socket.try_send_to(&first.bytes, first.remote).map(|_| 1)
+    }
+
+    /// Sends the same octets to the first of these.
+    pub(super) fn copies(
+        &mut self,
+        socket: &UdpSocket,
+        parts: [&[u8]; 2],
+        to: &[SocketAddr],
+    ) -> io::Result<usize> {
+        let Some(first) = to.first() else { return Ok(0) };
+        socket.try_send_to(&parts.concat(), *first).map(|_| 1)
     }
 }
 

@@ -33,6 +33,9 @@ impl Play {
                 if let Some(current) = &mut self.current {
                     current.is_established = true;
                 }
+                if let Event::Established { media, .. } = &event {
+                    self.begin_talking(media);
+                }
                 self.schedule(self.plan.leave_after, Wish::Leave);
                 self.schedule(self.plan.reoffer_after, Wish::Reoffer);
                 let cancel = self.plan.reoffer_after.zip(self.plan.reoffer_cancel_after);
@@ -52,7 +55,15 @@ impl Play {
                 let (locator, uri) = (Arc::clone(&self.locator), String::from_utf8_lossy(&uri).into_owned());
                 self.lookups.spawn(async move { (session, locator.locate(&uri, None).await) });
             }
+            Event::TalkBurst { session, ref told } => {
+                self.driver.recorder.event(now, &event);
+                self.tell_burst(now, session, told).await;
+            }
+            Event::Heard { session, ref speech } => self.hear(session, speech),
             Event::Ended { session, ref outcome } => {
+                if let Some(number) = self.number_of(session) {
+                    self.tell_heard(now, number);
+                }
                 let Some(current) = self.current.take_if(|current| current.id == session) else { return };
                 self.driver.recorder.event(now, &event);
                 self.voice.tell(now, &Told::Ended(Ended::new(current.number, outcome)));
@@ -122,6 +133,8 @@ impl Play {
             | Event::SettingsPublished
             | Event::SettingsFailed { .. }
             | Event::Locate { .. }
+            | Event::TalkBurst { .. }
+            | Event::Heard { .. }
             | Event::Disconnect { .. } => return,
         };
         self.driver.recorder.event(now, event);
@@ -174,6 +187,8 @@ impl Play {
             | Event::SettingsPublished
             | Event::SettingsFailed { .. }
             | Event::Locate { .. }
+            | Event::TalkBurst { .. }
+            | Event::Heard { .. }
             | Event::Disconnect { .. } => return,
         };
         self.voice.tell(now, &told);
@@ -216,6 +231,8 @@ impl Play {
             | Event::PreEstablishedEnded { .. }
             | Event::Ended { .. }
             | Event::Locate { .. }
+            | Event::TalkBurst { .. }
+            | Event::Heard { .. }
             | Event::Disconnect { .. } => return,
         };
         self.voice.tell(now, &told);

@@ -1,0 +1,208 @@
+//! The sockets of speech and talk burst control of a shard: a pair of ports for each of [`Config::ports`](poc::server::Config::ports).
+//!
+//! What is received is copied into a buffer that is used again once nobody needs what is in it, and a packet of speech for many is
+//! one call for up to 64 of them, all with the same octets: a packet costs no allocation.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use poc::media::Stream;
+use poc::server::{MediaPort, MediaTransmit, Ports};
+use sip::transport::Transport;
+use tokio::net::UdpSocket;
+
+use super::datagrams::{Datagrams, Inbox};
+use super::ports;
+use crate::driver::Occupied;
+
+/// Octets that are received before the buffer is looked at again.
+const ROOM: usize = 256 * 1024;
+
+/// How often two neighbouring ports are looked for that are free.
+const TRIES: usize = 64;
+
+/// Where media are received.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct MediaSettings {
+    /// The ports, from the first on; `None`: any that are free.
+    pub(crate) ports: Option<RangeInclusive<u16>>,
+    /// Pairs of ports that each shard has.
+    pub(crate) pairs: u16,
+}
+
+/// The sockets of one shard, before its thread runs.
+pub(crate) struct MediaPorts {
+    sockets: Vec<std::net::UdpSocket>,
+    pub(crate) ports: Vec<Ports>,
+}
+
+impl MediaPorts {
+    /// Opens the pairs of a shard.
+    pub(crate) fn open(settings: &MediaSettings, address: SocketAddr, shard: u8) -> Result<Self, Unusable> {
+        let (mut sockets, mut ports) = (Vec::new(), Vec::new());
+        for pair in 0..settings.pairs {
+            let [speech, control] = match &settings.ports {
+                Some(range) => {
+                    let index = usize::from(shard) * usize::from(settings.pairs) + usize::from(pair);
+                    let first = range.clone().nth(2 * index).unwrap_or(*range.end());
+                    at(address, first)?
+                }
+                None => any(address)?,
+            };
+            let port = |socket: &std::net::UdpSocket| socket.local_addr().map(|local| local.port());
+            let unusable = |error| Unusable { address, occupied: occupied(error) };
+            ports.push(Ports {
+                speech: port(&speech).map_err(unusable)?,
+                control: port(&control).map_err(unusable)?,
+            });
+            sockets.extend([speech, control]);
+        }
+        Ok(Self { sockets, ports })
+    }
+
+    /// The sockets, for the runtime that this is called in.
+    pub(crate) fn into_tokio(self) -> io::Result<MediaNetwork> {
+        let open = |socket: std::net::UdpSocket| {
+            let local = socket.local_addr()?;
+            Ok(Datagrams::without_runs(local, UdpSocket::from_std(socket)?))
+        };
+        let sockets = self.sockets.into_iter().map(open).collect::<io::Result<_>>()?;
+        Ok(MediaNetwork { sockets, turn: 0, room: BytesMut::new(), waiting: None, unsent: 0 })
+    }
+}
+
+/// An address that media cannot be received at.
+pub(crate) use super::ports::Unusable;
+
+fn occupied(error: io::Error) -> Occupied {
+    Occupied { transport: Transport::Udp, error }
+}
+
+/// Speech at a port, its RTCP and talk burst control at the next one (RFC 3550 §11).
+fn at(address: SocketAddr, port: u16) -> Result<[std::net::UdpSocket; 2], Unusable> {
+    let open = |port| {
+        let address = SocketAddr::new(address.ip(), port);
+        ports::udp(address, false).map_err(|error| Unusable { address, occupied: occupied(error) })
+    };
+    Ok([open(port)?, open(port.saturating_add(1))?])
+}
+
+/// The same at ports that are free.
+fn any(address: SocketAddr) -> Result<[std::net::UdpSocket; 2], Unusable> {
+    let unusable = |error| Unusable { address, occupied: occupied(error) };
+    let mut last = io::ErrorKind::AddrInUse.into();
+    for _ in 0..TRIES {
+        let free = SocketAddr::new(address.ip(), 0);
+        let speech = ports::udp(free, false).map_err(unusable)?;
+        let port = speech.local_addr().map_err(unusable)?.port();
+        if port % 2 == 1 || port == u16::MAX {
+            continue;
+        }
+        match ports::udp(SocketAddr::new(address.ip(), port + 1), false) {
+            Ok(control) => return Ok([speech, control]),
+            Err(error) => last = error,
+        }
+    }
+    Err(unusable(last))
+}
+
+/// The sockets of a shard.
+pub(crate) struct MediaNetwork {
+    sockets: Vec<Datagrams>,
+    /// Which has its turn first.
+    turn: usize,
+    room: BytesMut,
+    /// Talk burst control that is the same for several, until they are together.
+    waiting: Option<Waiting>,
+    /// Datagrams that the kernel had no room for.
+    pub(crate) unsent: u64,
+}
+
+struct Waiting {
+    from: MediaPort,
+    to: Vec<SocketAddr>,
+    bytes: Bytes,
+}
+
+fn place(port: MediaPort) -> usize {
+    2 * usize::from(port.pair) + port.stream as usize
+}
+
+fn port(place: usize) -> MediaPort {
+    let stream = if place.is_multiple_of(2) { Stream::Speech } else { Stream::Control };
+    MediaPort { pair: u16::try_from(place / 2).unwrap_or(u16::MAX), stream }
+}
+
+impl MediaNetwork {
+    /// Waits for datagrams, and says at which socket.
+    pub(crate) async fn readable(&self) -> io::Result<usize> {
+        poll_fn(|context| {
+            let count = self.sockets.len();
+            for place in (0..count).map(|place| (place + self.turn) % count) {
+                if let Poll::Ready(ready) = self.sockets[place].poll_readable(context) {
+                    return Poll::Ready(ready.map(|()| place));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Receives a batch there.
+    pub(crate) fn receive(&mut self, place: usize, inbox: &mut Inbox) -> io::Result<MediaPort> {
+        self.turn = place + 1;
+        self.sockets[place].receive(inbox)?;
+        Ok(port(place))
+    }
+
+    /// The next datagram of the batch.
+    pub(crate) fn next(&mut self, inbox: &mut Inbox) -> Option<(SocketAddr, Bytes)> {
+        let (remote, octets) = inbox.next_octets()?;
+        if self.room.capacity() < octets.len() {
+            self.room.reserve(ROOM);
+        }
+        self.room.extend_from_slice(octets);
+        Some((remote, self.room.split().freeze()))
+    }
+
+    /// Sends this, or puts it to others that are the same.
+    pub(crate) fn send(&mut self, transmit: MediaTransmit) {
+        match transmit {
+            MediaTransmit::Speech { from, to, head, tail } => {
+                self.flush();
+                self.copies(from, &head, &tail, &to);
+            }
+            MediaTransmit::Control { from, to, bytes } => {
+                // One message for many is one buffer.
+                let is_same = |waiting: &Waiting| {
+                    waiting.from == from && waiting.bytes.as_ptr() == bytes.as_ptr() && waiting.bytes == bytes
+                };
+                if let Some(waiting) = self.waiting.as_mut().filter(|waiting| is_same(waiting)) {
+                    return waiting.to.push(to);
+                }
+                let mut others = self.flush();
+                others.push(to);
+                self.waiting = Some(Waiting { from, to: others, bytes });
+            }
+        }
+    }
+
+    /// Sends what waits; the room of its list comes back.
+    pub(crate) fn flush(&mut self) -> Vec<SocketAddr> {
+        let Some(Waiting { from, mut to, bytes }) = self.waiting.take() else { return Vec::new() };
+        self.copies(from, &[], &bytes, &to);
+        to.clear();
+        to
+    }
+
+    /// What the kernel has no room for is lost: speech that comes late is of no use, and control is said again.
+    fn copies(&mut self, from: MediaPort, head: &[u8], tail: &[u8], to: &[SocketAddr]) {
+        let Some(socket) = self.sockets.get_mut(place(from)) else { return };
+        let sent = socket.send_copies(head, tail, to);
+        self.unsent += (to.len() - sent) as u64;
+    }
+}
