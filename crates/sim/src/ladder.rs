@@ -361,8 +361,11 @@ impl Grid {
                 let begin = if from < to { left } else { right - length };
                 put(&mut row, begin, &"─".repeat(length));
                 let room = right.saturating_sub(left);
+                // What all of them have in front goes first, if there is no room.
+                let is_long = label.chars().count() + 4 > room;
+                let label = label.strip_prefix("Talk Burst ").filter(|_| is_long).unwrap_or(label);
                 let text =
-                    if label.chars().count() + 3 > room { label.clone() } else { format!(" {label} ") };
+                    if label.chars().count() + 3 > room { label.to_owned() } else { format!(" {label} ") };
                 put(&mut row, left + room.saturating_sub(text.chars().count()) / 2, &text);
                 let head = end.unwrap_or(if from < to { "►" } else { "◄" });
                 let tip = if from < to { begin + length.saturating_sub(1) } else { begin };

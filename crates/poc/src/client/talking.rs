@@ -99,7 +99,7 @@ impl Talk {
     fn speak(&mut self, now: Instant, payload: &Bytes, samples: u32) -> Option<Bytes> {
         let elapsed = now.saturating_since(self.begun).as_micros();
         let clock = u128::from(self.media.codec.clock);
-        let at_once = (u128::from(elapsed) * clock / 1_000_000) as u32;
+        let at_once = (elapsed * clock / 1_000_000) as u32;
         let timestamp = self.timestamp.unwrap_or(at_once);
         let packet = RtpPacketBuilder::<&[u8], &[u8]>::new()
             .marker_bit(self.timestamp.is_none())
@@ -168,7 +168,7 @@ impl Client {
     /// The session has other media now.
     pub(super) fn move_talk(&mut self, id: SessionId, media: &Media) {
         if let Some(talk) = self.sessions.get_mut(&id).and_then(|session| session.talk.as_mut()) {
-            talk.media = Box::new(media.clone());
+            *talk.media = media.clone();
         }
     }
 

@@ -1,10 +1,13 @@
 //! The sockets of a client for speech and talk burst control.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 
 use poc::media::Stream;
 use sip::transport::Transport;
+use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use super::Occupied;
@@ -41,33 +44,33 @@ impl MediaSockets {
     }
 
     /// The address of each stream.
-    pub(super) fn local(&self, stream: Stream) -> io::Result<SocketAddr> {
+    pub(crate) fn local(&self, stream: Stream) -> io::Result<SocketAddr> {
         self.socket(stream).local_addr()
     }
 
     /// Waits for a datagram; how long it is, and where it is from.
-    pub(super) async fn receive(&self, buffer: &mut [u8; 2048]) -> io::Result<(Stream, usize, SocketAddr)> {
-        let readable = |stream| async move { self.socket(stream).readable().await.map(|()| stream) };
-        loop {
-            let stream = tokio::select! {
-                stream = readable(Stream::Control) => stream?,
-                stream = readable(Stream::Speech) => stream?,
-            };
-            match self.socket(stream).try_recv_from(buffer) {
-                Ok((length, remote)) => return Ok((stream, length, remote)),
-                // Nobody listens where the last datagram went: that is no failure of this socket.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused
-                    ) => {}
-                Err(error) => return Err(error),
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(Stream, usize, SocketAddr)> {
+        poll_fn(|context| self.poll_receive(context, buffer)).await
+    }
+
+    /// The same; else the task of `context` is woken once there is one.
+    pub(crate) fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(Stream, usize, SocketAddr)>> {
+        // Who may speak is known before what is said.
+        for stream in [Stream::Control, Stream::Speech] {
+            let mut space = ReadBuf::new(buffer);
+            if let Poll::Ready(received) = self.socket(stream).poll_recv_from(context, &mut space) {
+                return Poll::Ready(received.map(|remote| (stream, space.filled().len(), remote)));
             }
         }
+        Poll::Pending
     }
 
     /// Sends a datagram. One that cannot leave is lost: speech that is late is of no use, and control is said again.
-    pub(super) fn send(&self, from: Stream, to: SocketAddr, bytes: &[u8]) {
+    pub(crate) fn send(&self, from: Stream, to: SocketAddr, bytes: &[u8]) {
         let _ = self.socket(from).try_send_to(bytes, to);
     }
 

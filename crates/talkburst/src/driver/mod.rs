@@ -106,7 +106,7 @@ impl Driver {
                 let (length, remote) = received?;
                 What::Datagram { remote, bytes: Bytes::copy_from_slice(&self.buffer[..length]) }
             }
-            received = self.media.receive(&mut self.media_buffer) => {
+            received = self.media.receive(&mut self.media_buffer[..]) => {
                 let (stream, length, remote) = received?;
                 What::Media { stream, remote, bytes: Bytes::copy_from_slice(&self.media_buffer[..length]) }
             }

@@ -141,6 +141,8 @@ impl Stage {
                     let message = Input::Message { path, bytes: transmit.bytes };
                     self.shards[heard].handle_input(self.now, message);
                 }
+                // Nobody speaks here.
+                while client.poll_media().is_some() {}
                 while let Some(event) = client.poll_event() {
                     self.told.push((*at, event));
                 }
@@ -150,6 +152,7 @@ impl Stage {
                     is_silent = false;
                     self.carry(outgoing);
                 }
+                while self.shards[number].poll_media().is_some() {}
                 while let Some(event) = self.shards[number].poll_event() {
                     match event {
                         shard::Event::BindingsChanged { .. } => {}

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use poc::media::Stream;
 use poc::sdp::Capabilities;
 use poc::server::{Group, GroupKind, GroupMember, GroupRole, OverrideBy, User};
 use poc::{AnswerMode, Client, Config, Registration, Server};
 use sip::transport::{Listener, Target, Transport};
-use sip::{Credentials, Owner};
+use sip::{Credentials, Duration, Owner};
 use sipcore::{Core, Ha1};
 
 use super::super::Failure;
 use super::element::{Element, Machine, seed, socket};
+use crate::driver::MediaSockets;
 use crate::serve::{SERVER, server_address};
 
 /// The domain of all users.
@@ -45,6 +47,8 @@ pub(super) struct Rules {
     pub(super) may_override: bool,
     /// What kind of group there is.
     pub(super) group: Option<GroupKind>,
+    /// How long somebody may speak; `None`: as long as usual.
+    pub(super) talk_limit: Option<Duration>,
     /// Whether the others set up a pre-established session when they register.
     pub(super) pre_establishes: bool,
 }
@@ -69,9 +73,13 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
     sip.owner = Owner { node: 0, shard: SERVER };
     let towards_core = Target { transport: Transport::Inside, remote: address };
     let factory = Bytes::from(format!("sip:poc-factory@{DOMAIN}"));
-    let media = Capabilities::amr(ip, 45_200, 25_463);
+    let sockets = media(ip).await?;
+    let media = capabilities(ip, &sockets);
     let mut config = poc::server::Config::new(sip, towards_core, factory.clone(), media);
     config.early_answer = rules.early_answer;
+    if let Some(limit) = rules.talk_limit {
+        config.talk_bursts.t2_stop_talking = limit;
+    }
     let mut server = Server::new(config);
 
     let names = || ["anna"].into_iter().chain(rules.others.iter().copied());
@@ -117,13 +125,19 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
         });
         elements.push(client.await?);
     }
-    let core =
-        Element { name: "core", machine: Machine::Core(Box::new(core)), address, socket: Some(socket) };
+    let core = Element {
+        name: "core",
+        machine: Machine::Core(Box::new(core)),
+        address,
+        socket: Some(socket),
+        media: None,
+    };
     let server = Element {
         name: "server",
         machine: Machine::Server(Box::new(server)),
         address: at_server,
         socket: None,
+        media: Some(sockets),
     };
     elements.extend([core, server]);
     Ok(elements)
@@ -152,12 +166,23 @@ async fn client(
     let mut sip = sip::Config::new(vec![listener], seed()?);
     sip.owner = Owner { node, shard: 0 };
     let user = Bytes::from(format!("<sip:{name}@{DOMAIN}>"));
-    let mut config = Config::new(sip, user, Capabilities::amr(ip, 45_200, 25_463));
+    let sockets = media(ip).await?;
+    let mut config = Config::new(sip, user, capabilities(ip, &sockets));
     change(&mut config);
     Ok(Element {
         name,
         machine: Machine::Client(Box::new(Client::new(config))),
         address,
         socket: Some(socket),
+        media: Some(sockets),
     })
+}
+
+/// Ports for speech and talk burst control.
+async fn media(ip: IpAddr) -> Result<MediaSockets, Failure> {
+    MediaSockets::open(ip).await.map_err(|occupied| Failure::Socket(ip.to_string(), occupied.error))
+}
+
+fn capabilities(ip: IpAddr, sockets: &MediaSockets) -> Capabilities {
+    Capabilities::speech(ip, sockets.port(Stream::Speech), sockets.port(Stream::Control))
 }

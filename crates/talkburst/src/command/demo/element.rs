@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use poc::media::Stream;
+use poc::server::{MediaPort, MediaTransmit};
 use poc::{Client, Server};
 use sim::ladder::{Party, Role};
 use sip::Instant;
@@ -12,6 +14,7 @@ use sipcore::Core;
 use tokio::net::UdpSocket;
 
 use super::super::Failure;
+use crate::driver::MediaSockets;
 
 /// One of those between whom messages go.
 pub(super) struct Element {
@@ -21,6 +24,15 @@ pub(super) struct Element {
     pub(super) address: SocketAddr,
     /// `None` for what is reached inside only.
     pub(super) socket: Option<UdpSocket>,
+    /// Its sockets of speech and talk burst control, if it has any.
+    pub(super) media: Option<MediaSockets>,
+}
+
+/// A datagram of speech or talk burst control that is to leave.
+pub(super) struct Media {
+    pub(super) from: Stream,
+    pub(super) to: Vec<SocketAddr>,
+    pub(super) bytes: Bytes,
 }
 
 /// The machine of an element.
@@ -52,6 +64,40 @@ impl Machine {
             }
             Self::Core(core) => core.handle_input(now, sipcore::Input::Datagram { path, bytes }),
             Self::Server(server) => server.handle_input(now, poc::server::Input::Datagram { path, bytes }),
+        }
+    }
+
+    /// A datagram of speech or talk burst control arrived.
+    pub(super) fn handle_media(&mut self, now: Instant, stream: Stream, remote: SocketAddr, bytes: Bytes) {
+        match self {
+            Self::Client(client) => {
+                let done = client.handle_input(now, poc::Input::Media { stream, remote, bytes });
+                debug_assert!(done.is_ok(), "only commands are refused");
+            }
+            Self::Server(server) => {
+                let at = MediaPort { pair: 0, stream };
+                server.handle_input(now, poc::server::Input::Media { at, remote, bytes });
+            }
+            Self::Core(_) => {}
+        }
+    }
+
+    pub(super) fn poll_media(&mut self) -> Option<Media> {
+        match self {
+            Self::Client(client) => client.poll_media().map(|media| {
+                let (from, to, bytes) = (media.from, vec![media.to], media.bytes);
+                Media { from, to, bytes }
+            }),
+            Self::Server(server) => server.poll_media().map(|media| match media {
+                MediaTransmit::Control { from, to, bytes } => {
+                    Media { from: from.stream, to: vec![to], bytes }
+                }
+                MediaTransmit::Speech { from, to, head, tail } => {
+                    let bytes = Bytes::from([&head[..], &tail[..]].concat());
+                    Media { from: from.stream, to: to.to_vec(), bytes }
+                }
+            }),
+            Self::Core(_) => None,
         }
     }
 

@@ -4,6 +4,7 @@ mod cast;
 mod element;
 mod report;
 mod scene;
+mod speaking;
 mod stage;
 
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut report = Report::new(arguments.json);
     report.begin()?;
-    for scene in scene::ALL {
+    for scene in scene::ALL.iter().chain(speaking::ALL) {
         let stage = runtime.block_on(async {
             let mut stage = Stage::open(arguments.ipv6, scene.between).await?;
             let stuck = (scene.play)(&mut stage).await.err();

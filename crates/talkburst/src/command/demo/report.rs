@@ -83,7 +83,8 @@ impl Report {
         writeln!(
             out,
             "{QUIET}PoC Clients over real UDP sockets on this machine, first two with nobody between them, then with a\n\
-             SIP/IP core and a PoC Server, at last in groups. Each arrow has its rule beside it; \"PoC CP\" is the founding contribution\n\
+             SIP/IP core and a PoC Server, then in groups, at last with\n\
+             talk bursts: who may speak, and who hears what. Each arrow has its rule beside it; \"PoC CP\" is the founding contribution\n\
              to the OMA PoC Control Plane.{QUIET:#}\n"
         )?;
         Ok(())
@@ -162,6 +163,11 @@ fn faults(scene: &Scene, stage: &Stage, stuck: Option<Stuck>) -> Vec<String> {
             stage.outcome(side).map(|outcome| (outcome.end, outcome.by, outcome.status));
         if actual != expected {
             faults.push(format!("{name} must be told {expected:?}, and was told {actual:?}"));
+        }
+        let heard = stage.heard.iter().filter(|(listener, _)| *listener == side).count();
+        let to_hear = scene.hears.get(side).copied().unwrap_or_default();
+        if heard != to_hear {
+            faults.push(format!("{name} must hear {to_hear} packets of speech, and heard {heard}"));
         }
         let sent = said(stage, side);
         if sent != scene.sends[side] {

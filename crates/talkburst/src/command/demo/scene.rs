@@ -24,6 +24,8 @@ pub(super) struct Scene {
     pub(super) ends: &'static [Option<Expected>],
     /// What each must send, in order, copies left out.
     pub(super) sends: &'static [&'static [&'static str]],
+    /// How many packets of speech each must hear; none where nobody is named.
+    pub(super) hears: &'static [usize],
     /// What the PoC Server must record, in whatever order: which function, how it ended, and the final response to the inviter.
     pub(super) records: &'static [(Function, End, Option<u16>)],
 }
@@ -42,6 +44,7 @@ pub(super) const ALL: &[Scene] = &[
         play: |stage| Box::pin(answered(stage)),
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "BYE"], &["180 (INVITE)", "200 (INVITE)", "200 (BYE)"]],
+        hears: &[],
         records: &[],
     },
     Scene {
@@ -54,6 +57,7 @@ pub(super) const ALL: &[Scene] = &[
             Some((End::Cancelled, Party::Remote, Some(487))),
         ],
         sends: &[&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
+        hears: &[],
         records: &[],
     },
     Scene {
@@ -66,6 +70,7 @@ pub(super) const ALL: &[Scene] = &[
             &["INVITE", "CANCEL", "ACK", "BYE"],
             &["180 (INVITE)", "200 (INVITE)", "200 (BYE)", "200 (CANCEL)"],
         ],
+        hears: &[],
         records: &[],
     },
     Scene {
@@ -78,6 +83,7 @@ pub(super) const ALL: &[Scene] = &[
             Some((End::Cancelled, Party::Remote, Some(487))),
         ],
         sends: &[&["INVITE", "CANCEL", "ACK"], &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"]],
+        hears: &[],
         records: &[],
     },
     Scene {
@@ -90,6 +96,7 @@ pub(super) const ALL: &[Scene] = &[
             &["INVITE", "CANCEL", "ACK", "BYE"],
             &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
         ],
+        hears: &[],
         records: &[],
     },
     Scene {
@@ -105,6 +112,7 @@ pub(super) const ALL: &[Scene] = &[
             &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
             &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)"],
         ],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Cancelled, Some(487)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -120,6 +128,7 @@ pub(super) const ALL: &[Scene] = &[
             &["INVITE", "ACK", "INVITE", "CANCEL", "ACK"],
             &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
         ],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Cancelled, Some(487)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -132,6 +141,7 @@ pub(super) const ALL: &[Scene] = &[
         play: |stage| Box::pin(server_unconfirmed(stage)),
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -147,6 +157,7 @@ pub(super) const ALL: &[Scene] = &[
             Some((End::Rejected, Party::Local, Some(480))),
         ],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK"], &["180 (INVITE)", "480 (INVITE)"]],
+        hears: &[],
         records: &[
             (Function::Participating, End::Rejected, Some(480)),
             (Function::Controlling, End::Rejected, Some(480)),
@@ -159,6 +170,7 @@ pub(super) const ALL: &[Scene] = &[
         play: |stage| Box::pin(server_override(stage)),
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
@@ -183,6 +195,7 @@ pub(super) const ALL: &[Scene] = &[
             &["180 (INVITE)", "200 (INVITE)", "200 (CANCEL)", "200 (BYE)"],
             &["180 (INVITE)", "480 (INVITE)"],
         ],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Cancelled, Some(487)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -202,6 +215,7 @@ pub(super) const ALL: &[Scene] = &[
             &["INVITE", "ACK", "INVITE", "ACK"],
             &["INVITE", "ACK", "INVITE", "ACK"],
         ],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -220,6 +234,7 @@ pub(super) const ALL: &[Scene] = &[
             &["INVITE", "ACK", "INVITE", "CANCEL", "ACK", "INVITE", "ACK", "INVITE", "ACK", "BYE"],
             &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)", "180 (INVITE)", "200 (INVITE)", "200 (INVITE)"],
         ],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Cancelled, Some(487)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -281,13 +296,14 @@ async fn just_accepted(stage: &mut Stage) -> Result<(), Stuck> {
 }
 
 /// Ben is asked, and the server waits for him.
-const MANUAL: Rules = Rules {
+pub(super) const MANUAL: Rules = Rules {
     early_answer: false,
     others: &["ben"],
     answer_mode: AnswerMode::Manual,
     may_override: false,
     group: None,
     pre_establishes: false,
+    talk_limit: None,
 };
 
 async fn server_ringing(stage: &mut Stage) -> Result<(), Stuck> {
@@ -406,6 +422,6 @@ fn is_progress(event: &Event) -> bool {
     matches!(event, Event::Progress { .. })
 }
 
-fn is_established(event: &Event) -> bool {
+pub(super) fn is_established(event: &Event) -> bool {
     matches!(event, Event::Established { .. })
 }

@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, io};
 
 use bytes::Bytes;
+use poc::client::Speech;
+use poc::media::Stream;
 use poc::server::Record;
 use poc::{Addressee, AnswerRequest, Client, Command, Event, Input, Outcome};
 use sim::ladder::{Fate, Trace, label};
@@ -19,7 +21,7 @@ use tokio::io::ReadBuf;
 
 use super::super::Failure;
 use super::cast::{self, Between};
-use super::element::{Element, Machine};
+use super::element::{Element, Machine, Media};
 
 /// The inviter.
 pub(super) const ANNA: usize = 0;
@@ -45,6 +47,8 @@ pub(super) struct Stage {
     hold: Vec<Hold>,
     held: Vec<Transmit>,
     events: Vec<(usize, Event)>,
+    /// What was heard, by whom.
+    pub(super) heard: Vec<(usize, Speech)>,
     /// How the sessions before the present one ended.
     ended_before: Vec<(usize, Event)>,
     /// What the PoC Server has closed.
@@ -132,6 +136,7 @@ impl Stage {
             hold: Vec::new(),
             held: Vec::new(),
             events: Vec::new(),
+            heard: Vec::new(),
             ended_before: Vec::new(),
             records: Vec::new(),
             trace: Trace::between(parties),
@@ -223,7 +228,26 @@ impl Stage {
         self.command(side, command).await?.ok_or(Stuck::Refused(Misuse::NoSession))
     }
 
-    async fn command(&mut self, side: usize, command: Command) -> Result<Option<SessionId>, Stuck> {
+    /// Somebody presses a key that is a command.
+    pub(super) async fn key(&mut self, side: usize, what: &str, command: Command) -> Result<(), Stuck> {
+        let name = self.elements[side].name;
+        self.trace.note(self.now(), self.columns[side], format!("{name} {what}"));
+        self.command(side, command).await.map(|_| ())
+    }
+
+    /// The session that a user has, if there is one.
+    pub(super) fn session_of(&self, side: usize) -> Option<SessionId> {
+        match &self.elements[side].machine {
+            Machine::Client(client) => client.sessions().next(),
+            Machine::Core(_) | Machine::Server(_) => None,
+        }
+    }
+
+    pub(super) async fn command(
+        &mut self,
+        side: usize,
+        command: Command,
+    ) -> Result<Option<SessionId>, Stuck> {
         let now = self.now();
         let done = match &mut self.elements[side].machine {
             Machine::Client(client) => client.handle_input(now, Input::Command(command))?,
@@ -363,7 +387,11 @@ impl Stage {
             .await
     }
 
-    async fn until<T>(&mut self, what: &str, found: impl Fn(&Self) -> Option<T>) -> Result<T, Stuck> {
+    pub(super) async fn until<T>(
+        &mut self,
+        what: &str,
+        found: impl Fn(&Self) -> Option<T>,
+    ) -> Result<T, Stuck> {
         let give_up_at = self.now() + PATIENCE;
         loop {
             if let Some(value) = found(self) {
@@ -384,11 +412,17 @@ impl Stage {
         let mut buffer = vec![0; 65_536];
         match tokio::time::timeout(patience, receive(&self.elements, &mut buffer)).await {
             Ok(received) => {
-                let (place, length, remote) = received?;
+                let (place, stream, length, remote) = received?;
                 let bytes = Bytes::copy_from_slice(&buffer[..length]);
                 let local = self.elements[place].address;
                 let path = Path { transport: Transport::Udp, local, remote, connection: None };
-                self.deliver(place, path, bytes);
+                match stream {
+                    Some(stream) => {
+                        let now = self.now();
+                        self.elements[place].machine.handle_media(now, stream, remote, bytes);
+                    }
+                    None => self.deliver(place, path, bytes),
+                }
             }
             Err(_) => {
                 let now = self.now();
@@ -419,6 +453,34 @@ impl Stage {
             self.listen();
         }
         self.listen();
+        self.speak()
+    }
+
+    /// Speech and talk burst control leave after everything else.
+    fn speak(&mut self) -> Result<(), Stuck> {
+        let now = self.now();
+        for place in 0..self.elements.len() {
+            while let Some(Media { from, to, bytes }) = self.elements[place].machine.poll_media() {
+                let Some(sockets) = &self.elements[place].media else { continue };
+                let local = sockets.local(from)?;
+                for remote in to {
+                    sockets.send(from, remote, &bytes);
+                    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    let path = Path { transport: Transport::Udp, local, remote, connection: None };
+                    self.sent.push((at, Transmit { path, bytes: bytes.clone() }));
+                    let there = self.elements.iter().position(|element| {
+                        element
+                            .media
+                            .as_ref()
+                            .is_some_and(|media| media.local(from).is_ok_and(|at| at == remote))
+                    });
+                    if let Some(there) = there {
+                        let ends = (self.columns[place], self.columns[there]);
+                        self.trace.media(now, ends, from, &bytes, Fate::Arrives(Duration::ZERO));
+                    }
+                }
+            }
+        }
         Ok(())
     }
 
@@ -435,6 +497,10 @@ impl Stage {
                 Machine::Client(client) => {
                     while let Some(event) = client.poll_event() {
                         self.trace.event(now, self.columns[place], &event);
+                        if let Event::Heard { speech, .. } = event {
+                            self.heard.push((place, speech));
+                            continue;
+                        }
                         self.events.push((place, event));
                     }
                 }
@@ -470,13 +536,23 @@ impl Stage {
 }
 
 /// The first datagram that arrives at anybody.
-async fn receive(elements: &[Element], buffer: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
+async fn receive(
+    elements: &[Element],
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<Stream>, usize, SocketAddr)> {
     poll_fn(|context| {
         for (place, element) in elements.iter().enumerate() {
-            let Some(socket) = &element.socket else { continue };
-            let mut space = ReadBuf::new(buffer);
-            if let Poll::Ready(received) = socket.poll_recv_from(context, &mut space) {
-                return Poll::Ready(received.map(|remote| (place, space.filled().len(), remote)));
+            if let Some(socket) = &element.socket {
+                let mut space = ReadBuf::new(buffer);
+                if let Poll::Ready(received) = socket.poll_recv_from(context, &mut space) {
+                    return Poll::Ready(received.map(|remote| (place, None, space.filled().len(), remote)));
+                }
+            }
+            let Some(media) = &element.media else { continue };
+            if let Poll::Ready(received) = media.poll_receive(context, buffer) {
+                return Poll::Ready(
+                    received.map(|(stream, length, remote)| (place, Some(stream), length, remote)),
+                );
             }
         }
         Poll::Pending
