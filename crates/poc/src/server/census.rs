@@ -25,6 +25,8 @@ pub struct Census {
     pub pre_established: usize,
     /// Those of them that are in use.
     pub in_use: usize,
+    /// Packets of speech that are kept for those who are still being asked, or have come late.
+    pub buffered: usize,
     /// MESSAGEs that were sent on and have no answer.
     pub messages: usize,
     /// Users who are served here or on another shard.
@@ -127,6 +129,7 @@ impl Server {
             *census.controlling.entry((session.session_type(), state)).or_default() += 1;
             census.connected += session.connected();
             census.pending += session.pending();
+            census.buffered += session.buffer.as_ref().map_or(0, |buffer| buffer.len());
             census.stuck += usize::from(session.has_no_legs() || limits.is_over(now, state, since));
         }
         for (_, participating) in &self.participating {

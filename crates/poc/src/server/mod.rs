@@ -342,6 +342,8 @@ enum Due {
     PreEstablished(usize),
     /// Something in the talk bursts of a session.
     Bursts(usize),
+    /// Speech that is kept in a session.
+    Playing(usize),
 }
 
 impl Server {
@@ -545,6 +547,7 @@ impl Server {
                 Due::Release(place) => self.release_overdue(place),
                 Due::PreEstablished(at) => self.pre_established_due(at),
                 Due::Bursts(place) => self.bursts_due(place),
+                Due::Playing(place) => self.playing_due(place),
             }
         }
     }

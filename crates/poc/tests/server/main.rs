@@ -1,6 +1,7 @@
 //! The PoC Server on its wire: a core that is played, and everything that it sees.
 
 mod adding;
+mod buffering;
 mod census;
 mod conference;
 mod controlling;

@@ -16,16 +16,16 @@ const CARA: &str = "sip:cara@home1.example";
 const DAN: &str = "sip:dan@home1.example";
 
 /// The description of a terminal at an address of its own.
-fn sdp(place: u8) -> String {
+pub(crate) fn sdp(place: u8) -> String {
     SDP.replace("192.0.2.77", &format!("192.0.2.{place}"))
 }
 
-fn speech_of(place: u8) -> SocketAddr {
-    format!("192.0.2.{place}:40000").parse().unwrap()
+pub(crate) fn speech_of(place: u8) -> SocketAddr {
+    format!("192.0.2.{place}:40000").parse().expect("an address")
 }
 
 fn control_of(place: u8) -> SocketAddr {
-    format!("192.0.2.{place}:40002").parse().unwrap()
+    format!("192.0.2.{place}:40002").parse().expect("an address")
 }
 
 /// One frame of AMR at 4.75 kbit/s, octet-aligned.
@@ -33,18 +33,18 @@ fn frame() -> Vec<u8> {
     [&[0xf0, 0x04][..], &[0x55; 12]].concat()
 }
 
-fn rtp(ssrc: u32, sequence: u16, payload: u8, speech: &[u8]) -> Bytes {
+pub(crate) fn rtp(ssrc: u32, sequence: u16, payload: u8, speech: &[u8]) -> Bytes {
     let packet = RtpPacketBuilder::<&[u8], &[u8]>::new()
         .payload_type(payload)
         .sequence_number(sequence)
         .timestamp(u32::from(sequence) * 160)
         .ssrc(ssrc)
         .payload(speech);
-    Bytes::from(packet.write_vec().unwrap())
+    Bytes::from(packet.write_vec().expect("a packet"))
 }
 
 /// What terminals do to the media of the server.
-trait Talking {
+pub(crate) trait Talking {
     fn media(&mut self, pair: u16, stream: Stream, remote: SocketAddr, bytes: Bytes);
     fn say(&mut self, place: u8, message: Message);
     fn speak(&mut self, place: u8, sequence: u16);
@@ -57,7 +57,7 @@ impl Talking for Stage {
     }
 
     fn say(&mut self, place: u8, message: Message) {
-        let bytes = Packet { ssrc: place.into(), message }.write().unwrap();
+        let bytes = Packet { ssrc: place.into(), message }.write().expect("a message");
         self.media(0, Stream::Control, control_of(place), bytes);
     }
 
@@ -76,8 +76,8 @@ impl Talking for Stage {
             match transmit {
                 MediaTransmit::Control { to, bytes, .. } => {
                     assert_eq!(to, control_of(place(&to)));
-                    for packet in talk_burst::packets(&bytes).unwrap() {
-                        heard.push((place(&to), packet.unwrap().message.to_string()));
+                    for packet in talk_burst::packets(&bytes).expect("RTCP") {
+                        heard.push((place(&to), packet.expect("TBCP").message.to_string()));
                     }
                 }
                 MediaTransmit::Speech { to, head, .. } => {
@@ -90,11 +90,11 @@ impl Talking for Stage {
     }
 }
 
-fn request() -> Message {
+pub(crate) fn request() -> Message {
     Message::Request { priority: None, timestamp: None }
 }
 
-fn words(heard: &[(u8, String)]) -> Vec<(u8, &str)> {
+pub(crate) fn words(heard: &[(u8, String)]) -> Vec<(u8, &str)> {
     heard.iter().map(|(place, text)| (*place, text.as_str())).collect()
 }
 
@@ -126,7 +126,7 @@ fn chat_and_ben() -> (Stage, Call, sip::Message) {
         bens = if user == BEN { Some((call, ok)) } else { bens };
     }
     assert_eq!(words(&stage.heard()), [1, 2, 3, 4].map(|place| (place, "Talk Burst Idle")), "u01");
-    let (call, ok) = bens.unwrap();
+    let (call, ok) = bens.expect("Ben joined");
     (stage, call, ok)
 }
 

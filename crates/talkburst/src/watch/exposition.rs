@@ -171,6 +171,10 @@ fn sessions(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
         page.sample(&[("shard", shard), ("state", &"connected")], census.server.connected);
         page.sample(&[("shard", shard), ("state", &"pending")], census.server.pending);
     }
+    page.gauge("talkburst_buffered_packets", "Packets of speech that are kept for those who come late.");
+    for (shard, census) in censuses {
+        page.sample(&[("shard", shard)], census.server.buffered);
+    }
     page.gauge("talkburst_pre_established_sessions", "Pre-established sessions.");
     for (shard, census) in censuses {
         let idle = census.server.pre_established.saturating_sub(census.server.in_use);

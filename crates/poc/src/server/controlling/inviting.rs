@@ -109,6 +109,8 @@ impl Server {
             bursts: TalkBursts::new(Arc::clone(&self.media.settings)),
             bursts_due: None,
             fan: None,
+            buffer: None,
+            buffer_due: None,
             record: None,
             group,
         });

@@ -34,7 +34,7 @@ use self::conference::Conference;
 use self::inviting::Invitee;
 use super::group::{Group, GroupKind, GroupRole, ReleasePolicy};
 use super::leg::{self, Ended};
-use super::media::Fan;
+use super::media::{Buffer, Fan};
 use super::policy::{Inviter, Refusal};
 use super::record::{Function, Record, SessionType, Side};
 use super::{Place, Server};
@@ -98,6 +98,10 @@ pub(super) struct Controlling {
     pub(super) bursts_due: Option<Instant>,
     /// To whom speech goes, once somebody has spoken.
     pub(super) fan: Option<Fan>,
+    /// What was said before those came who are to hear it.
+    pub(super) buffer: Option<Box<Buffer>>,
+    /// When something of it is to be heard.
+    pub(super) buffer_due: Option<Instant>,
     /// What will be told of the INVITE that made the session, if it invites anybody.
     record: Option<Box<Record>>,
 }
@@ -495,6 +499,7 @@ impl Server {
 
     /// Too many have failed for a session to come of it.
     fn fail(&mut self, place: usize) {
+        self.await_nobody(place);
         let status = self.controlling[place].best_status();
         let ended = Ended { by: Party::Remote, ..Ended::here(End::Rejected, status) };
         self.release(place, Side::Invited, ended);

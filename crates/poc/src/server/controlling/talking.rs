@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::super::Server;
-use super::super::media::{Agreed, Owner};
+use super::super::media::{Agreed, Buffer, Owner};
 use super::{Controlling, Participant, State};
 use crate::address;
 use crate::sdp::Media;
@@ -24,6 +24,16 @@ impl Controlling {
     /// The media of one.
     pub(in super::super) fn media_leg(&self, key: usize) -> Option<usize> {
         self.participants.get(key)?.media
+    }
+
+    /// Whether somebody may still come who has been asked, or is to be.
+    pub(in super::super) fn has_pending(&self) -> bool {
+        self.pending > 0 || !self.queue.is_empty()
+    }
+
+    /// Whether enough take part.
+    pub(in super::super) fn is_established(&self) -> bool {
+        self.state == State::Established
     }
 }
 
@@ -68,9 +78,17 @@ impl Server {
             asks,
             may_be_alone: asks && controlling.state == State::Unconfirmed,
         };
+        if joining.may_be_alone {
+            let t2_stop_talking = self.media.settings.t2_stop_talking;
+            controlling.buffer = Some(Box::new(Buffer::new(key, t2_stop_talking)));
+        }
         controlling.bursts.join(now, key, joining);
         controlling.fan = None;
+        let introduction = controlling.come_late(now, key);
         self.media.legs.connect(leg, Agreed::new(media, payload_here));
+        if let Some(bytes) = introduction.and_then(|taken| self.media.write(taken)) {
+            self.media.tell(leg, &bytes);
+        }
         self.settle_bursts(place);
     }
 
@@ -80,6 +98,9 @@ impl Server {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         controlling.bursts.leave(now, key);
         controlling.fan = None;
+        if let Some(buffer) = &mut controlling.buffer {
+            buffer.close(key);
+        }
         if let Some(leg) = controlling.participants.get(key).and_then(|participant| participant.media) {
             self.media.legs.disconnect(leg);
         }
@@ -95,8 +116,17 @@ impl Server {
         }
     }
 
+    /// Nobody comes any more who was awaited: who speaks without being heard must stop (user-plane digest 10.6).
+    pub(super) fn await_nobody(&mut self, place: usize) {
+        let now = self.now;
+        self.discard_buffer(place);
+        self.controlling[place].bursts.nobody_comes(now);
+        self.settle_bursts(place);
+    }
+
     /// The session is released: nobody speaks any more, and nobody is told anything (g50).
     pub(super) fn end_bursts(&mut self, place: usize) {
+        self.discard_buffer(place);
         let controlling = &mut self.controlling[place];
         controlling.bursts.release();
         controlling.fan = None;

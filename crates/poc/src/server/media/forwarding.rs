@@ -7,8 +7,8 @@ use bytes::Bytes;
 use sip::Instant;
 
 use super::super::{Due, Server};
-use super::{MediaPort, MediaTransmit, Owner, SPEECH_HEAD};
-use crate::media::Stream;
+use super::Owner;
+use super::playing::Turn;
 use crate::talk_burst;
 use crate::talk_burst::controlling::{Gate, Output, To, Told};
 
@@ -64,30 +64,24 @@ impl Server {
     /// A copy to each of the others.
     fn pass_to_others(&mut self, place: usize, talker: usize, bytes: &Bytes, has_mode_request: bool) {
         self.media.counters.speech += 1;
+        self.keep_speech(place, bytes, has_mode_request);
         if self.controlling[place].fan.as_ref().is_none_or(|fan| fan.talker != talker) {
             let fan = self.fan_of(place, talker);
             self.controlling[place].fan = Some(fan);
         }
         let Some(fan) = &self.controlling[place].fan else { return };
-        let Some(&start) = bytes.first_chunk::<SPEECH_HEAD>() else { return };
         let is_group = fan.rows.iter().map(|row| row.to.len()).sum::<usize>() > 1;
         for Row { pair, payload, to } in &fan.rows {
-            let mut head = start;
-            head[1] = head[1] & 0x80 | payload;
-            if has_mode_request && is_group {
-                head[SPEECH_HEAD - 1] |= 0xf0; // RFC 4867 §4.3.1: no mode is asked for
-            }
-            self.media.counters.copies += to.len() as u64;
-            let from = MediaPort { pair: *pair, stream: Stream::Speech };
-            let tail = bytes.slice(SPEECH_HEAD..);
-            self.media.outgoing.push_back(MediaTransmit::Speech { from, to: Arc::clone(to), head, tail });
+            self.media.copy((*pair, *payload, to), bytes, has_mode_request && is_group);
         }
     }
 
     fn fan_of(&self, place: usize, talker: usize) -> Fan {
-        let mut listeners: Vec<_> = self.controlling[place]
+        let controlling = &self.controlling[place];
+        let is_late = |key| controlling.buffer.as_ref().is_some_and(|buffer| buffer.is_late(key));
+        let mut listeners: Vec<_> = controlling
             .media_legs()
-            .filter(|(key, _)| *key != talker)
+            .filter(|(key, _)| *key != talker && !is_late(*key))
             .filter_map(|(_, leg)| {
                 let media = self.media.legs.get(leg)?;
                 let agreed = media.agreed.as_ref().filter(|agreed| agreed.hears)?;
@@ -117,23 +111,31 @@ impl Server {
         while let Some(output) = controlling.bursts.poll_output() {
             match output {
                 Output::Send { to, message } => {
+                    let turn = Turn::of(&message);
                     let Some(bytes) = self.media.write(message) else { continue };
                     let keys = match &to {
                         To::One(key) => std::slice::from_ref(key),
                         To::Each(keys) => keys,
                     };
-                    for leg in keys.iter().filter_map(|key| controlling.media_leg(*key)) {
-                        self.media.tell(leg, &bytes);
+                    for key in keys {
+                        let Some(leg) = controlling.media_leg(*key) else { continue };
+                        if !controlling.is_to_wait(*key, turn, &bytes) {
+                            self.media.tell(leg, &bytes);
+                        }
                     }
                 }
                 Output::Told(told) => {
                     is_inactive |= told == Told::Inactive;
+                    if let (Told::Ended { .. }, Some(buffer)) = (told, &mut controlling.buffer) {
+                        buffer.end_burst();
+                    }
                     self.media.counters.note(told);
                 }
             }
         }
         let due = controlling.bursts.poll_timeout();
         self.expect_bursts(place, due);
+        self.settle_buffer(place);
         if is_inactive && self.config.release_inactive {
             self.release_overdue(place);
         }

@@ -9,11 +9,14 @@
 //! ```
 //!
 //! The talker's synchronization source, sequence numbers, timestamps and speech are passed on as they are; only the payload
-//! number is that of each listener. What is not the holder's ends at the gate.
+//! number is that of each listener. What is not the holder's ends at the gate. Of a session that
+//! is not confirmed it is kept for those who come.
 
+mod buffer;
 mod counters;
 mod forwarding;
 mod legs;
+mod playing;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -29,6 +32,7 @@ use crate::media::{KEEP_ALIVE_MAX, Stream};
 use crate::sdp::Capabilities;
 use crate::{amr, talk_burst};
 
+pub(super) use self::buffer::Buffer;
 pub use self::counters::{DENIALS, ENDINGS, MediaCounters, REVOKES};
 pub(super) use self::forwarding::Fan;
 pub(super) use self::legs::{Agreed, Legs, Owner};

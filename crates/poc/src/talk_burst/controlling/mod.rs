@@ -227,6 +227,17 @@ impl TalkBursts {
         self.revoke_if_alone(now);
     }
 
+    /// Who speaks has said as much as there is room for (user-plane digest 10.6): as if the time of T2 were over (g24).
+    pub fn revoke_too_long(&mut self, now: Instant) {
+        self.revoke(now, self.settings.too_long());
+    }
+
+    /// What says that this participant speaks.
+    pub fn taken_by(&self, key: usize) -> Option<Message> {
+        let taken = self.participant(key)?.taken(self.participants_told());
+        Some(Message::Taken(Box::new(taken)))
+    }
+
     /// A message from a participant, and the synchronization source that it names.
     pub fn handle_message(&mut self, now: Instant, key: usize, ssrc: u32, message: &Message) {
         let Some(participant) = self.participant_mut(key) else { return };
