@@ -267,8 +267,12 @@ impl Machine {
             State::HasPermission { .. } => return,
             State::StartStop | State::PendingRequest { .. } | State::Releasing => return,
         };
-        self.hearing = Hearing::Nobody;
-        self.tell(Told::Idle);
+        // The server repeats it (T7), and nobody has spoken since.
+        let is_repeated = self.state == State::NoPermission && self.hearing == Hearing::Idle;
+        if !is_repeated {
+            self.hearing = Hearing::Idle;
+            self.tell(Told::Idle);
+        }
         self.rest(row, now, next);
     }
 
@@ -422,7 +426,7 @@ impl Machine {
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let end_of_speech = match self.hearing {
-            Hearing::Nobody => None,
+            Hearing::Nobody | Hearing::Idle => None,
             Hearing::Somebody { until } => Some(until),
         };
         [self.state.deadline(), end_of_speech, self.retry_at].into_iter().flatten().min()

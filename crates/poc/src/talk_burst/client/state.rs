@@ -132,6 +132,8 @@ impl Limit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Hearing {
     Nobody,
+    /// As the server said and the user was told.
+    Idle,
     /// T13.
     Somebody {
         until: Instant,

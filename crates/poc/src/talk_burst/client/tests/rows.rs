@@ -108,6 +108,31 @@ fn c09_an_idle_ends_the_burst() {
 }
 
 #[test]
+fn c09_a_repeated_idle_is_told_again_only_once_somebody_has_spoken() {
+    let mut client = Client::listening();
+    client.hear(Message::Idle);
+    assert_eq!(client.said(), [told(Told::Idle)]);
+    client.hear(Message::Idle);
+    assert_eq!(client.said(), []);
+    // Its Taken was lost.
+    client.speech(BOB);
+    client.hear(Message::Idle);
+    assert_eq!(client.said(), [told(Told::Idle)]);
+    client.hear(taken());
+    client.wait(4000);
+    assert_eq!(client.said(), [taken_by_bob(), told(Told::EndOfSpeech)]);
+    client.hear(Message::Idle);
+    client.hear(Message::Idle);
+    assert_eq!(client.said(), [told(Told::Idle)]);
+    // c25, c40: what the user has asked for is over.
+    client.press();
+    client.let_go();
+    client.said();
+    client.hear(Message::Idle);
+    assert_eq!(client.said(), [told(Told::Idle)]);
+}
+
+#[test]
 fn c10_a_grant_that_nobody_wants_any_more_is_given_back() {
     let mut client = Client::listening();
     client.hear(granted(30));
