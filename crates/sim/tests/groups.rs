@@ -9,7 +9,7 @@ use sim::system::story::{self, Plot};
 const STORIES: u64 = 1_000;
 
 /// What chance must have met in each part, so that the invariants were put to the test.
-const MET: [&str; 26] = [
+const MET: [&str; 33] = [
     "cancelled before any 1xx",
     "cancelled while ringing",
     "crossing at a client",
@@ -35,6 +35,13 @@ const MET: [&str; 26] = [
     "session that somebody came into",
     "somebody is added",
     "somebody is sent away",
+    "talk burst: granted",
+    "talk burst: pre-empted",
+    "talk burst: queued",
+    "talk burst: speech that was heard",
+    "talk burst: speech that was passed on",
+    "talk burst: spoke too long",
+    "talk burst: told who speaks",
     "who takes part is told again",
 ];
 

@@ -9,7 +9,7 @@ use sim::system::story::{self, Plot};
 const STORIES: u64 = 2_500;
 
 /// What chance must have met in each part, so that the invariants were put to the test.
-const MET: [&str; 28] = [
+const MET: [&str; 35] = [
     "cancelled before any 1xx",
     "cancelled while ringing",
     "crossing at a client",
@@ -38,6 +38,13 @@ const MET: [&str; 28] = [
     "record: participating, Rejected by Server",
     "record: participating, Released by Invited",
     "record: participating, Released by Inviter",
+    "talk burst: granted",
+    "talk burst: pre-empted",
+    "talk burst: queued",
+    "talk burst: speech that was heard",
+    "talk burst: speech that was passed on",
+    "talk burst: spoke too long",
+    "talk burst: told who speaks",
 ];
 
 /// What is rare: once is enough.

@@ -7,6 +7,7 @@ mod invited;
 mod relay;
 mod side;
 pub mod system;
+mod talking;
 
 use bytes::Bytes;
 use poc::{Event, Outcome};

@@ -15,6 +15,7 @@ use super::functions::Functions;
 use super::invited::Invited;
 use super::relay::Relay;
 use super::side::{Seen, Side};
+use super::talking::Talking;
 use super::{Checked, branch_of, read, written};
 
 /// Reads what happens at every element and knows what must hold.
@@ -34,6 +35,8 @@ pub struct Watch {
     everybody_lives: bool,
     /// The operator has ended something.
     was_removed: bool,
+    /// Who speaks.
+    pub(crate) talking: Talking,
     /// What was counted, so that a test can see that something was checked.
     pub checked: Checked,
     /// What chance met, by name.
@@ -83,6 +86,7 @@ impl Watch {
             hops: HOPS,
             everybody_lives: true,
             was_removed: false,
+            talking: Talking::default(),
             checked: Checked::default(),
             met: BTreeMap::new(),
         }
@@ -102,6 +106,7 @@ impl Watch {
     pub fn hung_up(&mut self, now: Instant, place: usize, session: SessionId) {
         if let Part::Client { side, .. } = &mut self.parts[place] {
             side.hung_up(now, session);
+            self.talking.is_over(place, session);
         }
     }
 
@@ -123,6 +128,7 @@ impl Watch {
     /// The client of `place` is another, which knows nothing of what the last one did.
     pub fn restarted(&mut self, place: usize) {
         self.parts[place] = Part::Client { side: Side::default(), is_gone: false };
+        self.talking.restarted(place);
         (self.longest_hop, self.everybody_lives) = (None, false);
     }
 
@@ -159,8 +165,27 @@ impl Watch {
         }
     }
 
+    /// `place` sent this of speech or talk burst control.
+    pub fn media_sent(&mut self, place: usize, transmit: &Transmit) {
+        match &self.parts[place] {
+            Part::Client { .. } => self.talking.client_sent(place, transmit),
+            Part::Server(_) => self.talking.server_sent(transmit),
+            Part::Core(_) => panic!("media do not go through cores"),
+        }
+    }
+
+    /// This of speech or talk burst control arrived at `place`.
+    pub fn media_received(&mut self, place: usize, datagram: &Transmit) {
+        match &self.parts[place] {
+            Part::Client { .. } => self.talking.client_received(datagram),
+            Part::Server(_) => self.talking.server_received(datagram),
+            Part::Core(_) => panic!("media do not go through cores"),
+        }
+    }
+
     /// `place` told its user this.
     pub fn told(&mut self, now: Instant, place: usize, event: &Event) {
+        self.talking.told(place, event);
         if let Part::Client { side, .. } = &mut self.parts[place]
             && !self.is_carried
         {
@@ -179,6 +204,7 @@ impl Watch {
 
     /// `place` has nothing more to send or to tell in this instant. `slots`: how many of a user's are taken, if it is a server.
     pub fn settled(&mut self, place: usize, slots: impl Fn(&[u8]) -> Option<usize>) {
+        self.talking.settled();
         match &mut self.parts[place] {
             Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.settled(),
@@ -198,6 +224,7 @@ impl Watch {
                 Part::Server(functions) => functions.finish(&mut self.checked),
             }
         }
+        self.talking.count(&mut self.met);
         if !self.is_carried {
             self.assert_truth();
             self.count();

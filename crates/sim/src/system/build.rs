@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
-use poc::server::{Command as Order, Group, Server, User};
+use poc::server::{Command as Order, Group, Ports, Server, User};
 use poc::{Client, PocSettings, Profile, Registration};
 use sip::auth::Credentials;
 use sip::message::Uri;
@@ -42,6 +42,8 @@ pub struct Setup {
     pub profile: Profile,
     /// Which provisional responses are reliable.
     pub reliability: Reliability,
+    /// The longest talk burst.
+    pub stop_talking: Duration,
     /// The groups, each with the network that hosts it: 0 or 1.
     pub groups: Vec<(usize, Group)>,
 }
@@ -73,9 +75,14 @@ const DOMAINS: [&str; 2] = ["home1.example", "home2.example"];
 const CORES: [&str; 2] = ["core1", "core2"];
 pub(super) const SERVERS: [&str; 2] = ["server1", "server2"];
 
-/// Where clients and servers receive speech and talk burst control.
-pub(super) const SPEECH_PORT: u16 = 45_200;
-pub(super) const CONTROL_PORT: u16 = 45_201;
+/// Where servers receive speech and talk burst control: more pairs than a user has sessions. Clients have the first.
+pub(super) const PAIRS: u16 = 16;
+const FIRST_PORT: u16 = 45_200;
+
+pub(super) const fn ports_of(pair: u16) -> Ports {
+    let speech = FIRST_PORT + 2 * pair;
+    Ports { speech, control: speech + 1 }
+}
 
 /// More than there are clients.
 const AT_ONCE: usize = 64;
@@ -98,6 +105,7 @@ impl Setup {
             registration: Duration::from_secs(7200),
             profile: Profile::Plain,
             reliability: Reliability::WhenRequired,
+            stop_talking: Duration::from_secs(30),
             groups: Vec::new(),
         }
     }
@@ -137,7 +145,7 @@ impl Setup {
         sip.reliability = self.reliability;
         let (username, secret) = (Bytes::from(user), Bytes::from(secret_of(user)));
         sip.credentials = vec![Credentials { realm: None, username, secret }];
-        let capabilities = Capabilities::amr(address.ip(), SPEECH_PORT, CONTROL_PORT);
+        let capabilities = capabilities_at(address);
         let from = Bytes::from([b"<", &terminal.address()[..], b">"].concat());
         let mut config = poc::Config::new(sip, from, capabilities);
         config.settings = terminal.settings;
@@ -184,8 +192,9 @@ impl Setup {
         sip.datagram_max = DATAGRAM_MAX;
         sip.reliability = self.reliability;
         let core = Target { transport: Transport::Udp, remote: core_address(home) };
-        let media = Capabilities::amr(address.ip(), SPEECH_PORT, CONTROL_PORT);
-        let mut config = poc::server::Config::new(sip, core, factory_of(home), media);
+        let mut config = poc::server::Config::new(sip, core, factory_of(home), capabilities_at(address));
+        config.set_ports((0..PAIRS).map(ports_of).collect());
+        config.talk_bursts.t2_stop_talking = self.stop_talking;
         config.sip.session_expires = Some(self.session_expires);
         config.trusted = vec![core_address(home).ip()];
         config.early_answer = self.early_answer;
@@ -265,6 +274,14 @@ impl System {
 
 fn listener(address: SocketAddr) -> Listener {
     Listener { transport: Transport::Udp, bind: address, advertised: address }
+}
+
+/// The usual ones, and pre-emptive requests.
+fn capabilities_at(address: SocketAddr) -> Capabilities {
+    let Ports { speech, control } = ports_of(0);
+    let mut capabilities = Capabilities::amr(address.ip(), speech, control);
+    capabilities.talk_burst.tb_priority = 3;
+    capabilities
 }
 
 fn client_address(place: usize) -> SocketAddr {

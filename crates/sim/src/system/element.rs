@@ -10,7 +10,7 @@ use sip::Instant;
 use sip::transport::{Path, Transmit, Transport};
 use sipcore::Core;
 
-use super::build::{CONTROL_PORT, SPEECH_PORT};
+use super::build::{PAIRS, ports_of};
 use crate::monitor::system::Kind;
 
 /// An element and its place in the network.
@@ -37,17 +37,19 @@ pub enum Machine {
     Gone,
 }
 
-/// The port of a stream, at clients and servers alike.
-fn port_of(stream: Stream) -> u16 {
+/// The number of a port: servers have all, clients those of the first pair.
+fn number_of(MediaPort { pair, stream }: MediaPort) -> u16 {
+    let ports = ports_of(pair);
     match stream {
-        Stream::Speech => SPEECH_PORT,
-        Stream::Control => CONTROL_PORT,
+        Stream::Speech => ports.speech,
+        Stream::Control => ports.control,
     }
 }
 
-/// The stream of a port.
-pub(super) fn stream_of(port: u16) -> Option<Stream> {
-    Stream::ALL.into_iter().find(|stream| port_of(*stream) == port)
+/// The port of this number.
+pub(crate) fn media_port_of(number: u16) -> Option<MediaPort> {
+    let ports = (0..PAIRS).flat_map(|pair| Stream::ALL.map(|stream| MediaPort { pair, stream }));
+    ports.into_iter().find(|port| number_of(*port) == number)
 }
 
 /// What an element tells those who run it.
@@ -98,15 +100,15 @@ impl Machine {
         }
     }
 
-    /// A datagram of speech or talk burst control, at the port of this stream.
-    pub(super) fn handle_media(&mut self, now: Instant, stream: Stream, remote: SocketAddr, bytes: Bytes) {
+    /// A datagram of speech or talk burst control, at this port.
+    pub(super) fn handle_media(&mut self, now: Instant, at: MediaPort, remote: SocketAddr, bytes: Bytes) {
         match self {
             Self::Client(client) => {
+                let stream = at.stream;
                 let handled = client.handle_input(now, poc::Input::Media { stream, remote, bytes });
                 assert_eq!(handled, Ok(None), "no peer is a misuse");
             }
             Self::Server(server) => {
-                let at = MediaPort { pair: 0, stream };
                 server.handle_input(now, poc::server::Input::Media { at, remote, bytes });
             }
             Self::Core(_) | Self::Gone => {}
@@ -118,7 +120,7 @@ impl Machine {
         let transmit = |from, remote, bytes| Transmit {
             path: Path {
                 transport: Transport::Udp,
-                local: SocketAddr::new(ip, port_of(from)),
+                local: SocketAddr::new(ip, number_of(from)),
                 remote,
                 connection: None,
             },
@@ -127,13 +129,14 @@ impl Machine {
         match self {
             Self::Client(client) => {
                 let polled = client.poll_media().into_iter();
-                polled.map(|media| transmit(media.from, media.to, media.bytes)).collect()
+                let from = |stream| MediaPort { pair: 0, stream };
+                polled.map(|media| transmit(from(media.from), media.to, media.bytes)).collect()
             }
             Self::Server(server) => match server.poll_media() {
-                Some(MediaTransmit::Control { from, to, bytes }) => vec![transmit(from.stream, to, bytes)],
+                Some(MediaTransmit::Control { from, to, bytes }) => vec![transmit(from, to, bytes)],
                 Some(MediaTransmit::Speech { from, to, head, tail }) => {
                     let bytes = Bytes::from([&head[..], &tail[..]].concat());
-                    to.iter().map(|to| transmit(from.stream, *to, bytes.clone())).collect()
+                    to.iter().map(|to| transmit(from, *to, bytes.clone())).collect()
                 }
                 None => Vec::new(),
             },

@@ -9,12 +9,13 @@
 //! Every line is the simulated network, the one between a core and its server too.
 
 mod build;
-mod element;
+pub(crate) mod element;
 pub mod story;
 
 use bytes::Bytes;
 use poc::client::{Alert, AlertId, Change};
 use poc::server::{Command as Order, Record, User};
+use poc::talk_burst::Priority;
 use poc::{Addressee, AnswerRequest, Client, Command, Event, Input};
 use sip::transport::{Path, Transmit, Transport};
 use sip::{Instant, SessionId};
@@ -65,11 +66,24 @@ pub enum Act {
     Watch(SessionId),
     /// Alerts the user of a place.
     Alert(usize),
+    /// Presses the key to speak, so urgently.
+    Press(SessionId, Priority),
+    /// Says something short.
+    Speak(SessionId),
+    /// Lets go of the key to speak.
+    LetGo(SessionId),
+    /// Asks for the place in the queue.
+    AskPosition(SessionId),
     /// Registers.
     Register,
     /// Is registered no more.
     Deregister,
 }
+
+/// A frame of AMR at 4.75 kbit/s, octet-aligned.
+const SPEECH: [u8; 14] = [0xf0, 0x04, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55];
+/// As long as until the next packet of a story: fewer packets than there would be.
+const SPEECH_SAMPLES: u32 = 800;
 
 /// Everything, at one moment.
 #[derive(Clone, Debug)]
@@ -165,16 +179,36 @@ impl System {
                 let command = Command::Alert { id, targets, routes, to, alert };
                 (input(client, command), format!("alerts {}", text(place)))
             }
+            Act::Press(session, priority) => {
+                let command = Command::Press { session, priority, timestamp: None };
+                (input(client, command), "presses the key".into())
+            }
+            Act::Speak(session) => {
+                let (payload, samples) = (Bytes::from_static(&SPEECH), SPEECH_SAMPLES);
+                let done = input(client, Command::Speak { session, payload, samples });
+                (done.map(|_| Some(session)), "speaks".into())
+            }
+            Act::LetGo(session) => (input(client, Command::LetGo(session)), "lets go of the key".into()),
+            Act::AskPosition(session) => {
+                (input(client, Command::AskPosition(session)), "asks for the place in the queue".into())
+            }
             Act::Register => (input(client, Command::Register), "registers".into()),
             Act::Deregister => (input(client, Command::Deregister), "deregisters".into()),
         };
         if let Ok(session) = done {
-            self.note(place, what);
+            // Speech is seen in the ladder.
+            if !matches!(act, Act::Speak(_)) {
+                self.note(place, what);
+            }
             match act {
                 Act::Start { .. } | Act::Call { .. } => {
                     session.into_iter().for_each(|session| self.watch.began(place, session))
                 }
                 Act::HangUp(session) => self.watch.hung_up(now, place, session),
+                Act::Press(session, _)
+                | Act::Speak(session)
+                | Act::LetGo(session)
+                | Act::AskPosition(session) => self.watch.talking.acts(session),
                 Act::Accept(_)
                 | Act::Modify(_)
                 | Act::Withdraw(_)
@@ -340,8 +374,8 @@ impl System {
                 Happened::Media(Transmit { path, bytes }, fate) => {
                     let of = |ip| places.iter().position(|place| self.elements[*place].address.ip() == ip);
                     let ends = of(path.local.ip()).zip(of(path.remote.ip()));
-                    if let (Some(ends), Some(stream)) = (ends, element::stream_of(path.remote.port())) {
-                        trace.media(*at, ends, stream, bytes, *fate);
+                    if let (Some(ends), Some(port)) = (ends, element::media_port_of(path.remote.port())) {
+                        trace.media(*at, ends, port.stream, bytes, *fate);
                     }
                 }
                 Happened::Note(place, text) => trace.note(*at, column(place), text.clone()),
@@ -367,8 +401,9 @@ impl System {
         let Path { local, remote, .. } = datagram.path;
         let ip = remote.ip();
         let place = self.elements.iter().position(|element| element.address.ip() == ip);
-        if let (Some(place), Some(stream)) = (place, element::stream_of(remote.port())) {
-            self.elements[place].machine.handle_media(self.now, stream, local, datagram.bytes.clone());
+        if let (Some(place), Some(port)) = (place, element::media_port_of(remote.port())) {
+            self.watch.media_received(place, datagram);
+            self.elements[place].machine.handle_media(self.now, port, local, datagram.bytes.clone());
             self.settle(place);
         }
     }
@@ -388,6 +423,7 @@ impl System {
                 break;
             }
             for transmit in media {
+                self.watch.media_sent(place, &transmit);
                 let fate = self.media.send(now, &transmit);
                 self.story.push((now, Happened::Media(transmit, fate)));
             }

@@ -1,6 +1,7 @@
 //! Stories of a whole system, drawn from a seed.
 
 mod groups;
+mod talking;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use poc::{AnswerMode, AnswerRequest, Event, PocSettings, Profile};
 use sip::{Duration, Instant, Reliability, SessionId};
 
 use self::groups::Whom;
+use self::talking::Talkers;
 use super::{Act, Setup, System, Terminal};
 use crate::chance::Chance;
 use crate::network::Faults;
@@ -72,6 +74,8 @@ struct Teller {
     /// What users will do, by moment.
     plan: BTreeMap<(Instant, u64), (usize, Planned)>,
     planned: u64,
+    /// What users say.
+    talkers: Talkers,
     /// The sessions that users know.
     open: BTreeSet<(usize, SessionId)>,
     /// What users have heard sessions to be called.
@@ -121,10 +125,12 @@ impl Teller {
     fn new(plot: Plot, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let faults = faults(&mut chance);
-        let setup = match plot {
+        let mut setup = match plot {
             Plot::Pairs => setup(&mut chance),
             Plot::Groups => groups::setup(&mut chance),
         };
+        let mut talkers = Talkers::new(seed);
+        setup.stop_talking = talkers.stop_talking();
         let longest = chance.pick(&[PATIENCE, PATIENCE, PATIENCE, Duration::from_secs(150)]);
         let registers_first = !chance.happens(60);
         let mut system = System::new(seed, setup, Faults::NONE);
@@ -140,6 +146,7 @@ impl Teller {
             system.run_until(system.now + Duration::from_secs(40));
         }
         system.network.set_faults(faults);
+        system.media.set_faults(faults);
         if faults.loss == 0 {
             system.watch.longest_hop = Some(faults.delay + faults.jitter);
         }
@@ -152,6 +159,7 @@ impl Teller {
             begun,
             plan: BTreeMap::new(),
             planned: 0,
+            talkers,
             open: BTreeSet::new(),
             identities: Vec::new(),
             longest,
@@ -218,16 +226,14 @@ impl Teller {
         if planned.is_none() && self.open.is_empty() && self.system.is_quiet() {
             return false;
         }
-        let moment = match (planned, self.system.next_moment()) {
-            (None, None) => return false,
-            (Some(planned), Some(moment)) => planned.min(moment),
-            (Some(moment), None) | (None, Some(moment)) => moment,
-        };
+        let moments = [planned, self.talkers.next(), self.system.next_moment()];
+        let Some(moment) = moments.into_iter().flatten().min() else { return false };
         self.system.advance(moment.max(self.system.now));
         while let Some(entry) = self.plan.first_entry().filter(|entry| entry.key().0 <= self.system.now) {
             let (place, planned) = entry.remove();
             self.carry_out(place, planned);
         }
+        self.talkers.carry_out(&mut self.system);
         for (place, event) in std::mem::take(&mut self.system.events) {
             self.react(place, &event);
         }
@@ -240,6 +246,7 @@ impl Teller {
         let limit = life(self.system.setup(), self.system.watch.hops);
         assert!(lasted <= limit, "I9: something lives {lasted:?} after the last deed");
         self.system.network.set_faults(Faults::NONE);
+        self.system.media.set_faults(Faults::NONE);
         for place in self.system.clients().collect::<Vec<_>>() {
             self.system.act(place, Act::Deregister);
         }
@@ -315,6 +322,7 @@ impl Teller {
     fn forget(&mut self, place: usize) {
         self.open.retain(|(whom, _)| *whom != place);
         self.plan.retain(|_, (whom, _)| *whom != place);
+        self.talkers.forget(place);
     }
 
     /// When a user hangs up at the latest, and most of them before.
@@ -352,6 +360,7 @@ impl Teller {
                 self.remember(place, focus.as_ref());
                 self.plan_company(place, *session);
                 self.plan_to_end(place, *session);
+                self.talkers.begin(now, place, *session);
                 if self.chance.happens(300) {
                     let when = now + self.moment_to_give_up();
                     self.plan(when, place, Planned::Modify(*session));
@@ -359,7 +368,9 @@ impl Teller {
             }
             Event::Ended { session, .. } => {
                 self.open.remove(&(place, *session));
+                self.talkers.end(place, *session);
             }
+            Event::TalkBurst { session, told } => self.talkers.react(now, place, *session, told),
             Event::Progress { .. }
             | Event::Modified { .. }
             | Event::ModificationEnded { .. }
@@ -372,7 +383,6 @@ impl Teller {
             | Event::PreEstablished
             | Event::PreEstablishedEnded { .. }
             | Event::Locate { .. }
-            | Event::TalkBurst { .. }
             | Event::Heard { .. }
             | Event::Registered { .. }
             | Event::RegistrationFailed { .. }
