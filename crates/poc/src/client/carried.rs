@@ -18,7 +18,7 @@ use crate::answer_state::AnswerState;
 use crate::body::resource_lists::{self, Entry};
 use crate::body::sipfrag;
 use crate::focus::Focus;
-use crate::sdp::{self, Media, Origin};
+use crate::sdp::{self, Direction, Media, Origin};
 
 /// What a REFER points to that has its list with it (RFC 5368 §4).
 const LIST: &[u8] = b"recipients@talkburst.invalid";
@@ -440,7 +440,9 @@ impl Client {
         let now = self.now;
         let Some(carrier) = &self.pre_established else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(media) = carrier.media.clone() else { return };
+        let Some(mut media) = carrier.media.clone() else { return };
+        // Digest 7.2: on hold until it is used, and it is.
+        media.direction = Direction::SendRecv;
         session.timing.answered = Some(now);
         session.focus.clone_from(&carrier.focus);
         let answer_state = carrier.answer_state;

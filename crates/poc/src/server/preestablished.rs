@@ -19,6 +19,7 @@
 //! While talk burst control is not carried the client hears of a session and of its end by re-INVITE: in a session our Contact is
 //! a focus that names it, else it is none and speech is inactive, on hold until the next use.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
@@ -29,6 +30,7 @@ use sip::{Contact, Duration, Headers, Instant, Message, SessionId, SubscriberId}
 use slab::Slab;
 
 use super::leg::{self, Ended, unless_over};
+use super::media::{Agreed, Owner};
 use super::participating::{self, Leg, ServedAs};
 use super::policy::{Inviter, Refusal};
 use super::record::{Record, Side};
@@ -53,6 +55,10 @@ pub(super) struct PreEstablished {
     pub(super) media: Capabilities,
     /// Where the client receives talk burst control.
     control: Option<SocketAddr>,
+    /// The media of the client.
+    pub(super) near: usize,
+    /// The media of the session beyond, while there is one.
+    pub(super) far: Option<usize>,
     /// Our descriptions towards the client.
     described: Described,
     /// Our descriptions towards the session beyond.
@@ -147,9 +153,16 @@ impl Server {
             Err(refusal) => return self.turn_away(session, record, refusal),
         };
         let mut described = Described::new(self.next_origin());
-        let media = Capabilities { codecs: vec![agreed.codec], ..self.config.media.clone() };
+        let near =
+            self.media.legs.open(&record.inviter, Owner::Client(self.pre_established.all.vacant_key()));
+        let media = Capabilities { codecs: vec![agreed.codec.clone()], ..self.config.media.clone() };
+        let media = self.media.at_ports_of(Some(near), Cow::Owned(media)).into_owned();
         let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
-        let Ok(answer) = answer else { return self.turn_away(session, record, Refusal::status(488)) };
+        let Ok(answer) = answer else {
+            self.media.legs.close(near);
+            return self.turn_away(session, record, Refusal::status(488));
+        };
+        self.media.legs.connect(near, Agreed::new(&agreed, agreed.codec.payload));
         let record = Record { answered: Some(self.now), status: Some(200), ..record };
         let beyond = Described::new(self.next_origin());
         let at = self.pre_established.insert(PreEstablished {
@@ -158,6 +171,8 @@ impl Server {
             dialog: session,
             media,
             control: agreed.control,
+            near,
+            far: None,
             described,
             beyond,
             offer: Bytes::new(),
@@ -186,6 +201,9 @@ impl Server {
             (_, State::Calling(_) | State::Asking(..) | State::InUse(_)) => {}
             (State::Calling(using) | State::Asking(using, _) | State::InUse(using), _) => {
                 pre_established.last.clone_from(&using.names);
+                if let Some(far) = pre_established.far.take() {
+                    self.media.legs.close(far);
+                }
             }
             (State::Idle | State::Withdrawn | State::Telling | State::Untold(_), _) => {}
         }
@@ -231,6 +249,9 @@ impl Server {
         let Some(at) = self.pre_established.of(&self.participating[place].served).find(is_free) else {
             return false;
         };
+        if !self.open_beyond(at) {
+            return false;
+        }
         let beyond = Described::new(self.next_origin());
         let pre_established = &mut self.pre_established.all[at];
         (pre_established.beyond, pre_established.offer) = (beyond, Bytes::copy_from_slice(offer));
@@ -247,6 +268,7 @@ impl Server {
             return self.answer_beyond(at, session, Vec::new(), None);
         }
         if !self.ask(at, request, inviter, mode) {
+            self.close_beyond(at);
             return false;
         }
         self.participating[place].downstream = Some(Leg::Within(at));
@@ -348,13 +370,19 @@ impl Server {
         headers: Headers,
         response: Option<&Message>,
     ) -> bool {
-        let PreEstablished { state, media, beyond, offer, .. } = &mut self.pre_established.all[at];
-        if response.is_some_and(|response| sdp::accept(media, multipart::description_in(response)).is_err()) {
-            return false;
+        let PreEstablished { state, media, beyond, offer, near, far, .. } = &mut self.pre_established.all[at];
+        if let Some(response) = response {
+            let Ok(agreed) = sdp::accept(media, multipart::description_in(response)) else { return false };
+            self.media.legs.connect(*near, Agreed::new(&agreed, media.payload_of(&agreed.codec)));
         }
-        let Ok(answer) = beyond.try_describe(|origin| sdp::answer(media, origin, offer)) else {
+        let own = self.media.at_ports_of(*far, Cow::Borrowed(media));
+        let Ok((_, agreed)) = sdp::answer(&own, Origin { id: 0, version: 0 }, offer) else { return false };
+        let Ok(answer) = beyond.try_describe(|origin| sdp::answer(&own, origin, offer)) else {
             return false;
         };
+        if let Some(far) = *far {
+            self.media.legs.connect(far, Agreed::new(&agreed, agreed.codec.payload));
+        }
         if let State::Asking(using, _) = state {
             let using = using.clone();
             self.enter(at, State::InUse(using));
@@ -363,24 +391,52 @@ impl Server {
         true
     }
 
+    /// Ports for the session beyond; false if there are none.
+    pub(super) fn open_beyond(&mut self, at: usize) -> bool {
+        let far = self.media.legs.open_beyond(Owner::Beyond(at));
+        if far.is_none() {
+            tracing::warn!("no ports for the session beyond a pre-established session");
+        }
+        self.pre_established.all[at].far = far;
+        far.is_some()
+    }
+
+    pub(super) fn close_beyond(&mut self, at: usize) {
+        if let Some(far) = self.pre_established.all.get_mut(at).and_then(|each| each.far.take()) {
+            self.media.legs.close(far);
+        }
+    }
+
     // Other media.
 
     /// The client offers other media, or the same again: the server answers for itself.
     pub(super) fn answer_client(&mut self, at: usize, request: &Message) {
-        let PreEstablished { dialog, media, described, .. } = &mut self.pre_established.all[at];
+        let PreEstablished { dialog, media, described, near, .. } = &mut self.pre_established.all[at];
         let (dialog, offer) = (*dialog, multipart::description_in(request));
         match described.respond(media, offer) {
-            Ok(answer) => self.accept(dialog, Vec::new(), Some(sdp::body(answer))),
+            Ok(answer) => {
+                if let Ok((_, agreed)) = sdp::answer(media, Origin { id: 0, version: 0 }, offer) {
+                    self.media.legs.connect(*near, Agreed::new(&agreed, agreed.codec.payload));
+                }
+                self.accept(dialog, Vec::new(), Some(sdp::body(answer)));
+            }
             Err(_) => self.refuse(dialog, Refusal::status(488)),
         }
     }
 
     /// The session beyond does.
     pub(super) fn answer_again(&mut self, at: usize, session: SessionId, request: &Message) {
-        let PreEstablished { media, beyond, .. } = &mut self.pre_established.all[at];
+        let PreEstablished { media, beyond, far, .. } = &mut self.pre_established.all[at];
         let offer = multipart::description_in(request);
-        match beyond.try_describe(|origin| sdp::answer(media, origin, offer)) {
-            Ok(answer) => self.accept(session, Vec::new(), Some(sdp::body(answer))),
+        let own = self.media.at_ports_of(*far, Cow::Borrowed(media));
+        match beyond.try_describe(|origin| sdp::answer(&own, origin, offer)) {
+            Ok(answer) => {
+                let agreed = sdp::answer(&own, Origin { id: 0, version: 0 }, offer);
+                if let (Some(far), Ok((_, agreed))) = (*far, agreed) {
+                    self.media.legs.connect(far, Agreed::new(&agreed, agreed.codec.payload));
+                }
+                self.accept(session, Vec::new(), Some(sdp::body(answer)));
+            }
             Err(_) => self.refuse(session, Refusal::status(488)),
         }
     }
@@ -431,7 +487,11 @@ impl Server {
     /// The dialog has ended, and with it whatever it was used for.
     pub(super) fn pre_established_ended(&mut self, at: usize, ended: Ended) {
         self.enter_over(at);
-        let Some(PreEstablished { state, record, .. }) = self.pre_established.remove(at) else { return };
+        self.close_beyond(at);
+        let Some(PreEstablished { state, record, near, .. }) = self.pre_established.remove(at) else {
+            return;
+        };
+        self.media.legs.close(near);
         let by = if ended.by == Party::Local { Side::Server } else { Side::Inviter };
         let reason = ended.reason.clone();
         let record = Record { end: ended.end, by, ended: self.now, reason, ..record };

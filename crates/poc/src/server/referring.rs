@@ -1,5 +1,7 @@
 //! REFER within a pre-established session: a PoC Session is begun, joined, given up or left (digest 7.2, 14.8).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use sip::message::{Name, Uri};
 use sip::usage::{End, Party};
@@ -7,6 +9,7 @@ use sip::{Invite, Message, SubscriberId};
 
 use super::Server;
 use super::leg::{self, Ended};
+use super::media::Agreed;
 use super::participating::{self, Leg, ServedAs};
 use super::policy::{self, Inviter};
 use super::preestablished::{State, Use, contact_uri_of};
@@ -68,7 +71,13 @@ impl Server {
             State::Asking(..) | State::Withdrawn | State::Telling | State::Untold(_) => return Err(491),
         }
         let target = self.target_of(request)?;
-        self.admit_referral(subscriber)?;
+        if !self.open_beyond(at) {
+            return Err(480);
+        }
+        if let Err(status) = self.admit_referral(subscriber) {
+            self.close_beyond(at);
+            return Err(status);
+        }
         if let Some(referral) = referral {
             self.tell_progress(referral, 100, None);
         }
@@ -110,8 +119,8 @@ impl Server {
         let beyond = Described::new(self.next_origin());
         let pre_established = &mut self.pre_established.all[at];
         pre_established.beyond = beyond;
-        let media = &pre_established.media;
-        let offer = pre_established.beyond.describe(|origin| sdp::offer(media, origin));
+        let media = self.media.at_ports_of(pre_established.far, Cow::Borrowed(&pre_established.media));
+        let offer = pre_established.beyond.describe(|origin| sdp::offer(&media, origin));
         let mut headers = leg::passed_on(
             request,
             &[Name::AnswerMode, Name::PrivAnswerMode, Name::RequestDisposition, Name::ResourcePriority],
@@ -213,8 +222,10 @@ impl Server {
     pub(super) fn use_begins(&mut self, at: usize, response: &Message) -> bool {
         let pre_established = &self.pre_established.all[at];
         let State::Calling(using) = &pre_established.state else { return false };
-        if sdp::accept(&pre_established.media, multipart::description_in(response)).is_err() {
-            return false;
+        let own = &pre_established.media;
+        let Ok(agreed) = sdp::accept(own, multipart::description_in(response)) else { return false };
+        if let Some(far) = pre_established.far {
+            self.media.legs.connect(far, Agreed::new(&agreed, own.payload_of(&agreed.codec)));
         }
         let mut using = using.clone();
         let (place, inviter) = (using.place, pre_established.user.clone());

@@ -17,6 +17,7 @@ mod races;
 mod ready;
 mod records;
 mod referring;
+mod relaying;
 mod releasing;
 mod returning;
 mod stage;

@@ -24,12 +24,12 @@ pub(crate) fn speech_of(place: u8) -> SocketAddr {
     format!("192.0.2.{place}:40000").parse().expect("an address")
 }
 
-fn control_of(place: u8) -> SocketAddr {
+pub(crate) fn control_of(place: u8) -> SocketAddr {
     format!("192.0.2.{place}:40002").parse().expect("an address")
 }
 
 /// One frame of AMR at 4.75 kbit/s, octet-aligned.
-fn frame() -> Vec<u8> {
+pub(crate) fn frame() -> Vec<u8> {
     [&[0xf0, 0x04][..], &[0x55; 12]].concat()
 }
 

@@ -37,6 +37,8 @@ impl Server {
                 controlling.bursts.handle_message(self.now, key, packet.ssrc, &packet.message);
                 self.settle_bursts(place);
             }
+            // Passed on as it is, or of no session.
+            Owner::Client(_) | Owner::Beyond(_) => {}
         }
     }
 
@@ -57,6 +59,11 @@ impl Server {
                     Gate::Drop => self.media.counters.gated += 1,
                 }
                 self.settle_bursts(place);
+            }
+            Owner::Client(_) | Owner::Beyond(_) => {
+                if let Some(other) = self.other_side_of(leg) {
+                    self.relay_speech(other, bytes);
+                }
             }
         }
     }

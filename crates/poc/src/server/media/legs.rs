@@ -40,6 +40,10 @@ pub(in super::super) enum Owner {
         /// Whose.
         key: usize,
     },
+    /// The client of a pre-established session: the session beyond hears it.
+    Client(usize),
+    /// The session beyond a pre-established session: the client hears it.
+    Beyond(usize),
 }
 
 /// What was agreed with one participant.
@@ -143,6 +147,16 @@ impl Legs {
         let pair = (0..self.pairs).find(is_free).unwrap_or_default();
         *self.in_use.entry((address.clone(), pair)).or_default() += 1;
         self.legs.insert(MediaLeg { of, pair, agreed: None, ssrc: 0, address: address.clone() })
+    }
+
+    /// Ports towards a session beyond. Several such sessions are with one PoC Server, at one address of it, so only the ports here tell
+    /// them apart: `None` if each pair has one. From the last on, for the first are where that server may be, which may be this one.
+    pub(in super::super) fn open_beyond(&mut self, of: Owner) -> Option<usize> {
+        let address = Bytes::new(); // of nobody
+        let is_free = |pair: &u16| !self.in_use.contains_key(&(address.clone(), *pair));
+        let pair = (0..self.pairs).rev().find(is_free)?;
+        self.in_use.insert((address.clone(), pair), 1);
+        Some(self.legs.insert(MediaLeg { of, pair, agreed: None, ssrc: 0, address }))
     }
 
     /// Says where the participant is.

@@ -17,6 +17,7 @@ mod counters;
 mod forwarding;
 mod legs;
 mod playing;
+mod relaying;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -189,6 +190,9 @@ impl Server {
             return self.drop_stranger(remote);
         };
         self.latch(leg, at, remote, ssrc);
+        if let Some(other) = self.other_side_of(leg) {
+            return self.relay_control(other, bytes);
+        }
         for packet in packets {
             match packet {
                 Ok(packet) => {
@@ -244,6 +248,7 @@ impl Server {
             self.media.counters.latched += 1;
             match of {
                 Owner::Participant { place, .. } => self.forget_fan(place),
+                Owner::Client(_) | Owner::Beyond(_) => {}
             }
         }
     }
