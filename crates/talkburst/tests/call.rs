@@ -40,7 +40,7 @@ fn a_call_that_is_answered_is_left_by_either_side() {
         assert_eq!((code, end(&events)), (Some(0), ("left", "local", None)));
         let established = events.iter().find(|event| event["event"] == "established").unwrap();
         assert_eq!(established["answer_state"], "confirmed");
-        assert_eq!(established["media"]["codec"], "AMR");
+        assert_eq!(established["media"]["codec"], "PCMU");
         let (code, events, _) = answer.exit();
         assert_eq!((code, end(&events)), (Some(0), ("released", "remote", None)));
 
@@ -242,7 +242,7 @@ fn a_capture_of_either_transport_is_sip_to_tshark() {
 }
 
 fn check_with_tshark(file: &std::path::Path) {
-    let decode = ["-d", "udp.port==1024-65535,sip", "-d", "tcp.port==1024-65535,sip"];
+    let decode = ["-d", "udp.port==1024-65535,sip", "-d", "tcp.port==1024-65535,sip", "-Y", "sip"];
     let fields = ["-T", "fields", "-e", "sip.CSeq.method", "-e", "_ws.malformed", "-e", "tcp.analysis.flags"];
     let tshark =
         Command::new("tshark").arg("-r").arg(file).args(decode).args(fields).stderr(Stdio::null()).output();

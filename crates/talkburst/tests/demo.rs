@@ -32,7 +32,7 @@ fn every_scene_ends_as_it_must_and_is_shown_as_a_ladder() {
     for shown in ["─ CANCEL ─", "487 (INVITE)", "PoC CP 6.2.X.1 step 2", "[held back]", "[let go]"] {
         assert!(out.contains(shown), "{shown}");
     }
-    assert!(out.ends_with("13 of 13 scenes ended as they must\n"), "{out}");
+    assert!(out.ends_with("17 of 17 scenes ended as they must\n"), "{out}");
     assert_eq!(text(&run.stderr), "");
 }
 
@@ -43,14 +43,25 @@ fn json_has_a_scene_a_line_and_then_a_summary() {
     let lines: Vec<Value> =
         text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (summary, scenes) = lines.split_last().unwrap();
-    assert_eq!(*summary, serde_json::json!({ "scenes": 13, "right": 13 }));
+    assert_eq!(*summary, serde_json::json!({ "scenes": 17, "right": 17 }));
     let names: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_str().unwrap()).collect();
     let direct = ["answered", "ringing", "crossing", "before-any-response", "just-accepted"];
     let by_server =
         ["ringing", "crossing", "unconfirmed", "refused", "override"].map(|name| format!("server-{name}"));
     assert_eq!(names[..5], direct);
     assert_eq!(names[5..10], by_server);
-    assert_eq!(names[10..], ["group-four-states", "chat-join", "pre-established"]);
+    assert_eq!(names[10..13], ["group-four-states", "chat-join", "pre-established"]);
+    assert_eq!(names[13..], ["talk-burst", "pre-emption", "too-long", "buffered-cancel"]);
+    let is_speech = |line: &&Value| line["packets"].as_u64() == Some(10);
+    let lines = scenes[13]["ladder"].as_array().unwrap();
+    let mut listeners: Vec<_> =
+        lines.iter().filter(is_speech).map(|line| line["to"].as_str().unwrap()).collect();
+    listeners.sort_unstable();
+    assert_eq!(
+        listeners,
+        ["ben", "cara", "dan", "server"],
+        "once to the server, and once to each of the others"
+    );
     let crossing = &scenes[2];
     assert_eq!((&crossing["anna"]["end"], &crossing["anna"]["status"]), (&"cancelled".into(), &200.into()));
     assert_eq!(crossing["ben"]["end"], "released");
@@ -158,16 +169,28 @@ fn a_capture_holds_every_datagram_and_tshark_reads_it_as_sip() {
         }
         assert!(talkburst(&["demo", flag, "--pcap", file.to_str().unwrap()]).status.success());
         let mut reader = pcap_file::pcap::PcapReader::new(std::fs::File::open(&file).unwrap()).unwrap();
-        let mut packets = 0;
+        let (mut packets, mut bursts) = (0, Vec::new());
         while let Some(packet) = reader.next_packet() {
             let packet = packet.unwrap();
             let sliced = etherparse::SlicedPacket::from_ip(&packet.data).unwrap();
             let Some(etherparse::TransportSlice::Udp(udp)) = sliced.transport else { panic!("not UDP") };
-            assert!(sip::Message::parse(udp.payload().to_vec().into()).unwrap().validate().is_ok());
-            packets += 1;
+            match udp.payload() {
+                // RTCP and RTP, and what only keeps a way open.
+                [0x80..=0xbf, 204, ..] => {
+                    let packets = poc::talk_burst::packets(udp.payload()).unwrap();
+                    bursts.extend(packets.map(|packet| packet.unwrap().message.to_string()));
+                }
+                [0x80..=0xbf, ..] | [] => {}
+                message => {
+                    let message = sip::Message::parse(message.to_vec().into()).unwrap();
+                    assert!(message.validate().is_ok());
+                    packets += 1;
+                }
+            }
         }
         assert!(packets >= 6 + 6 + 8 + 6 + 8 + 5 * 20, "{packets}");
         check_with_tshark(&file, packets);
+        check_bursts_with_tshark(&file, &bursts);
         std::fs::remove_file(&file).unwrap();
     }
 }
@@ -176,8 +199,16 @@ fn a_capture_holds_every_datagram_and_tshark_reads_it_as_sip() {
 fn check_with_tshark(file: &std::path::Path, packets: usize) {
     let fields =
         ["-T", "fields", "-e", "sip.CSeq.method", "-e", "_ws.malformed", "-e", "_ws.expert.severity"];
-    let decode =
-        ["-d", "udp.port==1024-65535,sip", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
+    let decode = [
+        "-Y",
+        "sip.CSeq.method",
+        "-d",
+        "udp.port==1024-65535,sip",
+        "-o",
+        "ip.check_checksum:TRUE",
+        "-o",
+        "udp.check_checksum:TRUE",
+    ];
     let tshark =
         Command::new("tshark").arg("-r").arg(file).args(decode).args(fields).stderr(Stdio::null()).output();
     let Ok(tshark) = tshark else { return common::leave_out("tshark") };
@@ -189,6 +220,47 @@ fn check_with_tshark(file: &std::path::Path, packets: usize) {
         assert_eq!(columns[1], "", "malformed: {line}");
         let severities = columns[2].split(',').filter_map(|severity| severity.parse::<u32>().ok());
         assert!(severities.max().unwrap_or(0) < 0x0060_0000, "expert warning: {line}");
+    }
+}
+
+/// User-plane digest 14.5: each message of TBCP is that to Wireshark's dissector, well-formed, and without an expert warning.
+fn check_bursts_with_tshark(file: &std::path::Path, bursts: &[String]) {
+    let fields =
+        ["-T", "fields", "-e", "rtcp.app.subtype", "-e", "_ws.malformed", "-e", "_ws.expert.severity"];
+    let chosen = ["-Y", "rtcp.app.name == \"PoC1\"", "-d", "udp.port==1024-65535,rtcp"];
+    let tshark =
+        Command::new("tshark").arg("-r").arg(file).args(chosen).args(fields).stderr(Stdio::null()).output();
+    let Ok(tshark) = tshark else { return common::leave_out("tshark") };
+    let named = |subtype: &str| match subtype {
+        "0" => "Talk Burst Request",
+        "1" => "Talk Burst Granted",
+        "2" | "18" => "Talk Burst Taken",
+        "3" => "Talk Burst Deny",
+        "4" => "Talk Burst Release",
+        "5" => "Talk Burst Idle",
+        "6" => "Talk Burst Revoke",
+        "7" => "Talk Burst Acknowledgement",
+        "9" => "Queue Status Response",
+        other => panic!("nothing sends {other}"),
+    };
+    let lines = text(&tshark.stdout);
+    let mut seen = Vec::new();
+    for line in lines.lines() {
+        let columns: Vec<_> = line.split('\t').collect();
+        seen.push(named(columns[0]));
+        assert_eq!(columns[1], "", "malformed: {line}");
+        let severities = columns[2].split(',').filter_map(|severity| severity.parse::<u32>().ok());
+        assert!(severities.max().unwrap_or(0) < 0x0060_0000, "expert warning: {line}");
+    }
+    assert_eq!(seen, bursts);
+    for told in [
+        "Talk Burst Granted",
+        "Talk Burst Taken",
+        "Talk Burst Idle",
+        "Talk Burst Release",
+        "Talk Burst Revoke",
+    ] {
+        assert!(seen.contains(&told), "{told}");
     }
 }
 

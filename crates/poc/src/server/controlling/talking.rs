@@ -4,6 +4,7 @@
 //! end (cases 1, 7 and 9 of the founding list).
 
 use bytes::Bytes;
+use sip::message::Uri;
 
 use super::super::Server;
 use super::super::media::{Agreed, Buffer, Owner};
@@ -14,6 +15,12 @@ use crate::talk_burst::controlling::Joining;
 
 /// What an anonymous talker is called.
 const ANONYMOUS_NAME: &str = "Anonymous";
+
+/// What stands in NAME where no other name is known: some readers take a Taken without one for malformed, by the length of its
+/// padding (user-plane digest 4.4).
+fn name_of(address: &[u8]) -> Option<String> {
+    Uri::parse(address).ok()?.user.map(|user| String::from_utf8_lossy(user).into_owned())
+}
 
 impl Controlling {
     /// The media of those who have any, by participant.
@@ -67,7 +74,7 @@ impl Server {
         let Some(leg) = *leg else { return };
         let (address, name) = match is_anonymous {
             true => (Bytes::from_static(address::ANONYMOUS_URI), Some(ANONYMOUS_NAME.to_owned())),
-            false => (address.clone(), None),
+            false => (address.clone(), name_of(address)),
         };
         let joining = Joining {
             address,
