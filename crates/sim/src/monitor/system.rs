@@ -86,7 +86,7 @@ impl Watch {
             hops: HOPS,
             everybody_lives: true,
             was_removed: false,
-            talking: Talking::default(),
+            talking: Talking::new(answers_early),
             checked: Checked::default(),
             met: BTreeMap::new(),
         }

@@ -4,8 +4,8 @@
 //!
 //! | it sends | only if |
 //! |---|---|
-//! | speech to somebody | it told that one last that this talker speaks, and this talker last that it may |
-//! | Talk Burst Taken | at the end of that instant its talker is one who may speak |
+//! | speech to somebody | it told that one last that this talker speaks; when the speech came the talker was told last that it may |
+//! | Talk Burst Taken | at the end of that instant its talker may speak, unless speech is kept for who comes late (10.6) |
 //!
 //! So a new talker is heard only after the talk burst of the former has ended there: at most one speaks.
 //!
@@ -29,6 +29,10 @@ pub(crate) struct Talking {
     legs: BTreeMap<Leg, Said>,
     /// Whose a synchronization source is, as each server has heard.
     sources: BTreeMap<(IpAddr, u32), Leg>,
+    /// Speech that came from who might speak: server, source, number.
+    admitted: BTreeSet<(IpAddr, u32, u16)>,
+    /// Servers keep speech for who comes late.
+    is_kept: bool,
     /// Who was told in this instant that somebody speaks.
     shown: BTreeSet<Leg>,
     /// Legs whose client has a grant and has not released it.
@@ -63,6 +67,11 @@ enum Said {
 }
 
 impl Talking {
+    /// `is_kept`: servers keep speech for who comes late.
+    pub(super) fn new(is_kept: bool) -> Self {
+        Self { is_kept, ..Self::default() }
+    }
+
     /// The session is over for the user of `place`.
     pub(super) fn is_over(&mut self, place: usize, session: SessionId) {
         self.over.insert((place, session));
@@ -117,6 +126,9 @@ impl Talking {
         let (server, client) = (datagram.path.remote.ip(), datagram.path.local.ip());
         if let Some(source) = source_of(at.stream, &datagram.bytes) {
             self.sources.insert((server, source), Leg { server, pair: at.pair, client });
+            if at.stream == Stream::Speech && self.may_be_heard(server, source) {
+                self.admitted.insert((server, source, number_of(&datagram.bytes)));
+            }
         }
     }
 
@@ -126,7 +138,7 @@ impl Talking {
         match at.stream {
             Stream::Speech => {
                 let source = source_of(at.stream, &transmit.bytes).expect("speech");
-                self.assert_alone(leg, source);
+                self.assert_alone(leg, source, number_of(&transmit.bytes));
             }
             Stream::Control => {
                 for message in messages(&transmit.bytes) {
@@ -137,14 +149,15 @@ impl Talking {
     }
 
     /// User-plane digest 6.6: only what the holder says is heard, and everybody has been told who that is.
-    fn assert_alone(&mut self, leg: Leg, source: u32) {
+    fn assert_alone(&mut self, leg: Leg, source: u32, number: u16) {
         let said = self.legs.get_mut(&leg);
         let Some(Said::Taken(told)) = said else { panic!("6.6: {leg:?} hears {source:#x} after {said:?}") };
         assert!([0, source].contains(told), "6.6: {leg:?} hears {source:#x} while {told:#x} speaks");
         *told = source;
         let talker = self.sources.get(&(leg.server, source)).expect("its speech came");
         assert_ne!(*talker, leg, "6.6: nobody hears itself");
-        assert!(self.may_be_heard(leg.server, source), "6.6: {talker:?} is heard and may not speak");
+        let is_admitted = self.admitted.contains(&(leg.server, source, number));
+        assert!(is_admitted, "6.6: {talker:?} is heard, and might not speak");
         self.meet("speech that was passed on");
     }
 
@@ -194,10 +207,8 @@ impl Talking {
         self.acting = None;
         for leg in std::mem::take(&mut self.shown) {
             let Some(Said::Taken(source @ 1..)) = self.legs.get(&leg).copied() else { continue };
-            assert!(
-                self.may_be_heard(leg.server, source),
-                "6.6: {leg:?} is told of {source:#x}, who may not speak"
-            );
+            let may_speak = self.is_kept || self.may_be_heard(leg.server, source);
+            assert!(may_speak, "6.6: {leg:?} is told of {source:#x}, who may not speak");
         }
     }
 
@@ -250,6 +261,11 @@ impl Talking {
 fn messages(bytes: &bytes::Bytes) -> Vec<Message> {
     let packets = talk_burst::packets(bytes).into_iter().flatten();
     packets.flatten().map(|packet| packet.message).collect()
+}
+
+/// The sequence number of a packet of speech.
+fn number_of(rtp: &[u8]) -> u16 {
+    u16::from_be_bytes([rtp[2], rtp[3]])
 }
 
 /// The synchronization source of a datagram; `None` if it only keeps ports open.
