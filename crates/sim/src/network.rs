@@ -46,6 +46,8 @@ pub enum Deed {
     Lose,
     /// It arrives twice.
     Double,
+    /// It takes so much longer: what is sent behind it overtakes it.
+    Delay(Duration),
     /// It waits until [`Network::let_go`].
     Hold,
 }
@@ -108,9 +110,14 @@ impl Network {
     /// Takes a datagram, and tells what becomes of it.
     pub fn send(&mut self, now: Instant, datagram: &Transmit) -> Fate {
         self.sent += 1;
+        let mut later = Duration::ZERO;
         let copies = match self.deed(now, datagram) {
             Some(Deed::Lose) => 0,
             Some(Deed::Double) => 2,
+            Some(Deed::Delay(span)) => {
+                later = span;
+                1
+            }
             Some(Deed::Hold) => {
                 self.held.push(datagram.clone());
                 return Fate::Held;
@@ -118,8 +125,10 @@ impl Network {
             None if self.chance.happens(self.faults.loss) => 0,
             None => 1 + u64::from(self.chance.happens(self.faults.duplication)),
         };
-        let mut spans =
-            (0..copies).map(|_| self.enter(now, datagram.clone())).collect::<Vec<_>>().into_iter();
+        let mut spans = (0..copies)
+            .map(|_| self.enter(now + later, datagram.clone()) + later)
+            .collect::<Vec<_>>()
+            .into_iter();
         match (spans.next(), spans.next()) {
             (None, _) => Fate::Lost,
             (Some(span), None) => Fate::Arrives(span),

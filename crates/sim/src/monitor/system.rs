@@ -168,6 +168,7 @@ impl Watch {
     /// `place` sent this of speech or talk burst control.
     pub fn media_sent(&mut self, place: usize, transmit: &Transmit) {
         match &self.parts[place] {
+            Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { .. } => self.talking.client_sent(place, transmit),
             Part::Server(_) => self.talking.server_sent(transmit),
             Part::Core(_) => panic!("media do not go through cores"),
@@ -177,6 +178,7 @@ impl Watch {
     /// This of speech or talk burst control arrived at `place`.
     pub fn media_received(&mut self, place: usize, datagram: &Transmit) {
         match &self.parts[place] {
+            Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { .. } => self.talking.client_received(datagram),
             Part::Server(_) => self.talking.server_received(datagram),
             Part::Core(_) => panic!("media do not go through cores"),

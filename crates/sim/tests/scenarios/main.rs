@@ -13,3 +13,4 @@ mod moments;
 mod outcomes;
 mod servers;
 mod stage;
+mod talking;
