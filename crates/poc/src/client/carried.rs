@@ -3,6 +3,8 @@
 //!
 //! The Contact of the PoC Server in the dialog says what is on it: a focus while there is a PoC Session.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use sip::message::{Body, Method, Name};
 use sip::usage::{End, Party};
@@ -19,6 +21,7 @@ use crate::body::resource_lists::{self, Entry};
 use crate::body::sipfrag;
 use crate::focus::Focus;
 use crate::sdp::{self, Direction, Media, Origin};
+use crate::talk_burst::Connect;
 
 /// What a REFER points to that has its list with it (RFC 5368 §4).
 const LIST: &[u8] = b"recipients@talkburst.invalid";
@@ -41,6 +44,8 @@ pub(super) struct PreEstablished {
     /// What the last word about the invitation says besides its status.
     answer_state: AnswerState,
     focus: Option<Focus>,
+    /// The Connect that was accepted, until its Disconnect.
+    pub(super) connected: Option<Box<Connect>>,
     /// Its user wants it.
     is_wanted: bool,
     /// How often it could not be set up.
@@ -63,6 +68,7 @@ impl PreEstablished {
             target: Bytes::new(),
             answer_state: AnswerState::Confirmed,
             focus: None,
+            connected: None,
             is_wanted: false,
             failures: 0,
             numbered: 0,
@@ -72,6 +78,30 @@ impl PreEstablished {
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.machine.deadline()
+    }
+
+    /// Where the PoC Server sends talk burst control from.
+    pub(super) fn control(&self) -> Option<SocketAddr> {
+        self.media.as_ref()?.control
+    }
+
+    /// The PoC Session on it.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        self.machine.session()
+    }
+
+    /// Whether a PoC Session may begin on it.
+    pub(super) fn is_free(&self) -> bool {
+        self.machine.is_free()
+    }
+
+    /// A PoC Session begins on it: what it is called, and what our next session description says of itself.
+    pub(super) fn connect(&mut self, focus: Option<Focus>) -> (SessionId, Origin, Bytes) {
+        self.numbered = self.numbered.wrapping_add(1);
+        let id = SessionId::apart(self.numbered);
+        self.machine.connect(id);
+        (self.focus, self.answer_state) = (focus, AnswerState::Confirmed);
+        (id, self.origin, self.described.clone())
     }
 
     /// Whether there is nothing of it.
@@ -315,8 +345,7 @@ impl Client {
             }
             (Some(id), _) if self.sessions.get(&id).is_some_and(|each| each.state == State::Established) => {
                 if focus.is_none() && is_on_hold(request.body()) {
-                    let step = carrier.machine.handle_release();
-                    self.follow(step, None);
+                    self.be_released();
                     self.answer_carrier(dialog, request);
                 } else {
                     self.answer_modification(id, request);
@@ -328,6 +357,13 @@ impl Client {
                 unless_over(dialog, refused);
             }
             (Some(_) | None, _) => self.answer_carrier(dialog, request),
+        }
+    }
+
+    /// The PoC Server has ended what is on it.
+    pub(super) fn be_released(&mut self) {
+        if let Some(step) = self.pre_established.as_mut().map(|carrier| carrier.machine.handle_release()) {
+            self.follow(step, None);
         }
     }
 
@@ -436,7 +472,7 @@ impl Client {
         }
     }
 
-    fn carried_established(&mut self, id: SessionId) {
+    pub(super) fn carried_established(&mut self, id: SessionId) {
         let now = self.now;
         let Some(carrier) = &self.pre_established else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
@@ -453,6 +489,7 @@ impl Client {
         let Some(session) = self.sessions.get(&id) else { return };
         if let Some(carrier) = &mut self.pre_established {
             (carrier.origin, carrier.described) = (session.origin, session.described.clone());
+            carrier.connected = None;
             for name in [carrier.inviting.take(), carrier.ending.take()].into_iter().flatten() {
                 self.subscriptions.insert(name, Purpose::Nothing);
             }

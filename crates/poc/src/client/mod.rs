@@ -8,6 +8,7 @@
 mod addressee;
 mod alerts;
 mod carried;
+mod connected;
 mod enrolment;
 mod face;
 mod handle;

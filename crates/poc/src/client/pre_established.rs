@@ -38,7 +38,8 @@
 //! Closing        -          -          -          -         -         -           -            -            -
 //! ```
 //!
-//! 1xx, 2xx and >=300 are what the NOTIFYs of the REFER say; a REFER that is refused is as one that says the same. Silence: its
+//! 1xx, 2xx and >=300 are what the NOTIFYs of the REFER say; a REFER that is refused is as one that says the same. A Connect that is
+//! accepted makes of Standing InSession, and a Disconnect releases. Silence: its
 //! subscription is over without a last word. No: the invitation of a re-INVITE was refused here, or withdrawn. ACK: that for the
 //! 2xx to it. +B: a REFER with `method=BYE` leaves; +D: the dialog is left, or its INVITE given up; !: the user is told. What the user has given up it is told to have ended only by what shows that nobody is ringing or
 //! connected any more: the last word about the invitation, the answer to the BYE, or the end of the dialog. A REFER has
@@ -373,6 +374,12 @@ impl Machine {
             self.state = State::Alerting(session);
         }
         is_free
+    }
+
+    /// A Connect for `session`, which is as an invitation that is accepted at once.
+    pub(super) fn connect(&mut self, session: SessionId) {
+        debug_assert!(self.is_free(), "one PoC Session at a time");
+        self.state = State::InSession(session);
     }
 
     /// The user accepted it.

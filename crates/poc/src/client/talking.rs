@@ -70,6 +70,11 @@ impl Talk {
         self.machine.poll_timeout().into_iter().chain([self.keep_alive_at]).min()
     }
 
+    /// What it calls itself.
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
     fn is_from(&self, stream: Stream, remote: SocketAddr) -> bool {
         match stream {
             Stream::Speech => self.media.audio == remote,
@@ -227,6 +232,9 @@ impl Client {
 
     /// A datagram of media.
     pub(super) fn hear(&mut self, stream: Stream, remote: SocketAddr, bytes: &Bytes) {
+        if stream == Stream::Control {
+            self.hear_connections(remote, bytes);
+        }
         let is_of = |talk: &Talk| talk.is_from(stream, remote);
         let found = self.sessions.iter().find(|(_, session)| session.talk.as_deref().is_some_and(is_of));
         let Some(id) = found.map(|(id, _)| *id) else {

@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod connected;
 mod equivalence;
 
 const FACTORY: &str = "sip:poc-factory@home1.example";
