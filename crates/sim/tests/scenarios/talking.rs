@@ -15,7 +15,7 @@ use crate::stage::ms;
 
 const USERS: [&str; 3] = ["anna", "ben", "cara"];
 
-/// Anna, Ben and Cara in a chat group, where nobody speaks for longer than two seconds.
+/// Anna, Ben and Cara in a chat group.
 #[derive(Clone)]
 struct Chat {
     homes: Homes,
@@ -23,13 +23,14 @@ struct Chat {
 }
 
 impl Chat {
-    fn new() -> Self {
+    /// Nobody speaks for longer than `limit`.
+    fn new(limit: Duration) -> Self {
         let address = Setup::group_address("field", 0);
         let terminals = USERS.map(|user| Terminal::new(user, 0)).to_vec();
         let mut homes = Homes::with(terminals, |setup| {
             let chat = Group::new(address.clone(), GroupKind::Chat);
             setup.groups.push((0, Group { joins: Who::Anybody, ..chat }));
-            setup.stop_talking = Duration::from_secs(2);
+            setup.stop_talking = limit;
         });
         let sessions = USERS.map(|user| join(&mut homes, user, &address)).to_vec();
         homes.passes(ms(4_000));
@@ -121,7 +122,7 @@ impl Chat {
     }
 
     fn with_each(deed: Deed) {
-        let chat = Self::new();
+        let chat = Self::new(ms(2_000));
         let sent = chat.homes.system.media.sent();
         let mut whole = chat.clone();
         whole.tell();
@@ -168,7 +169,7 @@ fn whatever_message_of_the_talk_bursts_comes_twice_nobody_keeps_them() {
 /// Row 11: T1.
 #[test]
 fn who_waits_for_a_talker_that_died_is_granted_once_nothing_has_been_heard_for_t1() {
-    let mut chat = Chat::new();
+    let mut chat = Chat::new(ms(30_000));
     chat.presses(0, Priority::Normal);
     chat.homes.passes(ms(50));
     chat.speaks(0, 3);
