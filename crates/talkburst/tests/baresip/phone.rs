@@ -109,7 +109,7 @@ impl Phone {
         )
         .unwrap();
         let account = format!(
-            "<sip:ben@poc.internal;transport=udp>;auth_pass=ben;outbound=\"sip:{server}:{PORT}\";audio_codecs=AMR\n"
+            "<sip:ben@poc.internal;transport=udp>;auth_pass=ben;outbound=\"sip:{server}:{PORT}\";audio_codecs=PCMU,AMR\n"
         );
         std::fs::write(file("accounts"), account).unwrap();
         let mut command = Command::new("baresip");
