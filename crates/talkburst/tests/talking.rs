@@ -1,0 +1,92 @@
+//! Programs that speak: a server, those who take part, and what each of them hears, over real sockets.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+mod program;
+
+use program::{Folder, Program, group, user};
+use serde_json::Value;
+
+const NAMES: [&str; 3] = ["anna", "ben", "cara"];
+
+/// A server with three users and a chat group.
+fn network(name: &str) -> (Folder, Program, String) {
+    let folder = Folder::new(name);
+    let data = folder.to_str().unwrap();
+    let mut server = Program::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--data", data]);
+    let address = server.until("listening")["udp"].as_str().unwrap().to_owned();
+    for name in NAMES {
+        assert_eq!(user(&folder, &["add", name, "--password-stdin"], name).0, Some(0));
+        std::fs::write(folder.join(name), name).unwrap();
+    }
+    assert_eq!(group(&folder, &["add", "field", "--kind", "chat", "--joins", "anybody"]).0, Some(0));
+    (folder, server, address)
+}
+
+fn client(folder: &Folder, server: &str, name: &str, arguments: &[&str]) -> Program {
+    let password = folder.join(name);
+    let own = ["--server", server, "--user", name, "--password-file", password.to_str().unwrap()];
+    Program::start(&[arguments, &own].concat())
+}
+
+/// Whether this event is a talk burst that has come to this.
+fn is_burst(event: &Value, state: &str) -> bool {
+    event["event"] == "talk-burst" && event["talk_burst"] == state
+}
+
+fn heard(events: &[Value]) -> u64 {
+    events
+        .iter()
+        .filter(|event| event["event"] == "heard")
+        .filter_map(|event| event["packets"].as_u64())
+        .sum()
+}
+
+#[test]
+fn what_the_caller_says_is_heard_by_who_is_called_and_by_nobody_before() {
+    let (folder, _server, address) = network("talk-one");
+    let mut ben = client(&folder, &address, "ben", &["answer", "--auto", "--once"]);
+    ben.until("published");
+    let anna =
+        client(&folder, &address, "anna", &["call", "ben", "--talk-for", "400ms", "--leave-after", "800ms"]);
+    let (code, events, said) = anna.exit();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(events.iter().any(|event| is_burst(event, "granted")), "{events:?}");
+    let (_, events, _) = ben.exit();
+    let taken = events.iter().find(|event| is_burst(event, "taken")).unwrap();
+    assert_eq!(taken["by"], "sip:anna@poc.internal");
+    let packets = heard(&events);
+    assert!((18..=21).contains(&packets), "400 ms are 20 packets: {packets}");
+}
+
+#[test]
+fn in_a_chat_one_speaks_and_who_is_more_urgent_takes_the_talk_burst() {
+    let (folder, _server, address) = network("talk-chat");
+    let join = |name, more: &[&str]| {
+        let mut client = client(&folder, &address, name, &[&["call", "field", "--chat"], more].concat());
+        client.until("established");
+        client
+    };
+    let cara = join("cara", &["--leave-after", "4s"]);
+    let mut ben = join("ben", &["--talk-for", "3s", "--leave-after", "3500ms"]);
+    while !is_burst(&ben.until("talk-burst"), "granted") {}
+    let anna = join(
+        "anna",
+        &["--talk-for", "500ms", "--talk-after", "200ms", "--priority", "pre-emptive", "--leave-after", "2s"],
+    );
+    let (_, annas, said) = anna.exit();
+    assert!(annas.iter().any(|event| is_burst(event, "granted")), "{said}: {annas:?}");
+    let (_, bens, _) = ben.exit();
+    let revoked = bens.iter().find(|event| is_burst(event, "revoked")).unwrap();
+    assert_eq!(revoked["reason"], "somebody more important speaks");
+    let packets = heard(&bens);
+    assert!((20..=26).contains(&packets), "500 ms are 25 packets: {packets}");
+    let (_, caras, _) = cara.exit();
+    let speakers: Vec<_> = caras
+        .iter()
+        .filter(|event| is_burst(event, "taken"))
+        .map(|event| event["by"].as_str().unwrap())
+        .collect();
+    assert_eq!(speakers, ["sip:ben@poc.internal", "sip:anna@poc.internal"]);
+    assert!(heard(&caras) > packets, "she has heard both");
+}
