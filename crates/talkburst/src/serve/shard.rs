@@ -310,6 +310,7 @@ impl Shard {
             core_counters,
             server: self.server.census(now),
             server_counters: self.server.counters(),
+            media: self.server.media_counters(),
             below: self.server.counters_below(),
             lag: self.poll_timeout().map_or(Duration::ZERO, |due| now.saturating_since(due)),
             handed: 0,

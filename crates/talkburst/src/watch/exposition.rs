@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use poc::server::{SessionState, SessionType};
+use poc::server::{DENIALS, ENDINGS, MediaCounters, REVOKES, SessionState, SessionType};
 use sip::{Cancels, Transactions};
 
 use super::Watch;
@@ -83,6 +83,8 @@ pub(super) async fn page(watch: &Watch) -> String {
     messages(&mut page, &meters, &censuses);
     sessions(&mut page, &meters, &censuses);
     cancels(&mut page, &meters, &censuses);
+    bursts(&mut page, &censuses);
+    speech(&mut page, &censuses);
     tables(&mut page, &censuses);
     refusals(&mut page, &meters, &censuses);
     queues(&mut page, watch, &meters, &censuses);
@@ -282,6 +284,75 @@ fn cancels(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
     );
     for (shard, meter) in meters {
         page.histogram(&[("shard", shard)], &meter.cancel_forwarded);
+    }
+}
+
+/// What became of talk bursts.
+fn bursts(page: &mut Page, censuses: &Censuses<'_>) {
+    page.counter("talkburst_bursts_granted_total", "Talk bursts that were granted.");
+    for (shard, census) in censuses {
+        page.sample(&[("shard", shard)], census.media.granted);
+    }
+    page.counter("talkburst_bursts_queued_total", "Requests that had to wait.");
+    for (shard, census) in censuses {
+        page.sample(&[("shard", shard)], census.media.queued);
+    }
+    let mut family =
+        |name, help: &str, label: &str, parts: &[&'static str], counts: fn(&MediaCounters) -> &[u64]| {
+            page.counter(name, help);
+            for (shard, census) in censuses {
+                for (part, count) in parts.iter().zip(counts(&census.media)) {
+                    page.sample(&[("shard", shard), (label, part)], count);
+                }
+            }
+        };
+    family("talkburst_bursts_denied_total", "Requests that were denied.", "reason", &DENIALS, |media| {
+        &media.denied
+    });
+    family("talkburst_bursts_revoked_total", "Talk bursts that were revoked.", "reason", &REVOKES, |media| {
+        &media.revoked
+    });
+    family("talkburst_bursts_ended_total", "Talk bursts that are over.", "how", &ENDINGS, |media| {
+        &media.ended
+    });
+}
+
+/// What became of datagrams of media.
+fn speech(page: &mut Page, censuses: &Censuses<'_>) {
+    type Part = fn(&MediaCounters) -> u64;
+    let families: [(&'static str, &str, Part); 9] = [
+        ("talkburst_speech_received_total", "Packets of speech of who may speak.", |media| media.speech),
+        ("talkburst_speech_copies_total", "Copies of those that were sent.", |media| media.copies),
+        ("talkburst_speech_gated_total", "Packets of speech of who may not speak.", |media| media.gated),
+        (
+            "talkburst_media_relayed_total",
+            "Datagrams of pre-established sessions that were passed on.",
+            |media| media.relayed,
+        ),
+        ("talkburst_media_strangers_total", "Datagrams of media of nobody who takes part.", |media| {
+            media.strangers
+        }),
+        ("talkburst_media_malformed_total", "Datagrams of media that are not what was agreed.", |media| {
+            media.malformed
+        }),
+        ("talkburst_media_latched_total", "Participants found elsewhere than they had announced.", |media| {
+            media.latched
+        }),
+        ("talkburst_tbcp_received_total", "Messages of talk burst control that came.", |media| media.heard),
+        ("talkburst_tbcp_sent_total", "Messages of talk burst control that were sent.", |media| media.told),
+    ];
+    for (name, help, part) in families {
+        page.counter(name, help);
+        for (shard, census) in censuses {
+            page.sample(&[("shard", shard)], part(&census.media));
+        }
+    }
+    page.counter(
+        "talkburst_unproven_legs_total",
+        "Participants who never said that they had heard who speaks.",
+    );
+    for (shard, census) in censuses {
+        page.sample(&[("shard", shard)], census.media.unproven);
     }
 }
 

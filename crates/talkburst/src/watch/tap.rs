@@ -41,6 +41,7 @@ pub(crate) struct ShardCensus {
     pub(crate) core_counters: sipcore::Counters,
     pub(crate) server: poc::server::Census,
     pub(crate) server_counters: poc::server::Counters,
+    pub(crate) media: poc::server::MediaCounters,
     pub(crate) below: sip::Counters,
     /// How late the earliest deadline is.
     pub(crate) lag: Duration,
