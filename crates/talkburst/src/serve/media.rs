@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -28,8 +27,8 @@ const TRIES: usize = 64;
 /// Where media are received.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MediaSettings {
-    /// The ports, from the first on; `None`: any that are free.
-    pub(crate) ports: Option<RangeInclusive<u16>>,
+    /// The first port; those of all shards follow it. 0: any that are free.
+    pub(crate) first_port: u16,
     /// Pairs of ports that each shard has.
     pub(crate) pairs: u16,
 }
@@ -45,13 +44,14 @@ impl MediaPorts {
     pub(crate) fn open(settings: &MediaSettings, address: SocketAddr, shard: u8) -> Result<Self, Unusable> {
         let (mut sockets, mut ports) = (Vec::new(), Vec::new());
         for pair in 0..settings.pairs {
-            let [speech, control] = match &settings.ports {
-                Some(range) => {
-                    let index = usize::from(shard) * usize::from(settings.pairs) + usize::from(pair);
-                    let first = range.clone().nth(2 * index).unwrap_or(*range.end());
-                    at(address, first)?
+            let [speech, control] = match settings.first_port {
+                0 => any(address)?,
+                first => {
+                    let before = u32::from(shard) * u32::from(settings.pairs) + u32::from(pair);
+                    // Beyond the last port nothing can be opened, and that is told.
+                    let port = u16::try_from(u32::from(first) + 2 * before).unwrap_or(u16::MAX);
+                    at(address, port)?
                 }
-                None => any(address)?,
             };
             let port = |socket: &std::net::UdpSocket| socket.local_addr().map(|local| local.port());
             let unusable = |error| Unusable { address, occupied: occupied(error) };

@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) listeners: Vec<Listening>,
     pub(crate) core: CoreAt,
     pub(crate) media: MediaSettings,
+    pub(crate) talk_bursts: poc::talk_burst::controlling::Settings,
+    /// Whether a session in which nobody speaks for long is released.
+    pub(crate) release_inactive: bool,
     pub(crate) shards: u8,
     pub(crate) timers: Timers,
     /// What nonces are made with, if they are to be good after a restart.
@@ -161,7 +164,9 @@ impl Settings {
             domain: None,
             listeners: vec![Listening { bind: listening, advertised: listening }],
             core: CoreAt::Embedded,
-            media: MediaSettings { ports: None, pairs: 4 },
+            talk_bursts: server.talk_bursts.clone(),
+            release_inactive: server.release_inactive,
+            media: MediaSettings { first_port: 0, pairs: 4 },
             shards: default_shards(),
             timers: Timers::default(),
             secret: None,
@@ -252,6 +257,8 @@ impl Settings {
         server.sip.received_max = limits.received_max;
         server.sip.forks_max = limits.forks_max;
         server.messages_max = limits.messages_max;
+        server.talk_bursts.clone_from(&self.talk_bursts);
+        server.release_inactive = self.release_inactive;
         server.early_answer = sessions.early_answer;
         server.set_up_limit = sessions.set_up_limit;
         server.ring_limit = sessions.ring_limit;
