@@ -104,17 +104,23 @@ impl Chat {
         for (who, user) in USERS.iter().enumerate() {
             assert!(!self.may_talk(who), "{what:?}: {user} may speak\n{}", self.homes.ladder());
         }
+        for speaker in 0..USERS.len() {
+            self.clone().is_free_for(speaker, what);
+        }
+    }
+
+    fn is_free_for(mut self, speaker: usize, what: &dyn std::fmt::Debug) {
         let begun = self.homes.system.events.len();
-        self.presses(1, Priority::Normal);
+        self.presses(speaker, Priority::Normal);
         self.homes.passes(ms(10));
-        assert!(self.may_talk(1), "{what:?}\n{}", self.homes.ladder());
-        self.lets_go(1);
+        assert!(self.may_talk(speaker), "{what:?}\n{}", self.homes.ladder());
+        self.lets_go(speaker);
         self.homes.passes(ms(10));
         for (who, user) in USERS.iter().enumerate() {
             let told = self.told(who, begun);
-            let begins = |told: &Told| match who {
-                1 => matches!(told, Told::Granted { .. }),
-                _ => matches!(told, Told::TakenBy(_)),
+            let begins = |told: &Told| match who == speaker {
+                true => matches!(told, Told::Granted { .. }),
+                false => matches!(told, Told::TakenBy(_)),
             };
             let is_right = matches!(&told[..], [first, Told::Idle] if begins(first));
             assert!(is_right, "{what:?}: {user} was told {told:?}\n{}", self.homes.ladder());
