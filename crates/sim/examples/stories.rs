@@ -1,4 +1,4 @@
-//! Tells many stories: `cargo run --release -p sim --example stories -- FROM COUNT [system|groups]`.
+//! Tells many stories: `cargo run --release -p sim --example stories -- FROM COUNT [system|groups|stopping]`.
 //!
 //! Of two clients, or of a whole system. Prints progress, and the ladder of the first story that breaks an invariant.
 #![expect(clippy::print_stdout, reason = "this is a program")]
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         None => None,
         Some("system") => Some(Plot::Pairs),
         Some("groups") => Some(Plot::Groups),
+        Some("stopping") => Some(Plot::Stopping),
         Some(_) => return usage(),
     };
     let [from, count] = numbers[..] else { return usage() };
@@ -48,6 +49,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    println!("usage: stories FROM COUNT [system|groups]");
+    println!("usage: stories FROM COUNT [system|groups|stopping]");
     ExitCode::from(2)
 }

@@ -47,6 +47,8 @@ pub(super) struct Functions {
     is_referring: bool,
     /// Its operator has ended something.
     pub(super) was_removed: bool,
+    /// It was told to stop.
+    pub(super) is_stopped: bool,
 }
 
 /// Somebody who is told of a session.
@@ -76,6 +78,8 @@ pub(super) struct Arrival {
     /// The user who is served is the inviter.
     is_originating: bool,
     pub(super) inviter: Bytes,
+    /// It came after the server was told to stop: which function it would have been for is not looked at.
+    is_late: bool,
     /// The group that it is for, if it is for one.
     pub(super) group: Option<Bytes>,
     /// Call-IDs of the legs that were begun for it.
@@ -124,7 +128,8 @@ impl Functions {
             let branch = branch_of(message);
             if !self.agent.received.contains_key(&branch) {
                 self.current = Some(self.arrivals.len());
-                self.arrivals.push(Arrival::of(now, branch, message, &self.groups));
+                let is_late = self.is_stopped;
+                self.arrivals.push(Arrival { is_late, ..Arrival::of(now, branch, message, &self.groups) });
             }
         }
         if message.is(Method::Refer) {
@@ -201,6 +206,7 @@ impl Functions {
         if self.legs.contains_key(&call_id) || self.arrivals.iter().any(of_attempt) {
             return;
         }
+        assert!(!self.is_stopped, "nobody is invited by a server that was told to stop");
         let Some(identity) = identity_of(invite) else {
             let place = self.current.expect("a leg is begun for an INVITE that arrives, and at once");
             return self.arrivals[place].legs.push(call_id);
@@ -257,13 +263,14 @@ impl Functions {
     pub(super) fn settled(&mut self, slots: impl Fn(&[u8]) -> Option<usize>) {
         (self.current, self.is_referring) = (None, false);
         for arrival in &self.arrivals {
-            if arrival.is_of_one() && is_over(&self.agent.received[&arrival.branch]) {
+            let is_over = self.is_stopped || is_over(&self.agent.received[&arrival.branch]);
+            if arrival.is_of_one() && is_over {
                 self.agent.unwanted.extend(arrival.legs.iter().cloned());
             }
         }
         let mut sessions = std::mem::take(&mut self.sessions);
         for session in sessions.values_mut().filter(|session| !session.is_over) {
-            session.is_over = self.must_be_over(session);
+            session.is_over = self.is_stopped || self.must_be_over(session);
             if session.is_over {
                 self.agent.unwanted.extend(session.legs.iter().cloned());
             }
@@ -279,10 +286,12 @@ impl Functions {
             let is_over = is_over(received);
             // Who has not confirmed our 200 cannot be told yet that it is over.
             let waits_for_ack = self.agent.waits_for_ack(received);
+            let is_told = is_over || waits_for_ack;
+            assert!(is_told || !self.is_stopped, "an inviter is left at a server that was told to stop");
             let is_deserted = arrival.is_of_one()
                 && !arrival.legs.is_empty()
                 && arrival.legs.iter().all(|leg| self.is_dead(leg));
-            if !is_over {
+            if !is_over && !self.is_stopped {
                 let is_told = !is_deserted || waits_for_ack;
                 assert!(is_told, "I14: everybody invited is gone, and the inviter is not told");
             } else if arrival.is_of_one() {
@@ -473,7 +482,8 @@ impl Arrival {
             false => (Function::Participating, Bytes::copy_from_slice(invite.uri_text())),
         };
         let group = is_group.then_some(address);
-        Self { branch, at: now, function, served, is_originating, inviter, group, legs: Vec::new() }
+        let (legs, is_late) = (Vec::new(), false);
+        Self { branch, at: now, function, served, is_originating, inviter, is_late, group, legs }
     }
 
     /// Whether it begins and ends with its one leg: all but those for a session of several.
@@ -489,7 +499,8 @@ impl Arrival {
                 self.is_originating || invited.is_none_or(|invited| invited.invited == self.served)
             }
         };
-        is_same && (record.function, record.begun, &record.inviter) == (self.function, self.at, &self.inviter)
+        let is_function = self.is_late || record.function == self.function;
+        is_same && is_function && (record.begun, &record.inviter) == (self.at, &self.inviter)
     }
 }
 

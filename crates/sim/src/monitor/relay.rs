@@ -9,7 +9,7 @@ use sip::{Duration, Instant, Message};
 
 use super::agent::Received;
 use super::invited::Invited;
-use super::{Checked, branch_of};
+use super::{Checked, branch_of, is_within};
 
 /// One proxy.
 #[derive(Clone, Debug, Default)]
@@ -18,14 +18,18 @@ pub(super) struct Relay {
     pub(super) incoming: BTreeMap<Bytes, Incoming>,
     /// INVITEs that it made of them, by branch.
     pub(super) outgoing: BTreeMap<Bytes, Outgoing>,
+    /// It was told to stop.
+    pub(super) is_stopped: bool,
 }
 
 /// An INVITE that arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Incoming {
     pub(super) received: Received,
-    /// It was challenged, without a transaction.
+    /// It was challenged, or came too late, and was answered without a transaction.
     is_challenged: bool,
+    /// It would make a dialog, and the proxy was told to stop before it came.
+    is_late: bool,
     /// 2xx of this instant that have not been passed on.
     owed: u32,
     /// Branches.
@@ -85,9 +89,11 @@ impl Relay {
         let branch = branch_of(message);
         match (message.method(), message.status()) {
             (Some(Method::Invite), _) => {
+                let is_late = self.is_stopped && !is_within(message);
                 self.incoming.entry(branch).or_insert_with(|| Incoming {
                     received: Received::new(message.clone(), source),
                     is_challenged: false,
+                    is_late,
                     owed: 0,
                     branches: Vec::new(),
                 });
@@ -171,6 +177,10 @@ impl Relay {
         let parent = message.share(below.expect("a proxy invents no INVITE"));
         let incoming = self.incoming.get_mut(&parent).expect("a proxy invents no INVITE");
         assert!(incoming.received.cancel.is_none(), "I3, I11: no new branch after the CANCEL");
+        assert!(
+            !incoming.is_late,
+            "nothing that makes a dialog is passed on by a core that was told to stop"
+        );
         let is_answered = incoming.received.is_answered();
         assert!(!is_answered, "no new branch after the final response");
         incoming.branches.push(branch.clone());
@@ -201,6 +211,7 @@ impl Relay {
         match status {
             ..200 => {}
             401 | 407 if incoming.branches.is_empty() => incoming.is_challenged = true,
+            503 if incoming.is_late || incoming.is_challenged => incoming.is_challenged = true,
             200..300 => {
                 assert!(incoming.owed > 0, "a proxy accepts nothing by itself");
                 incoming.owed -= 1;

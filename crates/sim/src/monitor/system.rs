@@ -142,6 +142,18 @@ impl Watch {
         }
     }
 
+    /// These elements were told to stop.
+    pub fn stopped(&mut self, places: [usize; 2]) {
+        self.was_removed = true;
+        for place in places {
+            match &mut self.parts[place] {
+                Part::Client { .. } => {}
+                Part::Core(relay) => relay.is_stopped = true,
+                Part::Server(functions) => functions.is_stopped = true,
+            }
+        }
+    }
+
     /// `place` sent this.
     pub fn sent(&mut self, now: Instant, place: usize, transmit: &Transmit) {
         let message = written(transmit);

@@ -72,7 +72,7 @@ impl Terminal {
 
 /// The domains of the networks.
 const DOMAINS: [&str; 2] = ["home1.example", "home2.example"];
-const CORES: [&str; 2] = ["core1", "core2"];
+pub(super) const CORES: [&str; 2] = ["core1", "core2"];
 pub(super) const SERVERS: [&str; 2] = ["server1", "server2"];
 
 /// Where servers receive speech and talk burst control: more pairs than a user has sessions. Clients have the first.

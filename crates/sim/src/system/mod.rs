@@ -253,6 +253,27 @@ impl System {
         self.order(home, Order::RemoveUser { address });
     }
 
+    /// The operator of the network of `home`, 0 or 1, stops its core and its PoC Server: nothing new begins, and what there is ends.
+    pub fn stop(&mut self, home: usize) {
+        let (server, core) = (self.place(build::SERVERS[home]), self.place(build::CORES[home]));
+        self.note(server, "is told to stop".to_owned());
+        self.watch.stopped([core, server]);
+        self.order(home, Order::Release);
+        let now = self.now;
+        if let Machine::Core(core) = &mut self.elements[core].machine {
+            core.handle_input(now, sipcore::Input::Command(sipcore::Command::Release));
+        }
+        self.settle(core);
+    }
+
+    /// Whether the PoC Server of a network waits for nothing any more, once it was told to stop.
+    pub fn is_settled(&self, home: usize) -> bool {
+        match &self.elements[self.place(build::SERVERS[home])].machine {
+            Machine::Server(server) => server.is_settled(),
+            Machine::Client(_) | Machine::Core(_) | Machine::Gone => true,
+        }
+    }
+
     pub(crate) fn order(&mut self, home: usize, order: Order) {
         let place = self.place(build::SERVERS[home]);
         let now = self.now;

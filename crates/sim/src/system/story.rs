@@ -1,6 +1,7 @@
 //! Stories of a whole system, drawn from a seed.
 
 mod groups;
+mod stopping;
 mod talking;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use poc::{AnswerMode, AnswerRequest, Event, PocSettings, Profile};
 use sip::{Duration, Instant, Reliability, SessionId};
 
 use self::groups::Whom;
+use self::stopping::Stopped;
 use self::talking::Talkers;
 use super::{Act, Setup, System, Terminal};
 use crate::chance::Chance;
@@ -62,6 +64,17 @@ pub enum Plot {
     Pairs,
     /// Users call several at once, and groups: pre-arranged, chat, dispatch, and groups in groups.
     Groups,
+    /// The same, and one network or both are told to stop meanwhile.
+    Stopping,
+}
+
+impl Plot {
+    fn has_groups(self) -> bool {
+        match self {
+            Self::Pairs => false,
+            Self::Groups | Self::Stopping => true,
+        }
+    }
 }
 
 struct Teller {
@@ -84,6 +97,8 @@ struct Teller {
     longest: Duration,
     /// When somebody last did something.
     last_deed: Instant,
+    /// The networks that were told to stop.
+    stopped: [Stopped; 2],
     steps: u32,
 }
 
@@ -102,6 +117,8 @@ enum Planned {
     Die,
     Restart,
     Remove,
+    /// The network of 0 or 1.
+    Stop(usize),
 }
 
 /// The last moment at which most users still wait for anything.
@@ -127,14 +144,14 @@ impl Teller {
         let faults = faults(&mut chance);
         let mut setup = match plot {
             Plot::Pairs => setup(&mut chance),
-            Plot::Groups => groups::setup(&mut chance),
+            Plot::Groups | Plot::Stopping => groups::setup(&mut chance),
         };
         let mut talkers = Talkers::new(seed);
         setup.stop_talking = talkers.stop_talking();
         let longest = chance.pick(&[PATIENCE, PATIENCE, PATIENCE, Duration::from_secs(150)]);
         let registers_first = !chance.happens(60);
         let mut system = System::new(seed, setup, Faults::NONE);
-        if plot == Plot::Groups {
+        if plot.has_groups() {
             system.watch.hops = groups::HOPS;
         }
         let places: Vec<_> = system.clients().collect();
@@ -164,6 +181,7 @@ impl Teller {
             identities: Vec::new(),
             longest,
             last_deed: begun,
+            stopped: [Stopped::Never; 2],
             steps: 0,
         };
         if !registers_first {
@@ -174,6 +192,10 @@ impl Teller {
         match plot {
             Plot::Pairs => teller.plan_invitations(&places),
             Plot::Groups => teller.plan_calls(&places),
+            Plot::Stopping => {
+                teller.plan_calls(&places);
+                teller.plan_stops();
+            }
         }
         teller.plan_blows(&places);
         teller
@@ -213,7 +235,11 @@ impl Teller {
         }
     }
 
+    /// Once all is told to stop users wait for what becomes of their sessions.
     fn plan(&mut self, at: Instant, place: usize, planned: Planned) {
+        if self.is_stopped() {
+            return;
+        }
         self.planned += 1;
         self.plan.insert((at, self.planned), (place, planned));
     }
@@ -237,6 +263,7 @@ impl Teller {
         for (place, event) in std::mem::take(&mut self.system.events) {
             self.react(place, &event);
         }
+        self.watch_stops();
         true
     }
 
@@ -245,6 +272,7 @@ impl Teller {
         let lasted = self.system.now - self.last_deed;
         let limit = life(self.system.setup(), self.system.watch.hops);
         assert!(lasted <= limit, "I9: something lives {lasted:?} after the last deed");
+        assert!(self.open.is_empty() || !self.is_stopped(), "somebody is left in a session: {:?}", self.open);
         self.system.network.set_faults(Faults::NONE);
         self.system.media.set_faults(Faults::NONE);
         for place in self.system.clients().collect::<Vec<_>>() {
@@ -302,6 +330,10 @@ impl Teller {
             Planned::Remove => {
                 self.system.remove_user(place);
                 self.last_deed = now;
+                None
+            }
+            Planned::Stop(home) => {
+                self.stop(home);
                 None
             }
         };

@@ -7,7 +7,7 @@ use poc::{Addressee, AnswerMode, AnswerRequest, Focus, PocSettings, Profile};
 use sip::{Duration, Reliability, SessionId};
 
 use super::super::{Setup, Terminal};
-use super::{Planned, Plot, Teller};
+use super::{Planned, Teller};
 use crate::chance::Chance;
 
 /// Hops from one client to another by way of the server of the inviter, that of the group, and that of the invited user.
@@ -58,7 +58,7 @@ impl Teller {
 
     /// The user of `place` has heard what a session is called, and may come back to it.
     pub(super) fn remember(&mut self, place: usize, focus: Option<&Focus>) {
-        let Some(focus) = focus.filter(|_| self.plot == Plot::Groups) else { return };
+        let Some(focus) = focus.filter(|_| self.plot.has_groups()) else { return };
         if self.identities.len() < 8 && self.chance.happens(300) {
             let whom = Whom::Session(self.identities.len());
             self.identities.push(focus.identity.clone());
@@ -69,7 +69,7 @@ impl Teller {
 
     /// What the user of `place` does in a session that stands, besides talking and leaving.
     pub(super) fn plan_company(&mut self, place: usize, session: SessionId) {
-        if self.plot != Plot::Groups {
+        if !self.plot.has_groups() {
             return;
         }
         let places: Vec<_> = self.system.clients().collect();
