@@ -42,7 +42,7 @@ pub(crate) struct Network {
     transport: Transport,
     /// Before its folder, so that it ends first.
     core: Core,
-    folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Network {

@@ -400,8 +400,13 @@ impl Stage<'_> {
             }
             Actor::Sipp(steps) => {
                 let credentials = |_: &str, _: &str| String::new();
-                let part =
-                    Part { name, invited: "anna", list: &[], server: self.server, credentials: &credentials };
+                let part = Part {
+                    name,
+                    invited: "anna",
+                    list: &[],
+                    server: Some(self.server),
+                    credentials: &credentials,
+                };
                 let running = self.sipp(&part, steps, address, false);
                 wait("SIPp listens", until, || is_bound(self.play.transport, address));
                 Some(running)
@@ -430,7 +435,7 @@ impl Stage<'_> {
                     name,
                     invited: self.play.called,
                     list: &self.play.list,
-                    server: self.server,
+                    server: Some(self.server),
                     credentials: &credentials,
                 };
                 self.sipp(&part, steps, address, true)

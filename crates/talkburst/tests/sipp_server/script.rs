@@ -29,7 +29,8 @@ pub(crate) struct Part<'a> {
     pub(crate) invited: &'a str,
     /// Who stands in the list of an INVITE; nobody: there is none.
     pub(crate) list: &'a [String],
-    pub(crate) server: Ipv4Addr,
+    /// The server, if it is the core: what begins has a Route to it.
+    pub(crate) server: Option<Ipv4Addr>,
     /// The value of Authorization or Proxy-Authorization for a method and a Request-URI.
     pub(crate) credentials: &'a dyn Fn(&str, &str) -> String,
 }
@@ -200,8 +201,8 @@ impl Writer<'_> {
         let is_within = ends || is_acknowledging || method == "PRACK";
         if is_within {
             lines.push("[routes]".to_owned());
-        } else if method != "REGISTER" {
-            lines.push(format!("Route: <sip:orig@{}:{PORT};transport=[transport];lr>", self.part.server));
+        } else if let Some(server) = self.part.server.filter(|_| method != "REGISTER") {
+            lines.push(format!("Route: <sip:orig@{server}:{PORT};transport=[transport];lr>"));
         }
         lines.extend(["Call-ID: [call_id]".to_owned(), format!("CSeq: {number} {method}")]);
         let is_first = !ends && !matches!(method, "ACK" | "CANCEL" | "PRACK" | "BYE");

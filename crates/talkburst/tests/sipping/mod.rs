@@ -160,8 +160,8 @@ pub(crate) fn word(message: &Message) -> String {
     }
 }
 
-/// 14.2: what a CANCEL shares with its INVITE, and what else may stand in it.
-pub(crate) fn check_cancel_of(invite: &Message, cancel: &Message) {
+/// RFC 3261 §9.1: what a CANCEL shares with its INVITE, whoever wrote it.
+pub(crate) fn check_shared(invite: &Message, cancel: &Message) {
     assert_eq!(cancel.uri_text(), invite.uri_text());
     assert_eq!(cancel.values(Name::Via).count(), 1);
     for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::Route] {
@@ -171,6 +171,11 @@ pub(crate) fn check_cancel_of(invite: &Message, cancel: &Message) {
         }
     }
     assert_eq!(cancel.cseq().unwrap().number, invite.cseq().unwrap().number);
+}
+
+/// 14.2: the same, and what else may stand in one of ours.
+pub(crate) fn check_cancel_of(invite: &Message, cancel: &Message) {
+    check_shared(invite, cancel);
     assert_eq!(cancel.value(Name::MaxForwards), Some(&b"70"[..]));
     assert_eq!(cancel.value(Name::ContentLength), Some(&b"0"[..]));
     let end = cancel.bytes().windows(4).position(|four| four == b"\r\n\r\n").unwrap();
