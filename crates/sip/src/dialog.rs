@@ -308,6 +308,7 @@ fn record_routes(message: &Message) -> Result<impl DoubleEndedIterator<Item = By
         NameAddr::parse(item).map_err(|_| Fault::Header(Name::RecordRoute))?;
         routes.push(Bytes::copy_from_slice(item));
     }
+    routes.shrink_to_fit();
     Ok(routes.into_iter())
 }
 

@@ -23,8 +23,8 @@ const ATTEMPTS_MAX: u8 = 5;
 /// What a further attempt of an INVITE is made of; nothing is kept once a final response has settled it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Further {
-    /// The whole INVITE, if a response may ask for another: the transaction forgets the most of it at a 1xx.
-    pub(super) request: Option<Message>,
+    /// The octets of the whole INVITE, if a response may ask for another: the transaction forgets the most of it at a 1xx.
+    pub(super) request: Option<Bytes>,
     /// The targets that have not been tried.
     pub(super) targets: VecDeque<Target>,
 }
@@ -62,7 +62,7 @@ impl Endpoint {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else {
             return false;
         };
-        let (path, in_transaction) = (machine.path(), machine.request().clone());
+        let (path, in_transaction) = (machine.path(), machine.request().into_owned());
         let Some(scope) = self.outgoing(id, transaction).map(|outgoing| outgoing.usage.scope()) else {
             return false;
         };
@@ -70,7 +70,9 @@ impl Endpoint {
         let Some(outgoing) = self.outgoing(id, transaction) else { return false };
         // A response never asks for what was not kept; before any the transaction has all of it.
         let request = match cause {
-            Cause::Answered(_) => outgoing.further.request.clone(),
+            Cause::Answered(_) => {
+                outgoing.further.request.clone().and_then(|whole| Message::parse(whole).ok())
+            }
             Cause::Silence | Cause::Refused(_) => Some(in_transaction),
         };
         let (Some(request), Some(usage)) = (request, outgoing.usage.next_attempt()) else { return false };
@@ -87,7 +89,7 @@ impl Endpoint {
         };
         tracing::debug!(session = id.serial, ?cause, "another attempt");
         let tried = self.transactions[transaction].attempt;
-        let whole = Some(again.clone());
+        let whole = Some(again.bytes().clone());
         let next = self.start_invite(id, again, &branch, path, fallback);
         self.transactions[next].attempt = tried + 1;
         let Some(session) = self.session(id) else { return false };
@@ -142,7 +144,7 @@ impl Endpoint {
         };
         let target = fallback.take();
         let is_calling = matches!(machine.state(), invite_client::State::Calling { .. });
-        let request = machine.request().clone();
+        let request = machine.request().into_owned();
         let outgoing = self.outgoing(id, transaction);
         let scope = outgoing
             .filter(|outgoing| outgoing.usage.next_attempt().is_some())

@@ -445,7 +445,7 @@ impl Endpoint {
         let Some(session) = self.session(id) else { return };
         let path = session.path;
         if let Some(body) = body {
-            session.described = Some(Box::new(body.clone()));
+            session.described = Some(Box::new(body.apart()));
         }
         let Some(terms) = session.incoming_of(transaction).map(|incoming| incoming.terms) else { return };
         let contact = self.contact_in(&self.sessions[id.index as usize], &path);

@@ -49,7 +49,7 @@ impl Endpoint {
         session.contact = invite.contact.map(Box::new);
         if let Some(outgoing) = session.outgoing.first_mut() {
             outgoing.cancel_headers = invite.expires_headers;
-            outgoing.body = invite.body.map(Box::new);
+            outgoing.body = invite.body.map(|body| Box::new(body.apart()));
             outgoing.session_expires = session_expires;
             outgoing.further.targets = targets;
         }
@@ -122,7 +122,7 @@ impl Endpoint {
         limit: Option<Duration>,
     ) {
         let request = self.authorised(Owner::Invite(id), request);
-        let whole = request.clone();
+        let whole = request.bytes().clone();
         let transaction = self.start_invite(id, request, branch, path, fallback);
         let usage = Usage::new(self.now, scope, limit, self.timers.t1_64());
         let further = Further { request: Some(whole), targets: VecDeque::new() };
@@ -292,7 +292,7 @@ impl Endpoint {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else {
             return None;
         };
-        let mut dialog = Dialog::of_client(machine.request(), response).ok()?;
+        let mut dialog = Dialog::of_client(&machine.request(), response).ok()?;
         let (key, forks_max) = (dialog.key(&self.keyed), self.config.forks_max);
         let session = self.session(id)?;
         let established = session.dialog.clone();
@@ -421,7 +421,7 @@ impl Endpoint {
     /// The ACK for a 2xx: of the dialog, with the number and the credentials of the INVITE (§13.2.2.4).
     fn acknowledge(&mut self, id: SessionId, transaction: usize, place: usize) {
         let Machine::InviteClient { machine, .. } = &self.transactions[transaction].machine else { return };
-        let request = machine.request().clone();
+        let request = machine.request().into_owned();
         let own = machine.path();
         let Some(session_path) = self.session(id).map(|session| session.path) else { return };
         let Some(outgoing) = self.outgoing(id, transaction) else { return };

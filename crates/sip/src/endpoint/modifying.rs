@@ -56,7 +56,7 @@ impl Endpoint {
         }
         self.send_invite(id, request, &branch, path, fallback, Scope::Modification, None);
         if let Some(outgoing) = self.session(id).and_then(|session| session.outgoing.last_mut()) {
-            outgoing.body = body.cloned().map(Box::new);
+            outgoing.body = body.map(|body| Box::new(body.apart()));
             outgoing.session_expires = session_expires;
             outgoing.is_refresh = is_refresh;
         }

@@ -60,7 +60,7 @@ impl Endpoint {
         incoming.said = Some(Box::new((status, headers.clone())));
         incoming.usage.progress(now, REMIND_RELIABLY_AFTER);
         if let Some(body) = body {
-            session.described = Some(Box::new(body.clone()));
+            session.described = Some(Box::new(body.apart()));
         }
         self.take_reliable(id, transaction, action);
         self.reschedule_session(id);

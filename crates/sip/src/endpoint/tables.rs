@@ -112,6 +112,9 @@ impl Endpoint {
         if let Some(session) = self.session(id) {
             session.outgoing.retain(|outgoing| outgoing.transaction != transaction);
             session.incoming.retain(|incoming| incoming.transaction != transaction);
+            // Most sessions have none from then on, for as long as they stand.
+            session.outgoing.shrink_to_fit();
+            session.incoming.shrink_to_fit();
             self.reschedule_session(id);
         }
     }

@@ -89,7 +89,7 @@ impl Endpoint {
                 dialog.set_target(target); // RFC 3261 §12.2.2
             }
             if let Some(body) = body {
-                session.described = Some(Box::new(body.clone()));
+                session.described = Some(Box::new(body.apart()));
             }
         }
         let is_established = session.state == State::Established;

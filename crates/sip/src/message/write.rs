@@ -14,6 +14,18 @@ pub struct Body {
     pub bytes: Bytes,
 }
 
+impl Body {
+    /// A copy in blocks of the right size: one that was taken from a message keeps all of that message.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let content_type = match &self.content_type[..] {
+            b"application/sdp" => Bytes::from_static(b"application/sdp"),
+            other => Bytes::copy_from_slice(other),
+        };
+        Self { content_type, bytes: Bytes::copy_from_slice(&self.bytes) }
+    }
+}
+
 /// Writes one message: the start line first, then header lines, then [`Writer::finish`].
 #[derive(Debug)]
 pub struct Writer<'a> {
@@ -152,9 +164,10 @@ impl Message {
         writer.finish_copied(self.body());
     }
 
-    /// A right-sized copy that has the start line and the header lines of `names`, and no body.
+    /// A right-sized copy that has the start line and the header lines of `names`, and no body: a part of a message that was
+    /// read is one that can be read.
     #[must_use]
-    pub fn reduced_to(&self, names: &[Name]) -> Self {
+    pub fn reduced_to(&self, names: &[Name]) -> Bytes {
         let mut out = Vec::with_capacity(self.bytes().len());
         let mut writer = Writer { out: &mut out };
         let method = self.method_text();
@@ -162,7 +175,7 @@ impl Message {
             .raw(&[method, b" ", self.uri_text(), b" SIP/2.0\r\n"])
             .copy_all(self, names)
             .finish_copied(b"");
-        Self::parse(Bytes::copy_from_slice(&out)).expect("a part of a message that was parsed")
+        Bytes::copy_from_slice(&out)
     }
 }
 

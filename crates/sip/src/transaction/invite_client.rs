@@ -16,6 +16,8 @@
 //! even after a 487 (§16.7 step 5), goes to the user; and timer D is 64*T1 on every transport, not zero on a reliable one.
 //! With the default T1 that is the 32 s that §17.1.1.2 asks for.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,10 +31,44 @@ use crate::transport::Path;
 /// An INVITE of ours and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InviteClient {
-    request: Message,
+    request: Kept,
     path: Path,
     timers: Arc<Timers>,
     state: State,
+}
+
+/// As much of the request as is needed. An index of its lines takes more room than they do, so there is none of what may ring
+/// for minutes.
+#[derive(Clone, PartialEq, Eq)]
+enum Kept {
+    Whole(Box<Message>),
+    /// Octets of a message.
+    Reduced(Bytes),
+}
+
+impl Kept {
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Whole(message) => message.bytes(),
+            Self::Reduced(bytes) => bytes,
+        }
+    }
+
+    fn message(&self) -> Cow<'_, Message> {
+        match self {
+            Self::Whole(message) => Cow::Borrowed(message),
+            Self::Reduced(bytes) => {
+                Cow::Owned(Message::parse(bytes.clone()).expect("a part of a message that was read"))
+            }
+        }
+    }
+}
+
+/// As text.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.bytes()))
+    }
 }
 
 /// See the table at the top of this file.
@@ -84,7 +120,7 @@ impl InviteClient {
         out.send(path, request.bytes().clone());
         let resend = (!path.transport.is_reliable()).then(|| Resend::first(now, &timers));
         let state = State::Calling { resend, give_up_at: now + timers.t1_64() };
-        Self { request, path, timers, state }
+        Self { request: Kept::Whole(Box::new(request)), path, timers, state }
     }
 
     /// The state.
@@ -93,8 +129,8 @@ impl InviteClient {
     }
 
     /// The request; after a 1xx only the part of it that is still needed.
-    pub fn request(&self) -> &Message {
-        &self.request
+    pub fn request(&self) -> Cow<'_, Message> {
+        self.request.message()
     }
 
     /// The way it went: ACK and CANCEL go the same way (RFC 3261 §9.1, §17.1.1.3).
@@ -106,7 +142,7 @@ impl InviteClient {
     pub fn handle_response(&mut self, now: Instant, response: &Message, out: &mut Outbox) -> Option<Output> {
         match (&self.state, response.status()?) {
             (State::Calling { .. }, 100..=199) => {
-                self.request = self.request.reduced_to(&KEPT);
+                self.request = Kept::Reduced(self.request().reduced_to(&KEPT));
                 self.state = State::Proceeding;
                 Some(Output::Provisional)
             }
@@ -200,10 +236,10 @@ impl InviteClient {
     }
 
     fn write_cancel(&self, headers: &[(Name, Bytes)]) -> Result<Message, ParseError> {
-        let request = &self.request;
+        let request = self.request();
         let mut out = Vec::with_capacity(request.bytes().len());
         let mut writer = Writer::request(&mut out, Method::Cancel, request.uri_text());
-        self.write_identity(&mut writer, Method::Cancel, request.value(Name::To).unwrap_or_default());
+        write_identity(&request, &mut writer, Method::Cancel, request.value(Name::To).unwrap_or_default());
         for (name, value) in headers {
             writer.line(*name, value);
         }
@@ -213,27 +249,27 @@ impl InviteClient {
 
     /// §17.1.1.3: the ACK for a 300-699, with the To of the response.
     fn acknowledge(&self, response: &Message, out: &mut Outbox) -> Bytes {
-        let mut text = Vec::with_capacity(self.request.bytes().len());
-        let mut writer = Writer::request(&mut text, Method::Ack, self.request.uri_text());
-        self.write_identity(&mut writer, Method::Ack, response.value(Name::To).unwrap_or_default());
+        let request = self.request();
+        let mut text = Vec::with_capacity(request.bytes().len());
+        let mut writer = Writer::request(&mut text, Method::Ack, request.uri_text());
+        write_identity(&request, &mut writer, Method::Ack, response.value(Name::To).unwrap_or_default());
         writer.finish(None);
         let ack = Bytes::copy_from_slice(&text);
         out.send(self.path, ack.clone());
         ack
     }
+}
 
-    /// What the CANCEL and the ACK have in common with the INVITE.
-    fn write_identity(&self, writer: &mut Writer<'_>, method: Method, to: &[u8]) {
-        let request = &self.request;
-        let number = request.cseq().map_or(0, |cseq| cseq.number).to_string();
-        writer
-            .line(Name::Via, request.items(Name::Via).next().unwrap_or_default())
-            .line(Name::MaxForwards, b"70")
-            .copy_all(request, &[Name::Route, Name::From])
-            .line(Name::To, to)
-            .line(Name::CallId, request.call_id())
-            .parts(Name::CSeq, &[number.as_bytes(), b" ", method.as_str().as_bytes()]);
-    }
+/// What the CANCEL and the ACK have in common with the INVITE.
+fn write_identity(request: &Message, writer: &mut Writer<'_>, method: Method, to: &[u8]) {
+    let number = request.cseq().map_or(0, |cseq| cseq.number).to_string();
+    writer
+        .line(Name::Via, request.items(Name::Via).next().unwrap_or_default())
+        .line(Name::MaxForwards, b"70")
+        .copy_all(request, &[Name::Route, Name::From])
+        .line(Name::To, to)
+        .line(Name::CallId, request.call_id())
+        .parts(Name::CSeq, &[number.as_bytes(), b" ", method.as_str().as_bytes()]);
 }
 
 #[cfg(test)]

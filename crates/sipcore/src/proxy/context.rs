@@ -183,11 +183,13 @@ impl Core {
         if share == 0 {
             self.contexts[context].best.note(Said::Ours(440));
         } else {
+            self.contexts[context].branches.reserve_exact(group.len());
             for destination in group {
                 self.start_branch(context, &passing, destination, share);
             }
         }
         let entry = &mut self.contexts[context];
+        entry.waiting.shrink_to_fit();
         let has_more = !entry.waiting.is_empty() || entry.branches.iter().any(|each| each.fallback.is_some());
         entry.passing = has_more.then_some(passing);
         true

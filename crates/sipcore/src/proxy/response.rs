@@ -34,7 +34,7 @@ impl Said {
 /// The best of the final responses so far (step 6), and the challenges of all of them (step 7).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Best {
-    said: Option<Said>,
+    said: Option<Box<Said>>,
     challenges: Vec<(Name, Bytes)>,
 }
 
@@ -63,7 +63,7 @@ impl Best {
             self.challenges.truncate(CHALLENGES_MAX);
         }
         if self.said.as_ref().is_none_or(|best| rank(&said) < rank(best)) {
-            self.said = Some(said);
+            self.said = Some(Box::new(said));
         }
     }
 }
@@ -109,6 +109,7 @@ impl Core {
     pub(crate) fn answer_best(&mut self, context: usize) {
         let entry = &mut self.contexts[context];
         let Best { said, challenges } = std::mem::take(&mut entry.best);
+        let said = said.map(|said| *said);
         // What is said of a request that was given up, unless somebody wants no such call at all.
         let given_up = match entry.state {
             State::Cancelled => Some(487), // whoever cancels hears that it worked

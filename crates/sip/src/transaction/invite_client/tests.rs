@@ -129,7 +129,7 @@ mod calling {
     fn the_invite_leaves_at_once_on_the_path_it_was_given() {
         let (client, _) = calling(tcp());
         assert!(matches!(client.state(), State::Calling { .. }));
-        assert_eq!((client.path(), client.request()), (tcp(), &invite()));
+        assert_eq!((client.path(), &*client.request()), (tcp(), &invite()));
     }
 
     // RFC 3261 §17.1.1.2: seven requests in 64*T1.
@@ -215,7 +215,7 @@ mod calling {
             "",
             "",
         ];
-        assert_eq!(client.request(), &message(&kept));
+        assert_eq!(*client.request(), message(&kept));
     }
 
     // RFC 6026 §7.2: timer M for all transports; the user acknowledges.
