@@ -148,13 +148,13 @@ impl Realm {
     }
 
     /// What the credentials in the lines of `name` prove. `ha1` knows the users.
-    pub(crate) fn check(
-        &self,
+    pub(crate) fn check<'a>(
+        &'a self,
         now: Instant,
         source: IpAddr,
         request: &Message,
         name: Name,
-        ha1: impl Fn(&[u8]) -> Option<Ha1>,
+        ha1: impl Fn(&[u8]) -> Option<&'a Ha1>,
     ) -> Verdict {
         let mut all = request.credentials(name).filter_map(Result::ok);
         let credentials =
@@ -163,7 +163,7 @@ impl Realm {
         let Some(answer) = Answer::read(&credentials.parameters) else { return Verdict::Wrong };
         let known = ha1(&answer.username);
         let is_known = known.is_some();
-        let expected = known.unwrap_or_else(|| self.nobody.clone());
+        let expected = known.unwrap_or(&self.nobody);
         let digits = match answer.algorithm.function {
             Function::Md5 => &expected.md5,
             Function::Sha256 | Function::Sha512_256 => &expected.sha_256,

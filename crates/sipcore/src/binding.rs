@@ -11,24 +11,29 @@ use crate::face::Expires;
 use crate::identity::Origin;
 use crate::uri::is_same;
 
-/// One way to reach a user.
+/// One way to reach a user. There may be millions, so its texts share a block, and what few have stands apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Binding {
-    /// The Contact URI as written.
-    pub(crate) uri: Bytes,
-    /// The parameters of the Contact but `expires`, each with its semicolon: the feature tags among them (RFC 3840).
-    pub(crate) parameters: Bytes,
-    /// Route values on the way there: RFC 3327.
-    pub(crate) path: Vec<Bytes>,
-    /// The flow on which the REGISTER came, if that is the only way to the contact.
-    pub(crate) flow: Option<Path>,
-    /// Of the REGISTER that last changed it.
-    pub(crate) call_id: Bytes,
+    /// The Contact URI as written, the parameters, and the Call-ID of the REGISTER that last changed it.
+    text: Box<[u8]>,
+    uri_end: u16,
+    parameters_end: u16,
+    detour: Option<Box<Detour>>,
+    /// Of the same REGISTER.
     pub(crate) cseq: u32,
     pub(crate) cause: Cause,
     /// When it was made.
     pub(crate) since: Instant,
     expires_at: Instant,
+}
+
+/// How a contact is reached, if not by its URI alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Detour {
+    /// Route values on the way there: RFC 3327.
+    path: Box<[Bytes]>,
+    /// The flow on which the REGISTER came, if that is the only way to the contact.
+    flow: Option<Path>,
 }
 
 /// What a binding stands by (RFC 3680 §4.7.1).
@@ -40,10 +45,39 @@ pub(crate) enum Cause {
     Refreshed,
 }
 
+/// Octets of the longest Contact that is kept, URI and parameters.
+const CONTACT_MAX: usize = 1024;
+
 impl Binding {
+    /// The Contact URI as written.
+    pub(crate) fn uri(&self) -> &[u8] {
+        &self.text[..self.uri_end.into()]
+    }
+
+    /// The parameters of the Contact but `expires`, each with its semicolon: the feature tags among them (RFC 3840).
+    fn parameters_text(&self) -> &[u8] {
+        &self.text[self.uri_end.into()..self.parameters_end.into()]
+    }
+
+    /// The Call-ID of the REGISTER that last changed it.
+    pub(crate) fn call_id(&self) -> &[u8] {
+        &self.text[self.parameters_end.into()..]
+    }
+
+    /// Route values on the way there: RFC 3327.
+    pub(crate) fn path(&self) -> &[Bytes] {
+        self.detour.as_ref().map_or(&[], |detour| &detour.path)
+    }
+
+    /// The flow on which the REGISTER came, if that is the only way to the contact.
+    pub(crate) fn flow(&self) -> Option<Path> {
+        self.detour.as_ref()?.flow
+    }
+
     /// The parameters, read.
     pub(crate) fn parameters(&self) -> Parameters<'_> {
-        Parameters::new(self.parameters.strip_prefix(b";").unwrap_or(&self.parameters))
+        let text = self.parameters_text();
+        Parameters::new(text.strip_prefix(b";").unwrap_or(text))
     }
 
     /// Its preference in thousandths (RFC 3261 §20.10); 1 if it names none.
@@ -54,7 +88,8 @@ impl Binding {
     /// The value of Contact in a 200 to REGISTER.
     fn contact(&self, now: Instant) -> Vec<u8> {
         let seconds = self.seconds_left(now);
-        [b"<", &self.uri[..], b">", &self.parameters, format!(";expires={seconds}").as_bytes()].concat()
+        let expires = format!(";expires={seconds}");
+        [b"<", self.uri(), b">", self.parameters_text(), expires.as_bytes()].concat()
     }
 
     /// Seconds until it ends.
@@ -68,7 +103,7 @@ impl Binding {
     }
 
     fn is_at(&self, uri: &Uri<'_>) -> bool {
-        Uri::parse(&self.uri).is_ok_and(|own| is_same(&own, uri))
+        Uri::parse(self.uri()).is_ok_and(|own| is_same(&own, uri))
     }
 }
 
@@ -118,15 +153,13 @@ impl Bindings {
 
     /// Whether the contact of `binding` is one of them.
     pub(crate) fn has(&self, binding: &Binding) -> bool {
-        Uri::parse(&binding.uri).is_ok_and(|uri| self.0.iter().any(|each| each.is_at(&uri)))
+        Uri::parse(binding.uri()).is_ok_and(|uri| self.0.iter().any(|each| each.is_at(&uri)))
     }
 
     /// Whether the same contacts stand in both.
     pub(crate) fn has_same_contacts(&self, other: &Self) -> bool {
-        let contacts = |all: &Self| {
-            all.iter().map(|each| (each.uri.clone(), each.parameters.clone())).collect::<Vec<_>>()
-        };
-        contacts(self) == contacts(other)
+        let contact = |each: &'_ Binding| (each.uri_end, each.text[..each.parameters_end.into()].to_vec());
+        self.iter().map(contact).eq(other.iter().map(contact))
     }
 
     /// The values of Contact in a 200.
@@ -169,7 +202,7 @@ impl Bindings {
             if register.items(Name::Contact).nth(1).is_some() || expires != Some(0) {
                 return Err(400.into());
             }
-            if bindings.iter().any(|each| each.call_id == call_id && each.cseq >= cseq) {
+            if bindings.iter().any(|each| each.call_id() == call_id && each.cseq >= cseq) {
                 return Err(500.into());
             }
             return Ok(Self::default());
@@ -177,24 +210,27 @@ impl Bindings {
         for contact in register.addresses(Name::Contact) {
             let contact = contact?;
             let uri = Uri::parse(contact.uri)?;
-            if !uri.is_sip() || contact.uri.len() + contact.parameters.as_bytes().len() > 1024 {
+            if !uri.is_sip() || contact.uri.len() + contact.parameters.as_bytes().len() > CONTACT_MAX {
                 return Err(400.into());
             }
             let span = span_of(&contact, expires, &limits.expires)?;
             let place = bindings.0.iter().position(|each| each.is_at(&uri));
             if let Some(known) = place.map(|place| &bindings.0[place])
-                && known.call_id == call_id
+                && known.call_id() == call_id
                 && known.cseq >= cseq
             {
                 return Err(500.into()); // step 7: the update fails
             }
             let known = place.map(|place| bindings.0[place].since);
+            let parameters = kept(&contact);
+            let path: Box<[_]> = path_of(register, from).map(Bytes::copy_from_slice).collect();
+            let flow = flow_to(&uri, register, from);
+            let is_direct = path.is_empty() && flow.is_none();
             let binding = span.map(|span| Binding {
-                uri: Bytes::copy_from_slice(contact.uri),
-                parameters: kept(&contact),
-                path: path_of(register, from).map(Bytes::copy_from_slice).collect(),
-                flow: flow_to(&uri, register, from),
-                call_id: Bytes::copy_from_slice(call_id),
+                text: [contact.uri, &parameters, call_id].concat().into_boxed_slice(),
+                uri_end: contact.uri.len() as u16, // within CONTACT_MAX
+                parameters_end: (contact.uri.len() + parameters.len()) as u16,
+                detour: (!is_direct).then(|| Box::new(Detour { path, flow })),
                 cseq,
                 cause: if known.is_some() { Cause::Refreshed } else { Cause::Registered },
                 since: known.unwrap_or(now),
@@ -204,7 +240,10 @@ impl Bindings {
                 (Some(place), Some(binding)) => bindings.0[place] = binding,
                 (Some(place), None) => drop(bindings.0.remove(place)),
                 (None, Some(_)) if bindings.0.len() >= limits.bindings_max => return Err(403.into()),
-                (None, Some(binding)) => bindings.0.push(binding),
+                (None, Some(binding)) => {
+                    bindings.0.reserve_exact(1); // most users have one
+                    bindings.0.push(binding);
+                }
                 (None, None) => {}
             }
         }
@@ -232,7 +271,7 @@ fn span_of(
 }
 
 /// The parameters that are kept of a Contact, each with its semicolon.
-fn kept(contact: &NameAddr<'_>) -> Bytes {
+fn kept(contact: &NameAddr<'_>) -> Vec<u8> {
     let mut parameters = Vec::new();
     for (name, value) in contact.parameters.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"expires"))
     {
@@ -241,7 +280,7 @@ fn kept(contact: &NameAddr<'_>) -> Bytes {
             parameters.extend_from_slice(&[b"=", value].concat());
         }
     }
-    Bytes::from(parameters)
+    parameters
 }
 
 /// Where a request came from.

@@ -68,8 +68,8 @@ impl Directory {
     }
 
     /// What the password of the user of this name is checked against.
-    pub(crate) fn ha1(&self, name: &[u8]) -> Option<Ha1> {
-        self.find(name).map(|place| self.accounts[place].ha1.clone())
+    pub(crate) fn ha1(&self, name: &[u8]) -> Option<&Ha1> {
+        self.find(name).map(|place| &self.accounts[place].ha1)
     }
 
     pub(crate) fn put_service(&mut self, name: Bytes) {
@@ -97,7 +97,7 @@ impl Directory {
 
     /// Lets the flows of the user's bindings find the user.
     fn note_flows(&mut self, place: usize) {
-        let flows = self.accounts[place].bindings.iter().filter_map(|each| each.flow?.connection);
+        let flows = self.accounts[place].bindings.iter().filter_map(|each| each.flow()?.connection);
         for connection in flows {
             self.by_connection.entry(connection).or_default().insert(place);
         }
@@ -160,7 +160,7 @@ impl Core {
             let is_its = |flow: Option<sip::transport::Path>| {
                 flow.is_some_and(|flow| flow.connection == Some(connection))
             };
-            if bindings.forget(|each| is_its(each.flow)) {
+            if bindings.forget(|each| is_its(each.flow())) {
                 self.set_bindings(place, bindings, Departure::Deactivated);
             }
         }

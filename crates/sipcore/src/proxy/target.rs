@@ -141,13 +141,14 @@ fn targets_among(
 
 fn destination_of(binding: &Binding, target_of: impl Fn(&Uri<'_>) -> Option<Target>) -> Destination {
     // §16.6 step 2: what may not stand in a Request-URI goes.
-    let end = binding.uri.iter().position(|byte| *byte == b'?').unwrap_or(binding.uri.len());
-    let uri = binding.uri.slice(..end);
-    let next = binding.path.first().map_or_else(|| Uri::parse(&uri).ok(), |route| uri_of(route));
-    let way = match (binding.flow, next.and_then(|next| target_of(&next))) {
+    let uri = binding.uri();
+    let end = uri.iter().position(|byte| *byte == b'?').unwrap_or(uri.len());
+    let uri = Bytes::copy_from_slice(&uri[..end]);
+    let next = binding.path().first().map_or_else(|| Uri::parse(&uri).ok(), |route| uri_of(route));
+    let way = match (binding.flow(), next.and_then(|next| target_of(&next))) {
         (Some(flow), _) => Way::Along(flow),
         (None, Some(target)) => Way::To(target),
         (None, None) => Way::Nowhere,
     };
-    Destination { uri: uri.clone(), routes: binding.path.clone(), way }
+    Destination { uri: uri.clone(), routes: binding.path().to_vec(), way }
 }

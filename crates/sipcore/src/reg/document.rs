@@ -63,10 +63,10 @@ impl Registration<'_> {
 
     fn write_contact(&self, out: &mut String, binding: &Binding, state: &str, event: &str, expires: &str) {
         // §5.1: of the URI as written, so that other URIs have other ids.
-        let id = self.keyed.key(&[b"contact", self.user, &binding.uri]);
+        let id = self.keyed.key(&[b"contact", self.user, binding.uri()]);
         let since = self.now.saturating_since(binding.since).as_secs();
-        let (call_id, cseq) = (safe(&binding.call_id), binding.cseq);
-        let uri = safe(&binding.uri);
+        let (call_id, cseq) = (safe(binding.call_id()), binding.cseq);
+        let uri = safe(binding.uri());
         let _ = write!(
             out,
             "<contact id=\"{id}\" state=\"{state}\" event=\"{event}\" duration-registered=\"{since}\"{expires}"
