@@ -105,11 +105,11 @@ impl Chat {
             assert!(!self.may_talk(who), "{what:?}: {user} may speak\n{}", self.homes.ladder());
         }
         for speaker in 0..USERS.len() {
-            self.clone().is_free_for(speaker, what);
+            self.clone().must_be_free_for(speaker, what);
         }
     }
 
-    fn is_free_for(mut self, speaker: usize, what: &dyn std::fmt::Debug) {
+    fn must_be_free_for(mut self, speaker: usize, what: &dyn std::fmt::Debug) {
         let begun = self.homes.system.events.len();
         self.presses(speaker, Priority::Normal);
         self.homes.passes(ms(10));
