@@ -232,7 +232,9 @@ pub enum Command {
         /// The PoC Group Identity.
         address: Bytes,
     },
-    /// Take no new sessions any more, and release all that there are.
+    /// Take no new sessions any more, and release those that are controlled here.
+    ReleaseControlled,
+    /// The same, and release all that there are.
     Release,
     /// Wait for nothing any more: close every record as it stands.
     Abandon,
@@ -533,6 +535,7 @@ impl Server {
                 self.directory.remove_group(&address);
                 self.release_sessions_of(&address);
             }
+            Command::ReleaseControlled => self.release_what_is_controlled(),
             Command::Release => self.release_everything(),
             Command::Abandon => self.abandon(),
         }

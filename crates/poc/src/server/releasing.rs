@@ -1,9 +1,9 @@
 //! The end of the server: nothing new, every session released, and what is left of them (digest 10.5: operator action).
 //!
 //! ```text
-//!            an INVITE   Release                   Abandon
-//! Serving    its way     Releasing, all released   Releasing, all released, every record closed
-//! Releasing  503         -                         every record closed
+//!            an INVITE   ReleaseControlled              Release                   Abandon
+//! Serving    its way     Releasing, its own released    Releasing, all released   Releasing, all released, every record closed
+//! Releasing  503         -                              all released              every record closed
 //! ```
 //!
 //! How each leg is released, whatever it has come to, is what the two functions say of the end of a session; what a CANCEL
@@ -44,14 +44,20 @@ impl Server {
         self.has_no_session() && self.endpoint.is_settled()
     }
 
-    /// Nothing new from now on, and all that there is ends.
-    pub(super) fn release_everything(&mut self) {
+    /// Nothing new from now on, and what is controlled here ends.
+    pub(super) fn release_what_is_controlled(&mut self) {
         match self.duty {
             Duty::Serving => self.duty = Duty::Releasing,
             Duty::Releasing => return,
         }
         tracing::info!(sessions = self.controlling.len(), "releasing");
         self.release_all_controlled();
+    }
+
+    /// The same, and all else that there is ends. Where sessions are controlled on several shards each has ended its own by then, so
+    /// that the end of one is never taken for a participant's.
+    pub(super) fn release_everything(&mut self) {
+        self.release_what_is_controlled();
         self.release_all_participations();
         self.release_all_pre_established();
     }

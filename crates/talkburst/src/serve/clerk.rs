@@ -153,6 +153,8 @@ impl Clerk {
         self.voice.tell(self.clock.now(), &Told::Releasing { within: within.as_secs_f64() });
         // What a PoC Server says may leave by the core of another shard.
         self.change(&Input::Refuse).await;
+        // Who controls a session ends it, before anybody else of this server leaves it.
+        self.change(&Input::ReleaseControlled).await;
         for shard in &self.shards {
             // A shard that has ended has nothing left.
             let _ = shard.orders.send(Order::Release);

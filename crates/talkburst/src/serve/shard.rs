@@ -93,7 +93,9 @@ pub(crate) enum Input {
     RemoveGroup { name: Bytes, address: Bytes },
     /// Nothing new is to come in any more.
     Refuse,
-    /// Everything that there is is to end; all shards refuse what is new by then, and pass on that this is why.
+    /// The sessions that are controlled here are to end; all shards refuse what is new by then, and pass on that this is why.
+    ReleaseControlled,
+    /// Everything that there is is to end; all shards have ended what they control by then.
     Release,
     /// Nothing is waited for any more.
     Abandon,
@@ -239,6 +241,10 @@ impl Shard {
             }
             Input::Refuse => {
                 self.tell_core(now, sipcore::Command::Release);
+            }
+            Input::ReleaseControlled => {
+                let command = poc::server::Command::ReleaseControlled;
+                self.server.handle_input(now, poc::server::Input::Command(command));
             }
             Input::Release => {
                 let command = poc::server::Command::Release;
