@@ -158,7 +158,7 @@ impl Server {
         let media = Capabilities { codecs: vec![agreed.codec.clone()], ..self.config.media.clone() };
         let media = self.media.at_ports_of(Some(near), Cow::Owned(media)).into_owned();
         let answer = described.try_describe(|origin| sdp::answer(&media, origin, offer));
-        let Ok(answer) = answer else {
+        let Ok((answer, _)) = answer else {
             self.media.legs.close(near);
             return self.turn_away(session, record, Refusal::status(488));
         };
@@ -376,10 +376,8 @@ impl Server {
             self.media.legs.connect(*near, Agreed::new(&agreed, media.payload_of(&agreed.codec)));
         }
         let own = self.media.at_ports_of(*far, Cow::Borrowed(media));
-        let Ok((_, agreed)) = sdp::answer(&own, Origin { id: 0, version: 0 }, offer) else { return false };
-        let Ok(answer) = beyond.try_describe(|origin| sdp::answer(&own, origin, offer)) else {
-            return false;
-        };
+        let answer = beyond.try_describe(|origin| sdp::answer(&own, origin, offer));
+        let Ok((answer, agreed)) = answer else { return false };
         if let Some(far) = *far {
             self.media.legs.connect(far, Agreed::new(&agreed, agreed.codec.payload));
         }
@@ -414,8 +412,8 @@ impl Server {
         let PreEstablished { dialog, media, described, near, .. } = &mut self.pre_established.all[at];
         let (dialog, offer) = (*dialog, multipart::description_in(request));
         match described.respond(media, offer) {
-            Ok(answer) => {
-                if let Ok((_, agreed)) = sdp::answer(media, Origin { id: 0, version: 0 }, offer) {
+            Ok((answer, agreed)) => {
+                if let Some(agreed) = agreed {
                     self.media.legs.connect(*near, Agreed::new(&agreed, agreed.codec.payload));
                 }
                 self.accept(dialog, Vec::new(), Some(sdp::body(answer)));
@@ -430,9 +428,8 @@ impl Server {
         let offer = multipart::description_in(request);
         let own = self.media.at_ports_of(*far, Cow::Borrowed(media));
         match beyond.try_describe(|origin| sdp::answer(&own, origin, offer)) {
-            Ok(answer) => {
-                let agreed = sdp::answer(&own, Origin { id: 0, version: 0 }, offer);
-                if let (Some(far), Ok((_, agreed))) = (*far, agreed) {
+            Ok((answer, agreed)) => {
+                if let Some(far) = *far {
                     self.media.legs.connect(far, Agreed::new(&agreed, agreed.codec.payload));
                 }
                 self.accept(session, Vec::new(), Some(sdp::body(answer)));

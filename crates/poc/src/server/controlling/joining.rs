@@ -72,9 +72,8 @@ impl Server {
         let controlling = &mut self.controlling[place];
         let own = self.directory.media_for(&record.inviter, &controlling.media);
         let own = self.media.at_ports_of(Some(media), own);
-        let agreed = sdp::answer(&own, sdp::Origin { id: 0, version: 0 }, offer).map(|(_, agreed)| agreed);
-        let answer = described.try_describe(|origin| sdp::answer(&own, origin, offer));
-        let answer = answer.unwrap_or_default(); // was tried when the INVITE was looked at
+        let answer = described.try_describe(|origin| sdp::answer(&own, origin, offer)).ok();
+        let (answer, agreed) = answer.unzip(); // was tried when the INVITE was looked at
         (record.answered, record.status) = (Some(self.now), Some(200));
         let key = controlling.insert(Participant {
             address: record.inviter.clone(),
@@ -90,8 +89,8 @@ impl Server {
             ended: None,
         });
         self.places.insert(session, Place::Participant { place, key });
-        self.accept(session, Vec::new(), Some(sdp::body(answer)));
-        if let Ok(agreed) = agreed {
+        self.accept(session, Vec::new(), Some(sdp::body(answer.unwrap_or_default())));
+        if let Some(agreed) = agreed {
             self.take_part(place, key, &agreed, agreed.codec.payload, false);
         }
         key

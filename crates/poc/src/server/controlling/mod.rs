@@ -39,7 +39,7 @@ use super::policy::{Inviter, Refusal};
 use super::record::{Function, Record, SessionType, Side};
 use super::{Place, Server};
 use crate::answer_state::AnswerState;
-use crate::sdp::{self, Capabilities, Described, Origin};
+use crate::sdp::{self, Capabilities, Described};
 use crate::talk_burst::controlling::TalkBursts;
 
 /// One PoC Session.
@@ -415,10 +415,8 @@ impl Server {
         let Participant { address, described, media, .. } = &mut controlling.participants[key];
         let own = self.directory.media_for(address, &controlling.media);
         let (own, offer) = (self.media.at_ports_of(*media, own), &controlling.offer);
-        let origin = Origin { id: 0, version: 0 };
-        let agreed = sdp::answer(&own, origin, offer).map(|(_, agreed)| agreed);
         let answer = described.try_describe(|origin| sdp::answer(&own, origin, offer));
-        let (Ok(answer), Ok(agreed)) = (answer, agreed) else {
+        let Ok((answer, agreed)) = answer else {
             // The codec that the participant took is one that the initiator offered, so this does not happen; if it did,
             // nobody would hear anybody.
             let ended = Ended::here(End::Rejected, 488);
@@ -511,12 +509,10 @@ impl Server {
         let Some(participant) = controlling.participants.get_mut(key) else { return };
         let own = self.directory.media_for(&participant.address, &controlling.media);
         let own = self.media.at_ports_of(participant.media, own);
-        let answer = participant.described.respond(&own, offer);
-        let agreed = sdp::answer(&own, Origin { id: 0, version: 0 }, offer).map(|(_, agreed)| agreed);
-        match answer {
-            Ok(answer) => {
+        match participant.described.respond(&own, offer) {
+            Ok((answer, agreed)) => {
                 self.accept(session, Vec::new(), Some(sdp::body(answer)));
-                if let Ok(agreed) = agreed {
+                if let Some(agreed) = agreed {
                     self.move_media(place, key, &agreed);
                 }
             }
