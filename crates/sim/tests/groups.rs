@@ -1,9 +1,8 @@
 //! 2,000 stories of groups: see `sim::system::story`.
 
-use std::collections::BTreeMap;
-use std::panic::catch_unwind;
+mod plots;
 
-use sim::system::story::{self, Plot};
+use sim::system::story::Plot;
 
 /// Stories of each part; the parts run side by side.
 const STORIES: u64 = 1_000;
@@ -46,26 +45,13 @@ const MET: [&str; 33] = [
 ];
 
 fn tell(part: u64) {
-    let mut met: BTreeMap<String, u64> = BTreeMap::new();
-    for seed in part * STORIES..(part + 1) * STORIES {
-        let told = catch_unwind(|| story::tell(Plot::Groups, seed).system.watch);
-        let Ok(watch) = told else { panic!("{}", story::ladder_of_failure(Plot::Groups, seed)) };
-        for (what, times) in watch.met {
-            *met.entry(what).or_default() += times;
-        }
-    }
-    let times = |what: &&&str| met.get(**what).copied().unwrap_or(0);
-    let missing: Vec<_> = MET.iter().filter(|what| times(what) < 3).collect();
-    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+    let met = plots::tell(Plot::Groups, part * STORIES..(part + 1) * STORIES);
+    plots::assert_met(&met, &MET, 3);
 }
 
 #[test]
 fn a_seed_tells_the_same_story_of_groups_twice() {
-    for seed in 0..20 {
-        let [one, other] = [(); 2].map(|()| story::tell(Plot::Groups, seed).system);
-        assert_eq!(one.trace().render(), other.trace().render(), "seed {seed}");
-        assert_eq!(one.records, other.records, "seed {seed}");
-    }
+    plots::assert_same_twice(Plot::Groups, 0..20);
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! 10,000 stories of two networks with their servers: see `sim::system::story`.
 
-use std::collections::BTreeMap;
-use std::panic::catch_unwind;
+mod plots;
 
-use sim::system::story::{self, Plot};
+use sim::system::story::Plot;
 
 /// Stories of each part; the parts run side by side.
 const STORIES: u64 = 2_500;
@@ -56,31 +55,16 @@ const RARELY_MET: [&str; 4] = [
 ];
 
 fn tell(part: u64) {
-    let mut met: BTreeMap<String, u64> = BTreeMap::new();
-    for seed in part * STORIES..(part + 1) * STORIES {
-        let told = catch_unwind(|| story::tell(Plot::Pairs, seed).system.watch);
-        let Ok(watch) = told else { panic!("{}", story::ladder_of_failure(Plot::Pairs, seed)) };
-        let counted = watch.checked.named().map(|(what, times)| (format!("checked: {what}"), times));
-        for (what, times) in watch.met.into_iter().chain(counted) {
-            *met.entry(what).or_default() += times;
-        }
-    }
-    let times = |what: &&&str| met.get(**what).copied().unwrap_or(0);
-    let missing: Vec<_> = MET.iter().filter(|what| times(what) < 10).collect();
-    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+    let met = plots::tell(Plot::Pairs, part * STORIES..(part + 1) * STORIES);
+    plots::assert_met(&met, &MET, 10);
     let mut checked = met.iter().filter(|(what, _)| what.starts_with("checked"));
     assert!(checked.all(|(_, times)| *times > STORIES / 100), "{met:#?}");
-    let missing: Vec<_> = RARELY_MET.iter().filter(|what| times(what) == 0).collect();
-    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+    plots::assert_met(&met, &RARELY_MET, 1);
 }
 
 #[test]
 fn a_seed_tells_the_same_story_twice() {
-    for seed in 0..50 {
-        let [one, other] = [(); 2].map(|()| story::tell(Plot::Pairs, seed).system);
-        assert_eq!(one.trace().render(), other.trace().render(), "seed {seed}");
-        assert_eq!(one.records, other.records, "seed {seed}");
-    }
+    plots::assert_same_twice(Plot::Pairs, 0..50);
 }
 
 #[test]

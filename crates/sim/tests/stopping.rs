@@ -1,9 +1,8 @@
 //! 1,000 stories of networks that are told to stop: see `sim::system::story`.
 
-use std::collections::BTreeMap;
-use std::panic::catch_unwind;
+mod plots;
 
-use sim::system::story::{self, Plot};
+use sim::system::story::Plot;
 
 /// Stories of each part; the parts run side by side.
 const STORIES: u64 = 500;
@@ -30,26 +29,13 @@ const MET: [&str; 17] = [
 ];
 
 fn tell(part: u64) {
-    let mut met: BTreeMap<String, u64> = BTreeMap::new();
-    for seed in part * STORIES..(part + 1) * STORIES {
-        let told = catch_unwind(|| story::tell(Plot::Stopping, seed).system.watch);
-        let Ok(watch) = told else { panic!("{}", story::ladder_of_failure(Plot::Stopping, seed)) };
-        for (what, times) in watch.met {
-            *met.entry(what).or_default() += times;
-        }
-    }
-    let times = |what: &&&str| met.get(**what).copied().unwrap_or(0);
-    let missing: Vec<_> = MET.iter().filter(|what| times(what) < 3).collect();
-    assert!(missing.is_empty(), "{missing:?} of {met:#?}");
+    let met = plots::tell(Plot::Stopping, part * STORIES..(part + 1) * STORIES);
+    plots::assert_met(&met, &MET, 3);
 }
 
 #[test]
 fn a_seed_tells_the_same_story_of_servers_that_stop_twice() {
-    for seed in 0..20 {
-        let [one, other] = [(); 2].map(|()| story::tell(Plot::Stopping, seed).system);
-        assert_eq!(one.trace().render(), other.trace().render(), "seed {seed}");
-        assert_eq!(one.records, other.records, "seed {seed}");
-    }
+    plots::assert_same_twice(Plot::Stopping, 0..20);
 }
 
 #[test]
