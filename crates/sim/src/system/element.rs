@@ -132,14 +132,13 @@ impl Machine {
                 let from = |stream| MediaPort { pair: 0, stream };
                 polled.map(|media| transmit(from(media.from), media.to, media.bytes)).collect()
             }
-            Self::Server(server) => match server.poll_media() {
-                Some(MediaTransmit::Control { from, to, bytes }) => vec![transmit(from, to, bytes)],
-                Some(MediaTransmit::Speech { from, to, head, tail }) => {
-                    let bytes = Bytes::from([&head[..], &tail[..]].concat());
-                    to.iter().map(|to| transmit(from, *to, bytes.clone())).collect()
-                }
-                None => Vec::new(),
-            },
+            Self::Server(server) => {
+                let polled = server.poll_media().map(MediaTransmit::into_datagrams).into_iter();
+                let each = polled.flat_map(|(from, to, bytes)| {
+                    to.into_iter().map(move |to| transmit(from, to, bytes.clone()))
+                });
+                each.collect()
+            }
             Self::Core(_) | Self::Gone => Vec::new(),
         }
     }

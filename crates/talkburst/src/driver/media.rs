@@ -15,6 +15,26 @@ use super::Occupied;
 /// How often two neighbouring ports are looked for that are free.
 const TRIES: usize = 64;
 
+/// Two sockets at ports that are free, an even one and the next (RFC 3550 §11). `open` is given 0 for any port.
+pub(crate) fn neighbours(
+    open: impl Fn(u16) -> io::Result<std::net::UdpSocket>,
+) -> io::Result<[std::net::UdpSocket; 2]> {
+    let mut last = io::ErrorKind::AddrInUse.into();
+    for _ in 0..TRIES {
+        let even = open(0)?;
+        let port = even.local_addr()?.port();
+        // The port behind an even one is a port.
+        if !port.is_multiple_of(2) {
+            continue;
+        }
+        match open(port + 1) {
+            Ok(odd) => return Ok([even, odd]),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// Speech at a port, its RTCP and talk burst control at the next one (RFC 3550 §11).
 pub(crate) struct MediaSockets {
     speech: UdpSocket,
@@ -23,19 +43,15 @@ pub(crate) struct MediaSockets {
 
 impl MediaSockets {
     /// Opens two ports that are free.
-    pub(crate) async fn open(ip: IpAddr) -> Result<Self, Occupied> {
-        let occupied = |error| Occupied { transport: Transport::Udp, error };
-        let mut last = io::ErrorKind::AddrInUse.into();
-        for _ in 0..TRIES {
-            let speech = UdpSocket::bind(SocketAddr::new(ip, 0)).await.map_err(occupied)?;
-            let port = speech.local_addr().map_err(occupied)?.port();
-            let Some(next) = port.checked_add(1).filter(|_| port.is_multiple_of(2)) else { continue };
-            match UdpSocket::bind(SocketAddr::new(ip, next)).await {
-                Ok(control) => return Ok(Self { speech, control }),
-                Err(error) => last = error,
-            }
-        }
-        Err(occupied(last))
+    pub(crate) fn open(ip: IpAddr) -> Result<Self, Occupied> {
+        let open = |port| {
+            let socket = std::net::UdpSocket::bind(SocketAddr::new(ip, port))?;
+            socket.set_nonblocking(true).map(|()| socket)
+        };
+        let opened = neighbours(open).and_then(|[speech, control]| {
+            Ok(Self { speech: UdpSocket::from_std(speech)?, control: UdpSocket::from_std(control)? })
+        });
+        opened.map_err(|error| Occupied { transport: Transport::Udp, error })
     }
 
     /// The port of each stream.

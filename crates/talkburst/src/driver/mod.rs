@@ -21,7 +21,7 @@ use sip::{Duration, Instant, Misuse};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc::{Receiver, Sender};
 
-pub(crate) use self::media::MediaSockets;
+pub(crate) use self::media::{MediaSockets, neighbours};
 pub(crate) use self::sockets::{Occupied, Sockets, address_towards, unspecified};
 
 use self::connection::{Connection, Report, Reported};

@@ -188,22 +188,18 @@ impl Datagrams {
 }
 
 impl Datagrams {
-    /// Sends the same octets, in two parts, to each of these now; says to how many. Those who come after one that cannot be sent
-    /// to have their turn all the same, unless there is no room.
-    pub(crate) fn send_copies(&mut self, head: &[u8], tail: &[u8], to: &[SocketAddr]) -> usize {
-        let (mut rest, mut sent) = (to, 0);
+    /// Sends the same octets, in two parts, to each of these now. Those who come after one that cannot be sent to have their turn all
+    /// the same, unless there is no room.
+    pub(crate) fn send_copies(&mut self, head: &[u8], tail: &[u8], to: &[SocketAddr]) {
+        let mut rest = to;
         while !rest.is_empty() {
             let (socket, sender) = (&self.socket, &mut self.sender);
             match socket.try_io(Interest::WRITABLE, || sender.copies(socket, [head, tail], rest)) {
-                Ok(count) => {
-                    sent += count;
-                    rest = &rest[count.clamp(1, rest.len())..];
-                }
+                Ok(count) => rest = &rest[count.clamp(1, rest.len())..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => rest = &rest[1..],
             }
         }
-        sent
     }
 }
 

@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use poc::media::Stream;
@@ -15,14 +14,11 @@ use sip::transport::Transport;
 use tokio::net::UdpSocket;
 
 use super::datagrams::{Datagrams, Inbox};
-use super::ports;
-use crate::driver::Occupied;
+use super::ports::{self, Unusable};
+use crate::driver::{Occupied, neighbours};
 
 /// Octets that are received before the buffer is looked at again.
 const ROOM: usize = 256 * 1024;
-
-/// How often two neighbouring ports are looked for that are free.
-const TRIES: usize = 64;
 
 /// Where media are received.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,12 +67,9 @@ impl MediaPorts {
             Ok(Datagrams::without_runs(local, UdpSocket::from_std(socket)?))
         };
         let sockets = self.sockets.into_iter().map(open).collect::<io::Result<_>>()?;
-        Ok(MediaNetwork { sockets, turn: 0, room: BytesMut::new(), waiting: None, unsent: 0 })
+        Ok(MediaNetwork { sockets, turn: 0, room: BytesMut::new(), waiting: None })
     }
 }
-
-/// An address that media cannot be received at.
-pub(crate) use super::ports::Unusable;
 
 fn occupied(error: io::Error) -> Occupied {
     Occupied { transport: Transport::Udp, error }
@@ -93,21 +86,8 @@ fn at(address: SocketAddr, port: u16) -> Result<[std::net::UdpSocket; 2], Unusab
 
 /// The same at ports that are free.
 fn any(address: SocketAddr) -> Result<[std::net::UdpSocket; 2], Unusable> {
-    let unusable = |error| Unusable { address, occupied: occupied(error) };
-    let mut last = io::ErrorKind::AddrInUse.into();
-    for _ in 0..TRIES {
-        let free = SocketAddr::new(address.ip(), 0);
-        let speech = ports::udp(free, false).map_err(unusable)?;
-        let port = speech.local_addr().map_err(unusable)?.port();
-        if port % 2 == 1 || port == u16::MAX {
-            continue;
-        }
-        match ports::udp(SocketAddr::new(address.ip(), port + 1), false) {
-            Ok(control) => return Ok([speech, control]),
-            Err(error) => last = error,
-        }
-    }
-    Err(unusable(last))
+    let open = |port| ports::udp(SocketAddr::new(address.ip(), port), false);
+    neighbours(open).map_err(|error| Unusable { address, occupied: occupied(error) })
 }
 
 /// The sockets of a shard.
@@ -118,8 +98,6 @@ pub(crate) struct MediaNetwork {
     room: BytesMut,
     /// Talk burst control that is the same for several, until they are together.
     waiting: Option<Waiting>,
-    /// Datagrams that the kernel had no room for.
-    pub(crate) unsent: u64,
 }
 
 struct Waiting {
@@ -140,16 +118,9 @@ fn port(place: usize) -> MediaPort {
 impl MediaNetwork {
     /// Waits for datagrams, and says at which socket.
     pub(crate) async fn readable(&self) -> io::Result<usize> {
-        poll_fn(|context| {
-            let count = self.sockets.len();
-            for place in (0..count).map(|place| (place + self.turn) % count) {
-                if let Poll::Ready(ready) = self.sockets[place].poll_readable(context) {
-                    return Poll::Ready(ready.map(|()| place));
-                }
-            }
-            Poll::Pending
-        })
-        .await
+        poll_fn(|context| ports::first(&self.sockets, self.turn, |socket| socket.poll_readable(context)))
+            .await
+            .map(|(place, ())| place)
     }
 
     /// Receives a batch there.
@@ -202,7 +173,6 @@ impl MediaNetwork {
     /// What the kernel has no room for is lost: speech that comes late is of no use, and control is said again.
     fn copies(&mut self, from: MediaPort, head: &[u8], tail: &[u8], to: &[SocketAddr]) {
         let Some(socket) = self.sockets.get_mut(place(from)) else { return };
-        let sent = socket.send_copies(head, tail, to);
-        self.unsent += (to.len() - sent) as u64;
+        socket.send_copies(head, tail, to);
     }
 }

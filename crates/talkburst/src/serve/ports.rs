@@ -93,7 +93,7 @@ impl Network {
 
     /// Waits for datagrams, and says at which socket.
     pub(crate) async fn readable(&self) -> io::Result<usize> {
-        poll_fn(|context| self.first(|socket| socket.udp.poll_readable(context)))
+        poll_fn(|context| first(&self.sockets, self.turn, |socket| socket.udp.poll_readable(context)))
             .await
             .map(|(place, ())| place)
     }
@@ -106,19 +106,10 @@ impl Network {
 
     /// Waits for somebody to connect, and says at which address.
     pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
-        let accepted = poll_fn(|context| self.first(|socket| socket.tcp.poll_accept(context))).await;
+        let accepted =
+            poll_fn(|context| first(&self.sockets, self.turn, |socket| socket.tcp.poll_accept(context)))
+                .await;
         accepted.map(|(place, (stream, remote))| (stream, remote, self.sockets[place].bind))
-    }
-
-    /// What is ready, in turn.
-    fn first<T>(&self, mut poll: impl FnMut(&Socket) -> Poll<io::Result<T>>) -> Poll<io::Result<(usize, T)>> {
-        let count = self.sockets.len();
-        for place in (0..count).map(|place| (place + self.turn) % count) {
-            if let Poll::Ready(ready) = poll(&self.sockets[place]) {
-                return Poll::Ready(ready.map(|ready| (place, ready)));
-            }
-        }
-        Poll::Pending
     }
 
     /// Sends a datagram with the next [`Self::flush`], from the address that it is from.
@@ -138,6 +129,21 @@ impl Network {
             socket.udp.flush().await;
         }
     }
+}
+
+/// The first of these that is ready, from `turn` on.
+pub(super) fn first<S, T>(
+    sockets: &[S],
+    turn: usize,
+    mut poll: impl FnMut(&S) -> Poll<io::Result<T>>,
+) -> Poll<io::Result<(usize, T)>> {
+    let count = sockets.len();
+    for place in (0..count).map(|place| (place + turn) % count) {
+        if let Poll::Ready(ready) = poll(&sockets[place]) {
+            return Poll::Ready(ready.map(|ready| (place, ready)));
+        }
+    }
+    Poll::Pending
 }
 
 pub(super) fn udp(address: SocketAddr, is_shared: bool) -> io::Result<std::net::UdpSocket> {

@@ -83,6 +83,18 @@ pub enum MediaTransmit {
     },
 }
 
+impl MediaTransmit {
+    /// From where it leaves, where to, and its octets: for whoever sends each datagram by itself.
+    pub fn into_datagrams(self) -> (MediaPort, Vec<SocketAddr>, Bytes) {
+        match self {
+            Self::Control { from, to, bytes } => (from, vec![to], bytes),
+            Self::Speech { from, to, head, tail } => {
+                (from, to.to_vec(), Bytes::from([&head[..], &tail[..]].concat()))
+            }
+        }
+    }
+}
+
 /// Octets that may differ between copies: the header, and what asks the far end for another mode.
 pub const SPEECH_HEAD: usize = 13;
 
@@ -140,6 +152,33 @@ impl Media {
         let from = MediaPort { pair: media.pair, stream: Stream::Control };
         self.counters.told += 1;
         self.outgoing.push_back(MediaTransmit::Control { from, to, bytes: bytes.clone() });
+    }
+
+    /// Speech to one participant; false if it is not known where that is.
+    pub(super) fn copy_to(&mut self, leg: usize, bytes: &Bytes, hides_mode_request: bool) -> bool {
+        let Some(media) = self.legs.get(leg) else { return false };
+        let Some(agreed) = &media.agreed else { return false };
+        let (pair, payload, to) = (media.pair, agreed.payload, Arc::from([agreed.speech]));
+        self.copy((pair, payload, &to), bytes, hides_mode_request);
+        true
+    }
+
+    /// Speech to those who are told from one port, with one payload number.
+    fn copy(
+        &mut self,
+        (pair, payload, to): (u16, u8, &Arc<[SocketAddr]>),
+        bytes: &Bytes,
+        hides_mode_request: bool,
+    ) {
+        let Some(mut head) = bytes.first_chunk::<SPEECH_HEAD>().copied() else { return };
+        head[1] = head[1] & 0x80 | payload;
+        if hides_mode_request {
+            head[SPEECH_HEAD - 1] |= 0xf0; // RFC 4867 §4.3.1: no mode is asked for
+        }
+        self.counters.copies += to.len() as u64;
+        let from = MediaPort { pair, stream: Stream::Speech };
+        let tail = bytes.slice(SPEECH_HEAD..);
+        self.outgoing.push_back(MediaTransmit::Speech { from, to: Arc::clone(to), head, tail });
     }
 
     /// The octets of a message of the server.

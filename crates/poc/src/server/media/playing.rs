@@ -1,15 +1,11 @@
 //! What is kept of the first words, to those who come late (user-plane digest 10.6).
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use sip::Instant;
 
 use super::super::controlling::Controlling;
 use super::super::{Due, Server};
 use super::buffer::{Keep, Play};
-use super::{MediaPort, MediaTransmit, SPEECH_HEAD};
-use crate::media::Stream;
 use crate::talk_burst::Message;
 
 /// When a message reaches who hears later than the others.
@@ -143,29 +139,10 @@ impl Server {
     fn play(&mut self, place: usize, key: usize, bytes: &Bytes, has_mode_request: bool) {
         let controlling = &self.controlling[place];
         let is_group = controlling.media_legs().count() > 2;
-        let Some(media) = controlling.media_leg(key).and_then(|leg| self.media.legs.get(leg)) else { return };
-        let Some(agreed) = media.agreed.as_ref().filter(|agreed| agreed.hears) else { return };
-        let (pair, payload, to) = (media.pair, agreed.payload, Arc::from([agreed.speech]));
-        self.media.copy((pair, payload, &to), bytes, has_mode_request && is_group);
-    }
-}
-
-impl super::Media {
-    /// Speech to those who are told from one port, with one payload number.
-    pub(super) fn copy(
-        &mut self,
-        (pair, payload, to): (u16, u8, &Arc<[std::net::SocketAddr]>),
-        bytes: &Bytes,
-        hides_mode_request: bool,
-    ) {
-        let Some(mut head) = bytes.first_chunk::<SPEECH_HEAD>().copied() else { return };
-        head[1] = head[1] & 0x80 | payload;
-        if hides_mode_request {
-            head[SPEECH_HEAD - 1] |= 0xf0; // RFC 4867 §4.3.1: no mode is asked for
+        let Some(leg) = controlling.media_leg(key) else { return };
+        let agreed = self.media.legs.get(leg).and_then(|media| media.agreed.as_ref());
+        if agreed.is_some_and(|agreed| agreed.hears) {
+            self.media.copy_to(leg, bytes, has_mode_request && is_group);
         }
-        self.counters.copies += to.len() as u64;
-        let from = MediaPort { pair, stream: Stream::Speech };
-        let tail = bytes.slice(SPEECH_HEAD..);
-        self.outgoing.push_back(MediaTransmit::Speech { from, to: Arc::clone(to), head, tail });
     }
 }

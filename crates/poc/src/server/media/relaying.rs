@@ -3,8 +3,6 @@
 //! The server is the peer of both sides, at ports of its own: only the payload number of speech is that of the side it goes to. Who
 //! may speak is for the Controlling PoC Function to say.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::super::Server;
@@ -28,10 +26,8 @@ impl Server {
 
     /// A packet of speech.
     pub(super) fn relay_speech(&mut self, to: usize, bytes: &Bytes) {
-        let Some(media) = self.media.legs.get(to) else { return };
-        let Some(agreed) = &media.agreed else { return };
-        let (pair, payload, to) = (media.pair, agreed.payload, Arc::from([agreed.speech]));
-        self.media.counters.relayed += 1;
-        self.media.copy((pair, payload, &to), bytes, false);
+        if self.media.copy_to(to, bytes, false) {
+            self.media.counters.relayed += 1;
+        }
     }
 }

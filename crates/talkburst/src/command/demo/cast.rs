@@ -73,7 +73,7 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
     sip.owner = Owner { node: 0, shard: SERVER };
     let towards_core = Target { transport: Transport::Inside, remote: address };
     let factory = Bytes::from(format!("sip:poc-factory@{DOMAIN}"));
-    let sockets = media(ip).await?;
+    let sockets = media(ip)?;
     let media = capabilities(ip, &sockets);
     let mut config = poc::server::Config::new(sip, towards_core, factory.clone(), media);
     config.early_answer = rules.early_answer;
@@ -166,7 +166,7 @@ async fn client(
     let mut sip = sip::Config::new(vec![listener], seed()?);
     sip.owner = Owner { node, shard: 0 };
     let user = Bytes::from(format!("<sip:{name}@{DOMAIN}>"));
-    let sockets = media(ip).await?;
+    let sockets = media(ip)?;
     let mut config = Config::new(sip, user, capabilities(ip, &sockets));
     change(&mut config);
     Ok(Element {
@@ -179,8 +179,8 @@ async fn client(
 }
 
 /// Ports for speech and talk burst control.
-async fn media(ip: IpAddr) -> Result<MediaSockets, Failure> {
-    MediaSockets::open(ip).await.map_err(|occupied| Failure::Socket(ip.to_string(), occupied.error))
+fn media(ip: IpAddr) -> Result<MediaSockets, Failure> {
+    MediaSockets::open(ip).map_err(|occupied| Failure::Socket(ip.to_string(), occupied.error))
 }
 
 fn capabilities(ip: IpAddr, sockets: &MediaSockets) -> Capabilities {

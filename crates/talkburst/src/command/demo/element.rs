@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use poc::media::Stream;
-use poc::server::{MediaPort, MediaTransmit};
+use poc::server::MediaPort;
 use poc::{Client, Server};
 use sim::ladder::{Party, Role};
 use sip::Instant;
@@ -88,14 +88,9 @@ impl Machine {
                 let (from, to, bytes) = (media.from, vec![media.to], media.bytes);
                 Media { from, to, bytes }
             }),
-            Self::Server(server) => server.poll_media().map(|media| match media {
-                MediaTransmit::Control { from, to, bytes } => {
-                    Media { from: from.stream, to: vec![to], bytes }
-                }
-                MediaTransmit::Speech { from, to, head, tail } => {
-                    let bytes = Bytes::from([&head[..], &tail[..]].concat());
-                    Media { from: from.stream, to: to.to_vec(), bytes }
-                }
+            Self::Server(server) => server.poll_media().map(|media| {
+                let (from, to, bytes) = media.into_datagrams();
+                Media { from: from.stream, to, bytes }
             }),
             Self::Core(_) => None,
         }

@@ -169,7 +169,7 @@ impl Settings {
         sip.credentials = std::mem::take(&mut self.credentials);
         let user = self.user.clone().unwrap_or_else(|| format!("<sip:talkburst@{}>", host(advertised_ip)));
         let name = address::user_of(&user).unwrap_or_else(|| "we".to_owned());
-        let media = MediaSockets::open(listen.ip()).await.map_err(occupied)?;
+        let media = MediaSockets::open(listen.ip()).map_err(occupied)?;
         let ports = (media.port(Stream::Speech), media.port(Stream::Control));
         let capabilities = Capabilities::speech(advertised_ip, ports.0, ports.1);
         let mut config = Config::new(sip, Bytes::from(user), capabilities);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use codec_core::codecs::g711::{alaw_compress, ulaw_compress};
 use poc::sdp::Media;
 
-/// Hertz. Above it lies the octave that tells two packets from each other.
+/// Hertz.
 const PITCH: f64 = 440.0;
 
 /// How loud, of the loudest.

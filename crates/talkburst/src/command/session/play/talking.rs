@@ -1,6 +1,5 @@
 //! The user speaks, and hears: the key, the packets of a talk burst, and what is told of it.
 
-use poc::client::Speech;
 use poc::sdp::Media;
 use poc::talk_burst::client::Told as Happened;
 use poc::talk_burst::{NtpTimestamp, Priority};
@@ -128,7 +127,7 @@ impl Play {
     }
 
     /// A packet of somebody who speaks: told once the talk burst is over.
-    pub(super) fn hear(&mut self, session: SessionId, _: &Speech) {
+    pub(super) fn hear(&mut self, session: SessionId) {
         if self.number_of(session).is_some()
             && let Some(talking) = self.talking()
         {

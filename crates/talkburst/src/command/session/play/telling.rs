@@ -59,7 +59,7 @@ impl Play {
                 self.driver.recorder.event(now, &event);
                 self.tell_burst(now, session, told).await;
             }
-            Event::Heard { session, ref speech } => self.hear(session, speech),
+            Event::Heard { session, .. } => self.hear(session),
             Event::Ended { session, ref outcome } => {
                 if let Some(number) = self.number_of(session) {
                     self.tell_heard(now, number);
