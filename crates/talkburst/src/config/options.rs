@@ -607,94 +607,72 @@ pub(super) static OPTIONS: &[Item] = &[
         limits.refusals.burst,
         "those that may be refused at once"
     ),
-    Item {
-        table: "media",
-        key: "first-port",
-        kind: Kind::Count {
-            from: 0,
-            to: 65_000,
-            set: |settings, value| settings.media.first_port = u16::try_from(value).unwrap_or_default(),
-            get: |settings| settings.media.first_port.into(),
-        },
-        meaning: "the first port of speech, an even one; those of all shards follow it, two for each pair. 0: any that are free",
-    },
-    Item {
-        table: "media",
-        key: "pairs",
-        kind: Kind::Count {
-            from: 1,
-            to: 1000,
-            set: |settings, value| settings.media.pairs = u16::try_from(value).unwrap_or(1),
-            get: |settings| settings.media.pairs.into(),
-        },
-        meaning: "pairs of ports of each shard: sessions that a terminal may be in at once, and pre-established ones in use",
-    },
-    Item {
-        table: "talk-bursts",
-        key: "end-of-speech",
-        kind: Kind::Span {
-            from: Duration::from_millis(500),
-            to: Duration::from_secs(6),
-            set: |settings, value| settings.talk_bursts.t1_end_of_rtp = value,
-            get: |settings| settings.talk_bursts.t1_end_of_rtp,
-        },
-        meaning: "T1: a talk burst of which nothing is heard for so long is over",
-    },
-    Item {
-        table: "talk-bursts",
-        key: "stop-talking",
-        kind: Kind::Span {
-            from: Duration::from_millis(1000),
-            to: Duration::from_secs(3600),
-            set: |settings, value| settings.talk_bursts.t2_stop_talking = value,
-            get: |settings| settings.talk_bursts.t2_stop_talking,
-        },
-        meaning: "T2: the longest talk burst",
-    },
-    Item {
-        table: "talk-bursts",
-        key: "grace",
-        kind: Kind::Span {
-            from: Duration::from_millis(100),
-            to: Duration::from_secs(10),
-            set: |settings, value| settings.talk_bursts.t3_grace = value,
-            get: |settings| settings.talk_bursts.t3_grace,
-        },
-        meaning: "T3: how long whoever is revoked may go on",
-    },
-    Item {
-        table: "talk-bursts",
-        key: "grace-pre-empted",
-        kind: Kind::Span {
-            from: Duration::from_millis(100),
-            to: Duration::from_secs(2),
-            set: |settings, value| settings.talk_bursts.t3_grace_pre_empted = value,
-            get: |settings| settings.talk_bursts.t3_grace_pre_empted,
-        },
-        meaning: "the same if somebody more important waits",
-    },
-    Item {
-        table: "talk-bursts",
-        key: "inactivity",
-        kind: Kind::Span {
-            from: Duration::from_millis(1000),
-            to: Duration::from_secs(86400),
-            set: |settings, value| settings.talk_bursts.t4_inactivity = value,
-            get: |settings| settings.talk_bursts.t4_inactivity,
-        },
-        meaning: "T4: how long nobody speaks before a session counts as inactive",
-    },
-    Item {
-        table: "talk-bursts",
-        key: "retry-after",
-        kind: Kind::Span {
-            from: Duration::from_millis(0),
-            to: Duration::from_secs(3600),
-            set: |settings, value| settings.talk_bursts.t9_retry_after = value,
-            get: |settings| settings.talk_bursts.t9_retry_after,
-        },
-        meaning: "T9: how long whoever spoke too long may not ask again",
-    },
+    count!(
+        "media",
+        "first-port",
+        0,
+        65_000,
+        u16,
+        media.first_port,
+        "the first port of speech, an even one; those of all shards follow it, two for each pair. 0: any that are free"
+    ),
+    count!(
+        "media",
+        "pairs",
+        1,
+        1000,
+        u16,
+        media.pairs,
+        "pairs of ports of each shard: sessions that a terminal may be in at once, and pre-established ones in use"
+    ),
+    span!(
+        "talk-bursts",
+        "end-of-speech",
+        Duration::from_millis(500),
+        secs(6),
+        talk_bursts.t1_end_of_rtp,
+        "T1: a talk burst of which nothing is heard for so long is over"
+    ),
+    span!(
+        "talk-bursts",
+        "stop-talking",
+        secs(1),
+        secs(3600),
+        talk_bursts.t2_stop_talking,
+        "T2: the longest talk burst"
+    ),
+    span!(
+        "talk-bursts",
+        "grace",
+        Duration::from_millis(100),
+        secs(10),
+        talk_bursts.t3_grace,
+        "T3: how long whoever is revoked may go on"
+    ),
+    span!(
+        "talk-bursts",
+        "grace-pre-empted",
+        Duration::from_millis(100),
+        secs(2),
+        talk_bursts.t3_grace_pre_empted,
+        "the same if somebody more important waits"
+    ),
+    span!(
+        "talk-bursts",
+        "inactivity",
+        secs(1),
+        DAY,
+        talk_bursts.t4_inactivity,
+        "T4: how long nobody speaks before a session counts as inactive"
+    ),
+    span!(
+        "talk-bursts",
+        "retry-after",
+        Duration::ZERO,
+        secs(3600),
+        talk_bursts.t9_retry_after,
+        "T9: how long whoever spoke too long may not ask again"
+    ),
     Item {
         table: "talk-bursts",
         key: "release-inactive",

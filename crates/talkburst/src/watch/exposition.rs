@@ -290,13 +290,9 @@ fn cancels(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
 /// What became of talk bursts.
 fn bursts(page: &mut Page, censuses: &Censuses<'_>) {
     page.counter("talkburst_bursts_granted_total", "Talk bursts that were granted.");
-    for (shard, census) in censuses {
-        page.sample(&[("shard", shard)], census.media.granted);
-    }
+    page.samples(censuses, |census| census.media.granted);
     page.counter("talkburst_bursts_queued_total", "Requests that had to wait.");
-    for (shard, census) in censuses {
-        page.sample(&[("shard", shard)], census.media.queued);
-    }
+    page.samples(censuses, |census| census.media.queued);
     let mut family =
         |name, help: &str, label: &str, parts: &[&'static str], counts: fn(&MediaCounters) -> &[u64]| {
             page.counter(name, help);
@@ -343,17 +339,13 @@ fn speech(page: &mut Page, censuses: &Censuses<'_>) {
     ];
     for (name, help, part) in families {
         page.counter(name, help);
-        for (shard, census) in censuses {
-            page.sample(&[("shard", shard)], part(&census.media));
-        }
+        page.samples(censuses, |census| part(&census.media));
     }
     page.counter(
         "talkburst_unproven_legs_total",
         "Participants who never said that they had heard who speaks.",
     );
-    for (shard, census) in censuses {
-        page.sample(&[("shard", shard)], census.media.unproven);
-    }
+    page.samples(censuses, |census| census.media.unproven);
 }
 
 fn tables(page: &mut Page, censuses: &Censuses<'_>) {
