@@ -42,7 +42,10 @@ use slab::Slab;
 pub use census::{Attendance, Attending, Census, SessionState, Standing};
 pub use directory::{Access, AccessRule, OverrideBy, User};
 pub use group::{Group, GroupKind, GroupMember, GroupRole, ReleasePolicy, Who};
-pub use media::{DENIALS, ENDINGS, MediaCounters, MediaPort, MediaTransmit, Ports, REVOKES, SPEECH_HEAD};
+pub use media::{
+    Beginning, DENIALS, ENDINGS, MediaCounters, MediaPort, MediaTransmit, Ports, REVOKES, Recording,
+    SPEECH_HEAD,
+};
 pub use record::{Function, Invitation, Record, SessionType, Side};
 
 use self::controlling::Controlling;
@@ -79,6 +82,8 @@ pub struct Config {
     pub talk_bursts: talk_burst::controlling::Settings,
     /// Whether a session in which nobody has spoken for the time of T4 is released (g17).
     pub release_inactive: bool,
+    /// Whether what is said in the sessions that are controlled here is told, to be recorded.
+    pub is_recording: bool,
     /// Whether the inviter may be told 200 (Unconfirmed) before anybody has accepted (digest Q10, 7.5).
     pub early_answer: bool,
     /// How long an invited user may take to answer (digest 10.4).
@@ -134,6 +139,7 @@ impl Config {
             ports,
             talk_bursts: talk_burst::controlling::Settings::default(),
             release_inactive: false,
+            is_recording: false,
             early_answer: false,
             set_up_limit: Duration::from_secs(30),
             ring_limit: Duration::from_secs(170),

@@ -15,6 +15,7 @@ mod plain;
 mod preestablished;
 mod races;
 mod ready;
+mod recording;
 mod records;
 mod referring;
 mod relaying;

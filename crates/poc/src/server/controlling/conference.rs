@@ -268,7 +268,7 @@ fn body(document: Bytes) -> Body {
 
 impl Controlling {
     /// The PoC Session Identity as a URI.
-    fn entity(&self) -> Bytes {
+    pub(in super::super) fn entity(&self) -> Bytes {
         Bytes::from([b"sip:", &self.identity[..], &self.invitation.contact.uri_parameters[..]].concat())
     }
 

@@ -111,6 +111,7 @@ impl Server {
             fan: None,
             buffer: None,
             buffer_due: None,
+            takes: Vec::new(),
             record: None,
             group,
         });

@@ -34,7 +34,7 @@ use self::conference::Conference;
 use self::inviting::Invitee;
 use super::group::{Group, GroupKind, GroupRole, ReleasePolicy};
 use super::leg::{self, Ended};
-use super::media::{Buffer, Fan};
+use super::media::{Buffer, Fan, Take};
 use super::policy::{Inviter, Refusal};
 use super::record::{Function, Record, SessionType, Side};
 use super::{Place, Server};
@@ -102,6 +102,8 @@ pub(super) struct Controlling {
     pub(super) buffer: Option<Box<Buffer>>,
     /// When something of it is to be heard.
     pub(super) buffer_due: Option<Instant>,
+    /// The talk bursts that are recorded.
+    pub(super) takes: Vec<Take>,
     /// What will be told of the INVITE that made the session, if it invites anybody.
     record: Option<Box<Record>>,
 }

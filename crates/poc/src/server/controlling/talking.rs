@@ -11,7 +11,7 @@ use super::super::media::{Agreed, Buffer, Owner};
 use super::{Controlling, Participant, State};
 use crate::address;
 use crate::sdp::Media;
-use crate::talk_burst::controlling::Joining;
+use crate::talk_burst::controlling::{Ending, Joining};
 
 /// What an anonymous talker is called.
 const ANONYMOUS_NAME: &str = "Anonymous";
@@ -31,6 +31,16 @@ impl Controlling {
     /// The media of one.
     pub(in super::super) fn media_leg(&self, key: usize) -> Option<usize> {
         self.participants.get(key)?.media
+    }
+
+    /// The PoC Address of one.
+    pub(in super::super) fn address_of(&self, key: usize) -> Bytes {
+        self.participants.get(key).map(|participant| participant.address.clone()).unwrap_or_default()
+    }
+
+    /// The PoC Group Identity; empty if the session is of no group.
+    pub(in super::super) fn group_address(&self) -> Bytes {
+        self.group.as_ref().map(|group| group.address.clone()).unwrap_or_default()
     }
 
     /// Whether somebody may still come who has been asked, or is to be.
@@ -140,6 +150,7 @@ impl Server {
         for (_, leg) in controlling.media_legs() {
             self.media.legs.disconnect(leg);
         }
+        self.end_take(place, Ending::Left);
         self.settle_bursts(place);
     }
 }

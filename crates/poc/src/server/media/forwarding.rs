@@ -71,6 +71,7 @@ impl Server {
     /// A copy to each of the others.
     fn pass_to_others(&mut self, place: usize, talker: usize, bytes: &Bytes, has_mode_request: bool) {
         self.media.counters.speech += 1;
+        self.record_speech(place, talker, bytes);
         self.keep_speech(place, bytes, has_mode_request);
         if self.controlling[place].fan.as_ref().is_none_or(|fan| fan.talker != talker) {
             let fan = self.fan_of(place, talker);
@@ -80,6 +81,9 @@ impl Server {
         let is_group = fan.rows.iter().map(|row| row.to.len()).sum::<usize>() > 1;
         for Row { pair, payload, to } in &fan.rows {
             self.media.copy((*pair, *payload, to), bytes, has_mode_request && is_group);
+        }
+        if self.config.is_recording && !fan.rows.is_empty() {
+            self.note_heard(place);
         }
     }
 
@@ -114,7 +118,7 @@ impl Server {
     /// Does what the machine of a session has come to.
     pub(in super::super) fn settle_bursts(&mut self, place: usize) {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
-        let mut is_inactive = false;
+        let (mut is_inactive, mut ended) = (false, None);
         while let Some(output) = controlling.bursts.poll_output() {
             match output {
                 Output::Send { to, message } => {
@@ -133,14 +137,20 @@ impl Server {
                 }
                 Output::Told(told) => {
                     is_inactive |= told == Told::Inactive;
-                    if let (Told::Ended { .. }, Some(buffer)) = (told, &mut controlling.buffer) {
-                        buffer.end_burst();
+                    if let Told::Ended { ending, .. } = told {
+                        if let Some(buffer) = &mut controlling.buffer {
+                            buffer.end_burst();
+                        }
+                        ended = Some(ending);
                     }
                     self.media.counters.note(told);
                 }
             }
         }
         let due = controlling.bursts.poll_timeout();
+        if let Some(ending) = ended {
+            self.end_take(place, ending);
+        }
         self.expect_bursts(place, due);
         self.settle_buffer(place);
         if is_inactive && self.config.release_inactive {

@@ -9,8 +9,7 @@ use sip::hash::{Keyed, Table};
 use slab::Slab;
 
 use super::{MediaPort, Ports};
-use crate::amr::Format;
-use crate::media::Stream;
+use crate::media::{Encoding, Stream};
 use crate::sdp::{self, Direction};
 
 /// Legs behind one host that are looked at when something comes from another of its ports.
@@ -57,8 +56,8 @@ pub(in super::super) struct Agreed {
     pub(in super::super) payload: u8,
     /// The payload number of speech from it.
     pub(in super::super) payload_here: u8,
-    /// What speech looks like, if that is known.
-    pub(in super::super) format: Option<Format>,
+    /// What speech is coded in.
+    pub(in super::super) encoding: Encoding,
     /// Whether it hears.
     pub(in super::super) hears: bool,
     /// Whether anything has come from it on each stream.
@@ -70,16 +69,13 @@ pub(in super::super) struct Agreed {
 impl Agreed {
     /// What a description of the participant amounts to; speech comes from it with `payload_here`.
     pub(in super::super) fn new(media: &sdp::Media, payload_here: u8) -> Self {
-        let is = |name: &str| media.codec.name.eq_ignore_ascii_case(name);
-        let format = (is("AMR") || is("AMR-WB"))
-            .then(|| Format { is_wide: is("AMR-WB"), is_octet_aligned: media.codec.is_octet_aligned() });
         let hears = matches!(media.direction, Direction::SendRecv | Direction::SendOnly);
         Self {
             speech: media.audio,
             control: media.control,
             payload: media.codec.payload,
             payload_here,
-            format,
+            encoding: Encoding::of(&media.codec),
             hears,
             is_latched: [false; 2],
             host: media.audio.ip(),

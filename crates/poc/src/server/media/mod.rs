@@ -17,6 +17,7 @@ mod counters;
 mod forwarding;
 mod legs;
 mod playing;
+mod recording;
 mod relaying;
 
 use std::borrow::Cow;
@@ -29,7 +30,7 @@ use rtp_types::RtpPacket;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Server};
-use crate::media::{KEEP_ALIVE_MAX, Stream};
+use crate::media::{Encoding, KEEP_ALIVE_MAX, Stream};
 use crate::sdp::Capabilities;
 use crate::{amr, talk_burst};
 
@@ -37,6 +38,8 @@ pub(super) use self::buffer::Buffer;
 pub use self::counters::{DENIALS, ENDINGS, MediaCounters, REVOKES};
 pub(super) use self::forwarding::Fan;
 pub(super) use self::legs::{Agreed, Legs, Owner};
+pub(super) use self::recording::Take;
+pub use self::recording::{Beginning, Recording};
 
 use self::legs::Sender;
 
@@ -104,6 +107,9 @@ pub(super) struct Media {
     pub(super) legs: Legs,
     ports: Vec<Ports>,
     outgoing: VecDeque<MediaTransmit>,
+    recordings: VecDeque<Recording>,
+    /// Talk bursts that were recorded so far.
+    recorded: u64,
     pub(super) counters: MediaCounters,
     /// The synchronization source of the server.
     ssrc: u32,
@@ -117,6 +123,8 @@ impl Media {
             legs: Legs::new(secret, &config.ports),
             ports: config.ports.clone(),
             outgoing: VecDeque::new(),
+            recordings: VecDeque::new(),
+            recorded: 0,
             counters: MediaCounters::default(),
             ssrc,
             settings: Arc::new(config.talk_bursts.clone()),
@@ -124,7 +132,7 @@ impl Media {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.legs.is_empty() && self.outgoing.is_empty()
+        self.legs.is_empty() && self.outgoing.is_empty() && self.recordings.is_empty()
     }
 
     /// The ports of a leg.
@@ -260,14 +268,18 @@ impl Server {
                 return tracing::trace!(%remote, "dropped: no speech as agreed");
             }
         };
+        let format = match agreed.encoding {
+            Encoding::Amr(format) => Some(format),
+            Encoding::Pcmu | Encoding::Pcma | Encoding::Other => None,
+        };
         let is_speech = |format| amr::frames(format, packet.payload()).is_ok();
-        if packet.payload().is_empty() || !agreed.format.is_none_or(is_speech) {
+        if packet.payload().is_empty() || !format.is_none_or(is_speech) {
             self.media.counters.malformed += 1;
             return tracing::trace!(%remote, "dropped: no speech as agreed");
         }
         let (ssrc, sequence) = (packet.ssrc(), packet.sequence_number());
         // The mode request of a talker concerns the other direction (user-plane digest 10.3).
-        let has_mode_request = agreed.format.is_some() && packet.payload_offset() == SPEECH_HEAD - 1;
+        let has_mode_request = format.is_some() && packet.payload_offset() == SPEECH_HEAD - 1;
         self.latch(leg, at, remote, ssrc);
         self.forward(leg, (ssrc, sequence), bytes, has_mode_request);
     }

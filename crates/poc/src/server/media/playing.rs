@@ -107,7 +107,9 @@ impl Server {
         let buffer = &mut self.controlling[place].buffer;
         if buffer.as_ref().is_some_and(|buffer| buffer.is_over()) {
             *buffer = None;
+            self.settle_takes(place);
         }
+        let buffer = &self.controlling[place].buffer;
         let due = buffer.as_ref().and_then(|buffer| buffer.due());
         self.expect_playing(place, due);
     }
@@ -115,6 +117,7 @@ impl Server {
     /// Nobody will hear what is kept.
     pub(in super::super) fn discard_buffer(&mut self, place: usize) {
         self.controlling[place].buffer = None;
+        self.settle_takes(place);
         self.expect_playing(place, None);
     }
 
@@ -143,6 +146,7 @@ impl Server {
         let agreed = self.media.legs.get(leg).and_then(|media| media.agreed.as_ref());
         if agreed.is_some_and(|agreed| agreed.hears) {
             self.media.copy_to(leg, bytes, has_mode_request && is_group);
+            self.note_heard(place);
         }
     }
 }
