@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// Where metrics are told, by HTTP: /metrics, /health, /ready. Who can connect there is told everything.
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
+    /// Record each talk burst to a file in this folder. Tell your users.
+    #[arg(long, value_name = "FOLDER")]
+    record: Option<PathBuf>,
     /// Keep the last messages for a capture, so many octets a shard, such as 64M.
     #[arg(long, value_name = "SIZE", value_parser = super::capture::size)]
     ring: Option<u64>,
@@ -133,6 +136,7 @@ impl Arguments {
             config::read(self.config.as_deref(), &flags, || default_path(|name| std::env::var_os(name)))?;
         let mut settings = configuration.settings;
         settings.metrics = self.metrics.or(settings.metrics);
+        settings.recordings = self.record.clone().or(settings.recordings);
         settings.ring =
             self.ring.map_or(settings.ring, |octets| usize::try_from(octets).unwrap_or(usize::MAX));
         settings.log.format = self.log_format.unwrap_or(settings.log.format);

@@ -234,6 +234,9 @@ fn paths(draft: &mut Draft, beside: &Path) {
     if is_of_file(draft, "data") {
         draft.settings.folder = beside.join(&draft.settings.folder);
     }
+    if is_of_file(draft, "recording.folder") {
+        draft.settings.recordings = draft.settings.recordings.take().map(|folder| beside.join(folder));
+    }
     if is_of_file(draft, "log.file") {
         draft.settings.log.file = draft.settings.log.file.take().map(|file| beside.join(file));
     }

@@ -683,6 +683,21 @@ pub(super) static OPTIONS: &[Item] = &[
         meaning: "a session that is inactive is released",
     },
     Item {
+        table: "recording",
+        key: "folder",
+        kind: Kind::Text {
+            what: "path",
+            bounds: "",
+            set: |settings, text| {
+                settings.recordings = Some(PathBuf::from(text));
+                if text.is_empty() { Err("is empty; name a folder".to_owned()) } else { Ok(()) }
+            },
+            get: |settings| settings.recordings.as_ref().map(|folder| folder.display().to_string()),
+            else_: "nothing is recorded",
+        },
+        meaning: "where each talk burst is recorded, a file each; only its user may read it",
+    },
+    Item {
         table: "log",
         key: "format",
         kind: Kind::Choice {

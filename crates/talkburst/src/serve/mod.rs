@@ -14,6 +14,7 @@ mod datagrams;
 mod media;
 mod outbox;
 mod ports;
+mod recording;
 mod settings;
 pub(crate) mod shard;
 mod told;
@@ -21,6 +22,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -44,7 +46,7 @@ use crate::command::Failure;
 use crate::control::{self, Desk};
 use crate::store::StoreError;
 use crate::store::account::FACTORY;
-use crate::watch::{self, Meter, Observed, Tap, Watch};
+use crate::watch::{self, Condition, Meter, Observed, Tap, Watch};
 
 pub(crate) use self::datagrams::{Datagrams, Inbox};
 pub(crate) use self::settings::{CoreAt, Listening, LogFormat, LogSettings, PORT, Secret, Settings};
@@ -128,6 +130,12 @@ impl Service {
 
         // 4. Their threads.
         let dropped = Arc::new(Dropped::default());
+        let condition = Arc::<Condition>::default();
+        let record = |folder: &PathBuf| {
+            let unusable = |error| StoreError::Folder(folder.clone(), error);
+            recording::start(folder, clock, Arc::clone(&condition)).map_err(unusable)
+        };
+        let (recorder, recording) = settings.recordings.as_ref().map(record).transpose()?.unzip();
         let (events_to, events) = mpsc::channel(EVENTS_MAX);
         let (ended_to, ended) = mpsc::channel(usize::from(settings.shards));
         let mut neighbours = Vec::new();
@@ -151,11 +159,14 @@ impl Service {
                 handed,
                 orders,
                 events: events_to.clone(),
+                recorder: recorder.clone(),
                 dropped: Arc::clone(&dropped),
                 tap: Tap::new(clock, Arc::clone(&meters[usize::from(number)]), listeners[0].advertised),
             };
             threads.push(spawn(worker, (ports, media), ended_to.clone())?);
         }
+        // It ends once no shard has anything to record.
+        threads.extend(recording);
 
         // 5. The clerk, and the socket at which it takes orders.
         let shown = meters.into_iter().zip(&neighbours);
@@ -164,7 +175,8 @@ impl Service {
         let voice = Voice::new(settings.json);
         let mut clerk =
             Clerk::new(clock, store, domain.clone(), settings.records_kept, voice, neighbours, dropped);
-        let (dropped, condition) = (Arc::clone(&clerk.dropped), Arc::clone(&clerk.condition));
+        clerk.condition = Arc::clone(&condition);
+        let dropped = Arc::clone(&clerk.dropped);
         let watch = Watch { clock, shards, dropped, condition };
         if settings.ring > 0 {
             watch.keep(settings.ring);

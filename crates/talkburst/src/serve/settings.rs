@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
     /// How long a server that stops waits for its sessions to be released.
     pub(crate) release_within: Duration,
+    /// Where talk bursts are recorded.
+    pub(crate) recordings: Option<PathBuf>,
     /// For how long records of sessions are kept.
     pub(crate) records_kept: Duration,
     /// Events as lines of JSON on standard output.
@@ -212,6 +214,7 @@ impl Settings {
             metrics: None,
             log: LogSettings { format: LogFormat::Human, filter: "warn".to_owned(), file: None },
             release_within: Duration::from_secs(5),
+            recordings: None,
             records_kept: Duration::from_secs(90 * 24 * 60 * 60),
             json: false,
         }
@@ -259,6 +262,7 @@ impl Settings {
         server.messages_max = limits.messages_max;
         server.talk_bursts.clone_from(&self.talk_bursts);
         server.release_inactive = self.release_inactive;
+        server.is_recording = self.recordings.is_some();
         server.early_answer = sessions.early_answer;
         server.set_up_limit = sessions.set_up_limit;
         server.ring_limit = sessions.ring_limit;

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use poc::server::{MediaPort, MediaTransmit, Standing};
+use poc::server::{MediaPort, MediaTransmit, Recording, Standing};
 use sip::hash::Keyed;
 use sip::message::{Message, Name, Uri};
 use sip::transport::{ConnectionId, Path, Transmit, Transport};
@@ -279,6 +279,11 @@ impl Shard {
     /// What leaves next of speech and talk burst control, after everything else that leaves; drain until `None`.
     pub(crate) fn poll_media(&mut self) -> Option<MediaTransmit> {
         self.server.poll_media()
+    }
+
+    /// What is to be recorded next; drain until `None`.
+    pub(crate) fn poll_recording(&mut self) -> Option<Recording> {
+        self.server.poll_recording()
     }
 
     /// What the operator must know next; drain until `None`.

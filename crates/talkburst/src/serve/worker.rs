@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 use sip::connection::{NUMBER_BITS, shard_of};
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 use super::datagrams::Inbox;
 use super::media::MediaNetwork;
 use super::ports::{Network, Socket};
+use super::recording::Recorded;
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::Clock;
 use crate::driver::connection::{self, Congested, Connection, Report, Reported};
@@ -96,6 +98,8 @@ pub(crate) struct Dropped {
     pub(crate) untold: AtomicU64,
     /// Lines about events that nobody was quick enough to read.
     pub(crate) unread: AtomicU64,
+    /// Packets of speech, and beginnings and ends of talk bursts, that were to be recorded.
+    pub(crate) unrecorded: AtomicU64,
 }
 
 impl Dropped {
@@ -105,12 +109,13 @@ impl Dropped {
     }
 
     /// Each for itself.
-    pub(crate) fn parts(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn parts(&self) -> [(&'static str, u64); 5] {
         [
             ("handed", &self.handed),
             ("unsent", &self.unsent),
             ("untold", &self.untold),
             ("unread", &self.unread),
+            ("unrecorded", &self.unrecorded),
         ]
         .map(|(what, count)| (what, count.load(Ordering::Relaxed)))
     }
@@ -126,6 +131,8 @@ pub(crate) struct Worker {
     pub(crate) handed: Receiver<Handed>,
     pub(crate) orders: UnboundedReceiver<Order>,
     pub(crate) events: Sender<Heard>,
+    /// Where talk bursts are recorded.
+    pub(crate) recorder: Option<SyncSender<Recorded>>,
     pub(crate) dropped: Arc<Dropped>,
     pub(crate) tap: Tap,
 }
@@ -422,6 +429,13 @@ impl Run {
             self.media.send(transmit);
         }
         self.media.flush();
+        while let Some(recording) = self.worker.shard.poll_recording() {
+            let Worker { number, recorder, dropped, .. } = &self.worker;
+            let is_taken = recorder.as_ref().is_some_and(|to| to.try_send((*number, recording)).is_ok());
+            if !is_taken {
+                dropped.unrecorded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     async fn send(&mut self, transmit: Transmit) {

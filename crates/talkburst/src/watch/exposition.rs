@@ -107,6 +107,8 @@ fn process(page: &mut Page, watch: &Watch, shards: usize) {
     page.sample(&[], u8::from(watch.condition.is_draining.load(Ordering::Relaxed)));
     page.gauge("talkburst_store_failing", "1 while records cannot be stored.");
     page.sample(&[], u8::from(watch.condition.is_store_failing.load(Ordering::Relaxed)));
+    page.gauge("talkburst_recording_failing", "1 while talk bursts cannot be recorded.");
+    page.sample(&[], u8::from(watch.condition.is_recording_failing.load(Ordering::Relaxed)));
     page.gauge("talkburst_resident_memory_bytes", "Memory of the process; absent where it is not known.");
     // The second number of statm counts pages of 4096 octets on the machines that we know.
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

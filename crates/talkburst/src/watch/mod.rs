@@ -48,6 +48,8 @@ pub(crate) struct Condition {
     pub(crate) is_draining: AtomicBool,
     /// The last records could not be stored.
     pub(crate) is_store_failing: AtomicBool,
+    /// The last that was to be recorded could not be written.
+    pub(crate) is_recording_failing: AtomicBool,
 }
 
 /// Whoever looks at a server has one.
