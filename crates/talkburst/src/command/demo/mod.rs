@@ -6,6 +6,8 @@ mod report;
 mod scene;
 mod speaking;
 mod stage;
+mod timeline;
+mod voices;
 
 use std::path::PathBuf;
 

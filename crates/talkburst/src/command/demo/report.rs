@@ -14,6 +14,7 @@ use sip::{Duration, Message};
 use super::super::Failure;
 use super::scene::{Expected, Scene};
 use super::stage::{Stage, Stuck};
+use super::timeline::Span;
 use crate::serve::Closed;
 
 const TITLE: Style = Style::new().bold();
@@ -40,6 +41,9 @@ struct Row {
     records: Vec<Closed>,
     faults: Vec<String>,
     ladder: Vec<Line>,
+    /// Who may speak, speaks and hears, and when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    timeline: BTreeMap<&'static str, Vec<Span>>,
 }
 
 /// What one side was told.
@@ -106,6 +110,7 @@ impl Report {
             records: stage.records.iter().map(|record| Closed::new(0, record)).collect(),
             faults,
             ladder: ladder(stage),
+            timeline: timeline(stage),
         };
         let mut out = anstream::stdout().lock();
         if self.json {
@@ -114,6 +119,11 @@ impl Report {
         } else {
             writeln!(out, "{TITLE}{}. {}{TITLE:#}\n", self.rows.len() + 1, scene.title)?;
             writeln!(out, "{}", stage.trace.render())?;
+            let names: Vec<_> = (0..stage.clients).map(|side| stage.name(side)).collect();
+            let timeline = stage.timeline.render(&names);
+            if !timeline.is_empty() {
+                writeln!(out, "{timeline}")?;
+            }
             for fault in &row.faults {
                 writeln!(out, "{BAD}wrong:{BAD:#} {fault}\n")?;
             }
@@ -164,10 +174,17 @@ fn faults(scene: &Scene, stage: &Stage, stuck: Option<Stuck>) -> Vec<String> {
         if actual != expected {
             faults.push(format!("{name} must be told {expected:?}, and was told {actual:?}"));
         }
-        let heard = stage.heard.iter().filter(|(listener, _)| *listener == side).count();
-        let to_hear = scene.hears.get(side).copied().unwrap_or_default();
-        if heard != to_hear {
-            faults.push(format!("{name} must hear {to_hear} packets of speech, and heard {heard}"));
+        let talkers = scene.hears.get(side).copied().unwrap_or_default();
+        let (spoken, heard) = (
+            talkers.iter().flat_map(|talker| stage.spoken_by(*talker)).collect::<Vec<_>>(),
+            stage.heard_by(side),
+        );
+        if heard != spoken {
+            faults.push(format!(
+                "{name} must hear {} packets of speech as they were said, and heard {}",
+                spoken.len(),
+                heard.len()
+            ));
         }
         let sent = said(stage, side);
         if sent != scene.sends[side] {
@@ -221,6 +238,14 @@ fn told(saw: Option<&Saw>) -> String {
     let status = saw.status.map_or_else(String::new, |status| format!(" ({status})"));
     let waited = saw.cancelling_ms.map_or_else(String::new, |ms| format!(", {ms:.1} ms after the key"));
     format!("{}{status}{waited}", saw.text)
+}
+
+fn timeline(stage: &Stage) -> BTreeMap<&'static str, Vec<Span>> {
+    let mut rows = BTreeMap::<_, Vec<_>>::new();
+    for span in stage.timeline.spans() {
+        rows.entry(stage.name(span.side)).or_default().push(span);
+    }
+    rows
 }
 
 fn ladder(stage: &Stage) -> Vec<Line> {

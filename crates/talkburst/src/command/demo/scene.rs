@@ -24,8 +24,8 @@ pub(super) struct Scene {
     pub(super) ends: &'static [Option<Expected>],
     /// What each must send, in order, copies left out.
     pub(super) sends: &'static [&'static [&'static str]],
-    /// How many packets of speech each must hear; none where nobody is named.
-    pub(super) hears: &'static [usize],
+    /// Of whom each must hear all that was said, and nothing else; of nobody where nobody is named.
+    pub(super) hears: &'static [&'static [usize]],
     /// What the PoC Server must record, in whatever order: which function, how it ended, and the final response to the inviter.
     pub(super) records: &'static [(Function, End, Option<u16>)],
 }

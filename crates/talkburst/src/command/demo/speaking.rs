@@ -1,5 +1,7 @@
 //! The scenes in which somebody speaks: who may, who must stop, and who hears what.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use codec_core::codecs::g711::ulaw_compress;
 use poc::client::{Invitees, Speech};
@@ -13,12 +15,13 @@ use sip::{Duration, SessionId};
 use super::cast::{Between, GROUP, Rules, address_of};
 use super::scene::{MANUAL, Scene, is_established};
 use super::stage::{ANNA, BEN, CARA, DAN, Stage, Stuck};
+use super::voices;
 
 /// Packets of a talk burst.
-const PACKETS: usize = 10;
+const PACKETS: usize = 30;
 
-/// Samples of a packet: 20 ms.
-const SAMPLES: u32 = 160;
+/// One packet after the other.
+const PACKET: Duration = Duration::from_millis(20);
 
 /// What who joins and leaves a chat sends.
 const JOINS: &[&str] = &["INVITE", "ACK", "INVITE", "ACK", "BYE"];
@@ -45,7 +48,7 @@ pub(super) const ALL: &[Scene] = &[
             &["200 (INVITE)", "BYE"],
             &["200 (INVITE)", "200 (BYE)"],
         ],
-        hears: &[0, PACKETS, PACKETS, PACKETS],
+        hears: &[&[], &[ANNA], &[ANNA], &[ANNA]],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
@@ -68,7 +71,7 @@ pub(super) const ALL: &[Scene] = &[
             Some((End::Left, Party::Local, None)),
         ],
         sends: &[JOINS; 3],
-        hears: &[PACKETS, PACKETS, 2 * PACKETS],
+        hears: &[&[BEN], &[ANNA], &[BEN, ANNA]],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Controlling, End::Released, Some(200)),
@@ -81,11 +84,11 @@ pub(super) const ALL: &[Scene] = &[
     Scene {
         name: "too-long",
         title: "A talk burst that lasts too long is revoked, and its user has to wait before the next one",
-        between: Between::Server(Rules { talk_limit: Some(Duration::from_millis(200)), ..AUTOMATIC }),
+        between: Between::Server(Rules { talk_limit: Some(Duration::from_millis(400)), ..AUTOMATIC }),
         play: |stage| Box::pin(too_long(stage)),
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
-        hears: &[0, PACKETS],
+        hears: &[&[], &[ANNA]],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
@@ -98,7 +101,7 @@ pub(super) const ALL: &[Scene] = &[
         play: |stage| Box::pin(buffered_cancel(stage)),
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
-        hears: &[0, 0],
+        hears: &[],
         records: &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Cancelled, Some(487)),
@@ -106,12 +109,13 @@ pub(super) const ALL: &[Scene] = &[
     },
 ];
 
-/// What `side` says, packet by packet: a sawtooth of a pitch of its own.
+/// What `side` says, packet by packet.
 fn voice(side: usize) -> Vec<Bytes> {
-    let period = 20 * (side + 2);
-    let sample = |at: usize| ulaw_compress((at % period * 12_000 / period) as i16 - 6_000);
-    let samples = SAMPLES as usize;
-    (0..PACKETS).map(|packet| (packet * samples..(packet + 1) * samples).map(sample).collect()).collect()
+    let samples = voices::voice(side, PACKETS * voices::SAMPLES);
+    samples
+        .chunks(voices::SAMPLES)
+        .map(|packet| packet.iter().map(|sample| ulaw_compress(*sample)).collect())
+        .collect()
 }
 
 impl Stage {
@@ -122,27 +126,44 @@ impl Stage {
         self.until_told(side, "speak", is_granted).await
     }
 
-    /// Says all that `side` has to say.
-    async fn say(&mut self, side: usize, session: SessionId) -> Result<(), Stuck> {
-        for payload in voice(side) {
-            self.command(side, Command::Speak { session, payload, samples: SAMPLES }).await?;
+    /// Says these packets of what `side` has to say, one each 20 ms, or as many as there are until it may not go on.
+    async fn say(&mut self, side: usize, session: SessionId, packets: Range<usize>) -> Result<(), Stuck> {
+        let mut due = self.now();
+        for payload in voice(side).drain(packets) {
+            self.pass_until(due).await?;
+            due = due + PACKET;
+            let samples = voices::SAMPLES as u32;
+            let speak = Command::Speak { session, payload: payload.clone(), samples };
+            match self.command(side, speak).await {
+                Ok(_) => self.spoken.push((side, payload)),
+                Err(Stuck::Refused(_)) => return Ok(()),
+                Err(stuck) => return Err(stuck),
+            }
         }
-        Ok(())
+        self.pass_until(due).await
     }
 
     /// Waits until these have heard what `talker` said: all of it, in its order, and octet for octet.
     async fn until_heard(&mut self, talker: usize, listeners: &[usize]) -> Result<(), Stuck> {
-        let said = voice(talker);
         for listener in listeners {
             let what = format!("{} to hear what {} says", self.name(*listener), self.name(talker));
             self.until(&what, |stage| {
-                let heard = stage.heard.iter().filter(|(side, _)| side == listener);
-                let payloads: Vec<_> = heard.map(|(_, Speech { payload, .. })| payload.clone()).collect();
-                payloads.ends_with(&said).then_some(())
+                stage.heard_by(*listener).ends_with(&stage.spoken_by(talker)).then_some(())
             })
             .await?;
         }
         Ok(())
+    }
+
+    /// What a side has said, packet by packet.
+    pub(super) fn spoken_by(&self, side: usize) -> Vec<Bytes> {
+        self.spoken.iter().filter(|(talker, _)| *talker == side).map(|(_, payload)| payload.clone()).collect()
+    }
+
+    /// What a side has heard, packet by packet.
+    pub(super) fn heard_by(&self, side: usize) -> Vec<Bytes> {
+        let heard = self.heard.iter().filter(|(listener, _)| *listener == side);
+        heard.map(|(_, Speech { payload, .. })| payload.clone()).collect()
     }
 
     async fn joins_patrol(&mut self, side: usize, what: &str) -> Result<SessionId, Stuck> {
@@ -167,7 +188,7 @@ async fn talk_burst(stage: &mut Stage) -> Result<(), Stuck> {
     for side in [BEN, CARA, DAN] {
         stage.until_told(side, "anna speaks", is_taken).await?;
     }
-    stage.say(ANNA, anna).await?;
+    stage.say(ANNA, anna, 0..PACKETS).await?;
     stage.until_heard(ANNA, &[BEN, CARA, DAN]).await?;
     stage.key(ANNA, "lets go", Command::LetGo(anna)).await?;
     stage.until_told(DAN, "nobody speaks", is_idle).await?;
@@ -187,12 +208,15 @@ async fn pre_emption(stage: &mut Stage) -> Result<(), Stuck> {
     let anna = stage.joins_patrol(ANNA, "anna joins patrol").await?;
     stage.ask(BEN, ben, Priority::Normal).await?;
     stage.until_told(ANNA, "ben speaks", is_taken).await?;
-    stage.say(BEN, ben).await?;
+    stage.say(BEN, ben, 0..PACKETS / 2).await?;
+    let press = Command::Press { session: anna, priority: Priority::PreEmptive, timestamp: None };
+    stage.key(ANNA, "presses", press).await?;
+    stage.say(BEN, ben, PACKETS / 2..PACKETS).await?;
     stage.until_heard(BEN, &[ANNA, CARA]).await?;
-    stage.ask(ANNA, anna, Priority::PreEmptive).await?;
+    stage.until_told(ANNA, "speak", is_granted).await?;
     stage.until_told(BEN, "stop", |event| is_revoked(event, Revoke::PreEmpted)).await?;
     stage.until_told(BEN, "anna speaks", is_taken).await?;
-    stage.say(ANNA, anna).await?;
+    stage.say(ANNA, anna, 0..PACKETS).await?;
     stage.until_heard(ANNA, &[BEN, CARA]).await?;
     stage.key(ANNA, "lets go", Command::LetGo(anna)).await?;
     stage.until_told(CARA, "nobody speaks", is_idle).await?;
@@ -208,7 +232,7 @@ async fn too_long(stage: &mut Stage) -> Result<(), Stuck> {
     let anna = stage.invite().await?;
     stage.until_told(ANNA, "speak", is_granted).await?;
     stage.until_told(BEN, "anna speaks", is_taken).await?;
-    stage.say(ANNA, anna).await?;
+    stage.say(ANNA, anna, 0..PACKETS).await?;
     stage.until_heard(ANNA, &[BEN]).await?;
     let is_too_long =
         |event: &Event| matches!(event, Event::TalkBurst { told: Told::Revoked(Revoke::TooLong { .. }), .. });
@@ -237,7 +261,7 @@ async fn buffered_cancel(stage: &mut Stage) -> Result<(), Stuck> {
     let anna = stage.invite().await?;
     stage.until_told(ANNA, "speak", is_granted).await?;
     stage.until_held().await?;
-    stage.say(ANNA, anna).await?;
+    stage.say(ANNA, anna, 0..PACKETS).await?;
     stage.press(ANNA, "gives up", |client, now| client.leave(now, anna)).await?;
     stage.until_ended(ANNA).await?;
     stage.let_go().await?;

@@ -22,6 +22,7 @@ use tokio::io::ReadBuf;
 use super::super::Failure;
 use super::cast::{self, Between};
 use super::element::{Element, Machine, Media};
+use super::timeline::{Doing, Timeline};
 
 /// The inviter.
 pub(super) const ANNA: usize = 0;
@@ -47,8 +48,12 @@ pub(super) struct Stage {
     hold: Vec<Hold>,
     held: Vec<Transmit>,
     events: Vec<(usize, Event)>,
+    /// What was said, packet by packet, by whom.
+    pub(super) spoken: Vec<(usize, Bytes)>,
     /// What was heard, by whom.
     pub(super) heard: Vec<(usize, Speech)>,
+    /// Who spoke and heard when.
+    pub(super) timeline: Timeline,
     /// How the sessions before the present one ended.
     ended_before: Vec<(usize, Event)>,
     /// What the PoC Server has closed.
@@ -136,7 +141,9 @@ impl Stage {
             hold: Vec::new(),
             held: Vec::new(),
             events: Vec::new(),
+            spoken: Vec::new(),
             heard: Vec::new(),
+            timeline: Timeline::default(),
             ended_before: Vec::new(),
             records: Vec::new(),
             trace: Trace::between(parties),
@@ -145,7 +152,7 @@ impl Stage {
         })
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         Instant::at(self.begun.elapsed())
     }
 
@@ -183,6 +190,7 @@ impl Stage {
             }
         }
         self.trace.clear();
+        self.timeline.clear();
         self.said.clear();
         self.events.clear();
         Ok(())
@@ -249,10 +257,14 @@ impl Stage {
         command: Command,
     ) -> Result<Option<SessionId>, Stuck> {
         let now = self.now();
+        let doing = Timeline::doing_by(&command);
         let done = match &mut self.elements[side].machine {
             Machine::Client(client) => client.handle_input(now, Input::Command(command))?,
             Machine::Core(_) | Machine::Server(_) => None,
         };
+        if let Some(doing) = doing {
+            self.timeline.note(now, side, doing);
+        }
         self.settle().await?;
         Ok(done)
     }
@@ -404,6 +416,14 @@ impl Stage {
         }
     }
 
+    /// Lets everything happen that happens until then.
+    pub(super) async fn pass_until(&mut self, until: Instant) -> Result<(), Stuck> {
+        while self.now() < until {
+            self.step(until).await?;
+        }
+        Ok(())
+    }
+
     /// Lets one datagram or one deadline happen.
     async fn step(&mut self, at_most_until: Instant) -> Result<(), Stuck> {
         let timeouts = self.elements.iter().filter_map(|element| element.machine.poll_timeout());
@@ -498,8 +518,12 @@ impl Stage {
                     while let Some(event) = client.poll_event() {
                         self.trace.event(now, self.columns[place], &event);
                         if let Event::Heard { speech, .. } = event {
+                            self.timeline.note(now, place, Doing::Hears);
                             self.heard.push((place, speech));
                             continue;
+                        }
+                        if let Some(doing) = self.timeline.doing_of(place, &event) {
+                            self.timeline.note(now, place, doing);
                         }
                         self.events.push((place, event));
                     }
