@@ -17,7 +17,7 @@ fn a_cancel_while_the_prack_is_missing_is_answered_at_once_and_so_is_the_late_pr
 /// R13: Ben rings reliably; the server acknowledges it, and cancels.
 #[test]
 fn a_reliable_180_of_the_invited_user_is_acknowledged_and_then_cancelled() {
-    let play = Play::new().anna("> INVITE\n < 180\n ~ 100\n > CANCEL\n < 200 CANCEL\n < 487\n > ACK");
+    let play = Play::new().t1(200).anna("> INVITE\n < 180\n ~ 100\n > CANCEL\n < 200 CANCEL\n < 487\n > ACK");
     let play = play.ben(
         "< INVITE\n > 180 | Require: 100rel | RSeq: 1\n < PRACK\n > 200\n < CANCEL\n > 200 CANCEL\n > 487 INVITE\n < ACK",
     );
