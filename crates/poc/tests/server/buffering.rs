@@ -1,6 +1,7 @@
 //! What is said before anybody has accepted: kept, heard by those who come, and by nobody after a cancel (user-plane digest 10.6).
 
 use poc::media::Stream;
+use poc::server::Config;
 use poc::talk_burst::Message;
 use sip::Message as Sip;
 
@@ -13,7 +14,15 @@ const CARA: &str = "sip:cara@home1.example";
 
 /// Anna (1) is answered early: Ben (2) is still being asked.
 fn early() -> (Stage, Call, Sip) {
-    let mut stage = Stage::with(|config| config.early_answer = true);
+    early_with(|_| {})
+}
+
+/// The same at a server that has been told this besides.
+pub(crate) fn early_with(change: impl FnOnce(&mut Config)) -> (Stage, Call, Sip) {
+    let mut stage = Stage::with(|config| {
+        config.early_answer = true;
+        change(config);
+    });
     let call = Call::originating(ANNA, BEN).with_body(&sdp(1));
     stage.invite(&call);
     let ben = stage.leg("ben");

@@ -5,6 +5,7 @@ use poc::media::Encoding;
 use poc::server::{GroupKind, Recording};
 use poc::talk_burst::Message;
 
+use crate::buffering::early_with;
 use crate::stage::{Call, Stage, group_of, ms};
 use crate::talking::{Talking, frame, request, rtp, sdp};
 
@@ -49,15 +50,9 @@ fn recorded(stage: &mut Stage) -> Vec<String> {
     .collect()
 }
 
-/// Anna has called Ben and been answered early: Ben is still being asked.
+/// Ben is still being asked.
 fn early() -> (Stage, Call, sip::Message) {
-    let mut stage = Stage::with(|config| (config.early_answer, config.is_recording) = (true, true));
-    let call = Call::originating(ANNA, BEN).with_body(&sdp(1));
-    stage.invite(&call);
-    let ben = stage.leg("ben");
-    stage.answer_saying(&ben, 183, "P-Answer-State: Unconfirmed\r\n", "");
-    let ok = stage.established(&call);
-    (stage, call, ok)
+    early_with(|config| config.is_recording = true)
 }
 
 #[test]
