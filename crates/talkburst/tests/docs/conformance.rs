@@ -14,9 +14,15 @@ const SECTIONS: &[&str] = &[
     "founding",
     "invariants",
     "races",
+    "cancelling",
+    "cancelled",
+    "cancelling-server",
     "client",
     "registration",
     "server",
+    "talk-bursts-client",
+    "talk-bursts-server",
+    "user-plane",
     "sip",
     "attempts",
     "within",
@@ -57,16 +63,17 @@ struct Row {
     not: Option<String>,
 }
 
-fn sections() -> Vec<Section> {
-    let read = |name: &&str| {
-        let path = format!("docs/spec/{name}.toml");
-        toml::from_str(&read(&path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-    };
-    SECTIONS.iter().map(read).collect()
+fn section(name: &str) -> Section {
+    let path = format!("docs/spec/{name}.toml");
+    toml::from_str(&read(&path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn sections() -> impl Iterator<Item = Section> {
+    SECTIONS.iter().map(|name| section(name))
 }
 
 fn rows() -> Vec<Row> {
-    sections().into_iter().flat_map(|section| section.row).collect()
+    sections().flat_map(|section| section.row).collect()
 }
 
 /// The files in which each test stands.
@@ -173,4 +180,65 @@ fn every_place_and_every_test_that_conformance_names_exists() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// The names that the rules have in their sources: all of them, once.
+#[test]
+fn every_name_has_a_row_and_every_row_of_talk_bursts_a_test_of_its_name() {
+    let rows = rows();
+    let numbered = |letter: char, numbers: &[std::ops::RangeInclusive<u8>]| {
+        let numbers: Vec<_> = numbers.iter().cloned().flatten().collect();
+        numbers.into_iter().map(move |number| format!("{letter}{number:02}"))
+    };
+    let of_talk_bursts: Vec<_> = numbered('c', &[1..=43])
+        .chain(numbered('g', &[1..=2, 10..=17, 20..=31, 40..=46, 50..=50]))
+        .chain(numbered('u', &[1..=4, 10..=14, 20..=24, 30..=33, 40..=43, 50..=53, 60..=61]))
+        .chain(["c14b", "g45b"].map(str::to_owned))
+        .collect();
+    for name in &of_talk_bursts {
+        let [row] =
+            &rows.iter().filter(|row| row.rule.starts_with(&format!("{name}, "))).collect::<Vec<_>>()[..]
+        else {
+            panic!("not one row: {name}")
+        };
+        assert!(row.tests.iter().all(|test| test.starts_with(&format!("{name}_"))), "{}", row.rule);
+    }
+    let named = [
+        ("founding", (1..=7).map(|number| format!("C{number}, ")).collect::<Vec<_>>()),
+        ("invariants", (1..=14).map(|number| format!("I{number}: ")).collect()),
+        ("races", (1..=30).map(|number| format!("R{number}: ")).collect()),
+        ("cancelling-server", (1..=11).map(|row| format!("14.5 row {row}, ")).collect()),
+        ("cancelling-server", (1..=6).map(|row| format!("14.6 step 5 row {row}, ")).collect()),
+        ("cancelling-server", (1..=5).map(|row| format!("14.8 row {row}, ")).collect()),
+        ("user-plane", (1..=17).map(|row| format!("15 row {row}: ")).collect()),
+    ];
+    for (name, rules) in named {
+        let rows = section(name).row;
+        for rule in rules {
+            assert_eq!(rows.iter().filter(|row| row.rule.starts_with(&rule)).count(), 1, "{name}: {rule}");
+        }
+    }
+}
+
+/// The tables of both sides of a CANCEL, as `docs/cancel.md` has them: state, event.
+#[test]
+fn every_state_and_event_of_cancelling_has_a_row() {
+    let document = read("docs/cancel.md");
+    let tables = [("## The side that cancels", "14.3"), ("## The side that is cancelled", "14.4")];
+    let rows = rows();
+    let mut count = 0;
+    for (title, chapter) in tables {
+        let (_, table) = document.split_once(title).unwrap();
+        let lines = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        for line in lines.take_while(|line| line.starts_with('|')) {
+            let [state, event] = line.splitn(4, '|').skip(1).take(2).map(str::trim).collect::<Vec<_>>()[..]
+            else {
+                panic!("{line}")
+            };
+            let name = format!("{chapter}, {state}, {event}: ");
+            assert_eq!(rows.iter().filter(|row| row.rule.starts_with(&name)).count(), 1, "{name}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 42);
 }
