@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "client",
     "registration",
     "server",
+    "descriptions",
     "talk-bursts-client",
     "talk-bursts-server",
     "user-plane",
@@ -241,4 +242,20 @@ fn every_state_and_event_of_cancelling_has_a_row() {
         }
     }
     assert_eq!(count, 42);
+}
+
+#[test]
+fn every_rfc_that_the_code_cites_has_a_row() {
+    let mut text = String::new();
+    for part in ["sip", "sipcore", "poc", "talkburst"] {
+        super::sources(&root().join("crates").join(part).join("src"), &mut text);
+    }
+    let cited = |text: &str| -> BTreeSet<String> {
+        let numbers = text.split("RFC ").skip(1).filter_map(|rest| rest.get(..4));
+        numbers.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit())).map(str::to_owned).collect()
+    };
+    let rules: String = rows().iter().map(|row| row.rule.as_str()).collect();
+    let rows = cited(&rules);
+    let missing: Vec<_> = cited(&text).into_iter().filter(|number| !rows.contains(number)).collect();
+    assert!(missing.is_empty(), "no row: RFC {missing:?}");
 }
