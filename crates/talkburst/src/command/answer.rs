@@ -101,6 +101,7 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
     let plan = Plan {
         answer_after: arguments.answer_after,
         refuse_after: arguments.refuse_after,
+        priority: Some(settings.priority),
         leave_after: settings.leave_after,
         talk: settings.talk,
         ..Plan::default()

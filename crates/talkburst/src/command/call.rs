@@ -140,6 +140,7 @@ async fn call(
         hang_up_after: arguments.cancel_after,
         leave_after: settings.leave_after,
         talk: settings.talk,
+        priority: Some(settings.priority),
         reoffer_after: arguments.reoffer_after,
         reoffer_cancel_after: arguments.reoffer_cancel_after,
         ..Plan::default()

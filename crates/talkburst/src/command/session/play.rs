@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use poc::answer_state::AnswerState;
 use poc::client::{Alert, AlertId, Change, Role};
+use poc::talk_burst::Priority;
 use poc::{Addressee, AnswerMode, AnswerRequest, Event, Focus, Outcome, SessionType};
 use sip::transport::Target;
 use sip::usage::End;
@@ -84,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) reoffer_after: Option<Duration>,
     pub(crate) reoffer_cancel_after: Option<Duration>,
     pub(crate) talk: Option<TalkPlan>,
+    /// How urgent it is what the user says.
+    pub(crate) priority: Option<Priority>,
 }
 
 /// What a look-up of the next hop of a session has given.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use poc::media::Stream;
 use poc::sdp::Capabilities;
+use poc::talk_burst::Priority;
 use poc::{Client, Config, Registration};
 use sip::transaction::timer::Timers;
 use sip::transport::{Target, Transport};
@@ -50,6 +51,7 @@ pub(crate) struct Settings {
 }
 
 /// An outbound proxy.
+    pub(crate) priority: Priority,
 pub(crate) struct Proxy {
     /// The Route value.
     pub(crate) route: String,
@@ -100,11 +102,8 @@ impl Settings {
             ladder: shared.ladder,
             capture,
             leave_after: shared.leave_after,
-            talk: shared.talk_for.map(|span| TalkPlan {
-                after: shared.talk_after,
-                span,
-                priority: shared.priority.into(),
-            }),
+            talk: shared.talk_for.map(|span| TalkPlan { after: shared.talk_after, span }),
+            priority: shared.priority.into(),
             session_expires: shared.session_expires,
         })
     }

@@ -1,8 +1,8 @@
 //! The user speaks, and hears: the key, the packets of a talk burst, and what is told of it.
 
 use poc::sdp::Media;
+use poc::talk_burst::NtpTimestamp;
 use poc::talk_burst::client::Told as Happened;
-use poc::talk_burst::{NtpTimestamp, Priority};
 
 use super::super::bursts::Burst;
 use super::super::tone::Tone;
@@ -19,7 +19,6 @@ pub(crate) struct TalkPlan {
     pub(crate) after: Duration,
     /// For how long.
     pub(crate) span: Duration,
-    pub(crate) priority: Priority,
 }
 
 /// The talk bursts of the session that there is.
@@ -81,7 +80,7 @@ impl Play {
         let is_pressed = wanted.unwrap_or(!talking.is_pressed);
         talking.is_pressed = is_pressed;
         let (command, what) = if is_pressed {
-            let priority = self.plan.talk.map_or(Priority::Normal, |plan| plan.priority);
+            let priority = self.plan.priority.unwrap_or(Priority::Normal);
             let timestamp = Some(NtpTimestamp::of_unix(wall()));
             (poc::Command::Press { session: id, priority, timestamp }, "presses")
         } else {
