@@ -296,7 +296,7 @@ mod keys {
     #[test]
     fn c_cancels_and_the_terminal_is_as_before() {
         let (answer, address) = Program::answer(&["--manual", "--once"]);
-        let mut terminal = in_terminal(&format!("call sip:ben@{address}"));
+        let mut terminal = in_terminal(&format!("call --plain sip:ben@{address}"));
         terminal.exp_string("it rings (180)").unwrap();
         terminal.send("c").unwrap();
         terminal.flush().unwrap();
@@ -308,7 +308,7 @@ mod keys {
 
     #[test]
     fn a_answers_and_l_leaves() {
-        let mut terminal = in_terminal("answer --listen 127.0.0.1:0 --once");
+        let mut terminal = in_terminal("answer --plain --listen 127.0.0.1:0 --once");
         terminal.exp_string("listening on udp 127.0.0.1:").unwrap();
         let port = terminal.exp_regex("[0-9]+ ").unwrap().1;
         let to = format!("127.0.0.1:{}", port.trim()).parse().unwrap();
@@ -331,7 +331,7 @@ mod keys {
     #[test]
     fn control_c_twice_ends_at_once_and_the_terminal_is_as_before() {
         let (peer, address) = Peer::open();
-        let mut terminal = in_terminal(&format!("call sip:ben@{address}"));
+        let mut terminal = in_terminal(&format!("call --plain sip:ben@{address}"));
         let (invite, from) = peer.request();
         peer.answer(&invite, from, 180);
         terminal.exp_string("it rings").unwrap();

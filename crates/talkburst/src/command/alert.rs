@@ -13,7 +13,7 @@ use super::session::arguments::Shared;
 use super::session::play::{Plan, Play};
 use super::session::settings::Settings;
 use super::session::voice::Voice;
-use super::session::wishes::Wishes;
+use super::session::wishes::{Keys, Wishes};
 use super::{DONE, Failure, block_on};
 use crate::clock::Clock;
 use crate::locate::Locator;
@@ -61,7 +61,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
 async fn send(uri: &str, alert: Alert, mut settings: Settings) -> Result<u8, Failure> {
     let clock = Clock::start();
     let mut voice = Voice::new(settings.json);
-    let mut wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
+    let keys = if settings.json { Keys::None } else { Keys::Lines };
+    let mut wishes = Wishes::listen(keys).map_err(Failure::Network)?;
     voice.set_raw(wishes.has_keys());
     let locator = Arc::new(Locator::new(&settings.nameservers)?);
     let Some(targets) = locate(uri, &locator, &settings, &mut wishes).await? else {

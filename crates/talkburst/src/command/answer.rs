@@ -9,9 +9,9 @@ use sip::{Duration, Reliability};
 use super::call::{INTERRUPTED, locate};
 use super::session::arguments::{Shared, span};
 use super::session::play::{Plan, Play};
+use super::session::screen::Purpose;
 use super::session::settings::Settings;
-use super::session::voice::Voice;
-use super::session::wishes::{Wishes, has_keys};
+use super::session::wishes::has_keys;
 use super::{DONE, Failure, block_on};
 use crate::clock::Clock;
 use crate::locate::Locator;
@@ -66,7 +66,7 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
     let clock = Clock::start();
     let mode = arguments.mode(!settings.json && has_keys());
     let locator = Arc::new(Locator::new(&settings.nameservers)?);
-    let mut wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
+    let (mut voice, mut wishes) = settings.face(clock, Purpose::Answer)?;
     let (listen, towards, registration) = match &settings.home {
         None => (settings.listen_or(PORT), None, None),
         Some(home) => {
@@ -93,17 +93,15 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
             }
         })
         .await?;
-    let mut voice = Voice::new(settings.json);
-    voice.set_raw(wishes.has_keys());
-    if wishes.has_keys() {
+    if wishes.has_keys() && !voice.has_screen() {
         voice.story("           space speak and stop, l leave, q or Ctrl-C hang up and end");
     }
     let plan = Plan {
         answer_after: arguments.answer_after,
         refuse_after: arguments.refuse_after,
-        priority: Some(settings.priority),
         leave_after: settings.leave_after,
         talk: settings.talk,
+        priority: Some(settings.priority),
         ..Plan::default()
     };
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);

@@ -13,8 +13,9 @@ use sip::usage::End;
 use super::session::address;
 use super::session::arguments::{Shared, span};
 use super::session::play::{Finished, Plan, Play};
+use super::session::screen::Purpose;
 use super::session::settings::Settings;
-use super::session::voice::{Ended, Told, Voice};
+use super::session::voice::{Ended, Told};
 use super::session::wishes::{Wish, Wishes};
 use super::{DONE, Failure, block_on};
 use crate::clock::Clock;
@@ -108,16 +109,15 @@ async fn call(
     arguments: &Arguments,
 ) -> Result<u8, Failure> {
     let clock = Clock::start();
-    let mut voice = Voice::new(settings.json);
-    let mut wishes = Wishes::listen(!settings.json).map_err(Failure::Network)?;
-    voice.set_raw(wishes.has_keys());
-    if wishes.has_keys() {
+    let (mut voice, mut wishes) = settings.face(clock, Purpose::Call)?;
+    if wishes.has_keys() && !voice.has_screen() {
         voice.story("           space speak and stop, c cancel, l leave, q or Ctrl-C hang up and end");
     }
     let locator = Arc::new(Locator::new(&settings.nameservers)?);
     let Some(targets) = locate(&uris[0], &locator, &settings, &mut wishes).await? else {
         // Nothing has been sent, and nothing will be.
         voice.tell(clock.now(), &Told::Ended(Ended::before_the_invite(1)));
+        voice.leave_screen();
         return voice.failure().map_or(Ok(DONE), |error| Err(Failure::Output(error)));
     };
     let (listen, targets) = settings.reachable(targets)?;
@@ -212,8 +212,8 @@ pub(super) async fn locate(
         tokio::select! {
             targets = &mut located => return Ok(Some(targets?)),
             wish = wishes.next() => match wish {
-                Wish::Cancel | Wish::HangUp | Wish::Quit | Wish::Interrupt => return Ok(None),
-                Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer | Wish::ChangeMembers | Wish::Press | Wish::LetGo | Wish::Toggle => {}
+                Wish::Cancel | Wish::HangUp | Wish::GiveUp | Wish::Quit | Wish::Interrupt => return Ok(None),
+                Wish::Answer | Wish::Refuse | Wish::Leave | Wish::Reoffer | Wish::CancelReoffer | Wish::ChangeMembers | Wish::Press | Wish::LetGo | Wish::Toggle | Wish::View(_) => {}
             },
         }
     }

@@ -57,7 +57,12 @@ fn type_in() -> io::Result<String> {
                 Some(Typed::GivenUp) => return Err(io::ErrorKind::Interrupted.into()),
                 None => {}
             },
-            Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Resize(..) => {}
+            Event::Key(_)
+            | Event::FocusGained
+            | Event::FocusLost
+            | Event::Mouse(_)
+            | Event::Paste(_)
+            | Event::Resize(..) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use sip::Duration;
 
 use super::session::arguments::{IpPort, span};
-use super::session::wishes::Wishes;
+use super::session::wishes::{Keys, Wishes};
 use super::user::Data;
 use super::{DONE, Failure, block_on};
 use crate::config::{self, Flags};
@@ -89,7 +89,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let settings = arguments.settings()?;
     let _log = log::start(&settings.log)?;
     block_on(async {
-        let mut wishes = Wishes::listen(false).map_err(Failure::Network)?;
+        let mut wishes = Wishes::listen(Keys::None).map_err(Failure::Network)?;
         let (mut service, started) = Service::start(settings).await?;
         arguments.next_steps(&started).iter().for_each(|line| service.hint(line));
         let failure = loop {

@@ -57,6 +57,7 @@ fn every_file_that_a_document_links_to_exists() {
         "docs/operations.md",
         "docs/performance.md",
         "docs/responses.md",
+        "docs/screen.md",
     ] {
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

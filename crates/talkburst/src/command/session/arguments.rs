@@ -60,6 +60,12 @@ pub(crate) struct Shared {
     /// One JSON object a line on standard output, one an event.
     #[arg(long)]
     pub(super) json: bool,
+    /// A line an event, also in a terminal that could show a screen.
+    #[arg(long)]
+    pub(super) plain: bool,
+    /// The screen does without the bell of the terminal.
+    #[arg(long)]
+    pub(super) no_bell: bool,
     /// Draw each session as a ladder when it has ended (with --json: on standard error).
     #[arg(long)]
     pub(super) ladder: bool,

@@ -4,6 +4,7 @@ pub(super) mod address;
 pub(super) mod arguments;
 mod bursts;
 pub(super) mod play;
+pub(super) mod screen;
 pub(super) mod settings;
 mod tone;
 pub(super) mod voice;

@@ -127,12 +127,13 @@ impl Play {
     pub(crate) fn new(
         clock: Clock,
         driver: Driver,
-        voice: Voice,
+        mut voice: Voice,
         wishes: Wishes,
         plan: Plan,
         locator: Arc<Locator>,
     ) -> Self {
         let linger = 2 * driver.t1(); // one retransmission of the peer, and its way
+        voice.introduce(&driver.user());
         Self {
             clock,
             driver,
@@ -315,6 +316,7 @@ impl Play {
     /// tells what could not be told or written.
     pub(crate) async fn finish(mut self) -> Result<(), Failure> {
         self.take_no_more();
+        self.voice.leave_screen();
         let begun = self.clock.now();
         let is_enrolled = self.enrolment != Enrolment::Nothing;
         self.deregister().await?;
@@ -344,8 +346,9 @@ impl Play {
     }
 
     async fn step_until(&mut self, until: Option<Instant>) -> Result<(), Failure> {
-        let scheduled = self.scheduled.iter().map(|(at, _)| *at);
-        let due = scheduled.chain(self.ladder_at).chain(until).chain(self.speech_due()).min();
+        self.show().await;
+        let scheduled = self.scheduled.iter().map(|(at, _)| *at).chain(self.ladder_at).chain(until);
+        let due = scheduled.chain(self.speech_due()).chain(self.voice.show_due()).min();
         tokio::select! {
             happening = self.driver.wait() => {
                 let happening = happening.map_err(Failure::Network)?;
@@ -399,8 +402,10 @@ impl Play {
             Wish::LetGo => self.hold(Some(false)).await,
             Wish::Toggle => self.hold(None).await,
             Wish::HangUp => self.hang_up().await,
+            Wish::GiveUp if self.current.is_some() || self.is_open => self.hang_up().await,
+            Wish::View(view) => self.voice.turn_to(view),
             Wish::Interrupt if self.is_closing => self.is_interrupted = true,
-            Wish::Quit | Wish::Interrupt => {
+            Wish::GiveUp | Wish::Quit | Wish::Interrupt => {
                 let is_first = !std::mem::replace(&mut self.is_closing, true);
                 self.take_no_more();
                 if is_first && self.current.is_some() {

@@ -17,7 +17,9 @@ use super::super::{Failure, password};
 use super::address;
 use super::arguments::{IpPort, Shared};
 use super::play::TalkPlan;
-use super::wishes::has_keys;
+use super::screen::{self, Purpose, Screen};
+use super::voice::Voice;
+use super::wishes::{Keys, Wishes, has_keys};
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::driver::{Driver, MediaSockets, Sockets, address_towards, unspecified};
@@ -43,15 +45,17 @@ pub(crate) struct Settings {
     timers: Timers,
     profile: poc::Profile,
     pub(crate) json: bool,
+    plain: bool,
+    has_bell: bool,
     ladder: bool,
     capture: Option<(PathBuf, Capture)>,
     pub(crate) leave_after: Option<Duration>,
     pub(crate) talk: Option<TalkPlan>,
+    pub(crate) priority: Priority,
     session_expires: Option<Duration>,
 }
 
 /// An outbound proxy.
-    pub(crate) priority: Priority,
 pub(crate) struct Proxy {
     /// The Route value.
     pub(crate) route: String,
@@ -99,6 +103,8 @@ impl Settings {
             timers: Timers { t1: shared.t1, t2: 8 * shared.t1, t4: 10 * shared.t1 },
             profile: shared.profile.into(),
             json: shared.json,
+            plain: shared.plain,
+            has_bell: !shared.no_bell,
             ladder: shared.ladder,
             capture,
             leave_after: shared.leave_after,
@@ -106,6 +112,23 @@ impl Settings {
             priority: shared.priority.into(),
             session_expires: shared.session_expires,
         })
+    }
+
+    /// How the command tells what happens, and which keys it has; a screen if there is a terminal for one.
+    pub(crate) fn face(&self, clock: Clock, purpose: Purpose) -> Result<(Voice, Wishes), Failure> {
+        let (mut voice, is_screen) =
+            (Voice::new(self.json), !self.json && !self.plain && screen::is_possible());
+        if is_screen {
+            voice.tell_on(Some(Screen::open(clock, purpose, self.has_bell)?));
+        }
+        let keys = match (self.json, is_screen) {
+            (true, _) => Keys::None,
+            (false, true) => Keys::Screen,
+            (false, false) => Keys::Lines,
+        };
+        let wishes = Wishes::listen(keys).map_err(Failure::Network)?;
+        voice.set_raw(wishes.has_keys());
+        Ok((voice, wishes))
     }
 
     /// The conference factory of the server, unless another one was typed.

@@ -1,5 +1,6 @@
-//! What is said: lines of JSON for scripts, a line an event for people. Standard error has the story.
+//! What is said: lines of JSON for scripts; for people a line an event, or a screen. Standard error has the story.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
@@ -13,17 +14,24 @@ use sip::usage::{End, Party};
 use sip::{Duration, Instant};
 
 use super::bursts::Burst;
+use super::screen::{Levels, Screen, View};
 
 const TIME: Style = Style::new().dimmed();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 pub(super) const CALL: Style = Style::new().bold();
 
+/// Ends and ladders that wait until the screen is gone; a program that answers for long has more of them.
+const KEPT_MAX: usize = 64;
+
 /// Says what happens.
 pub(crate) struct Voice {
     json: bool,
     /// In raw mode a terminal does not begin a new line at its left edge by itself.
     raw: bool,
+    screen: Option<Box<Screen>>,
+    /// What is told once the screen is gone.
+    kept: VecDeque<String>,
     failure: Option<io::Error>,
 }
 
@@ -156,9 +164,9 @@ pub(crate) enum Told {
 #[derive(Serialize, Default)]
 pub(crate) struct Named {
     #[serde(skip_serializing_if = "Option::is_none")]
-    session_type: Option<SessionType>,
+    pub(super) session_type: Option<SessionType>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<String>,
+    pub(super) identity: Option<String>,
 }
 
 impl From<Option<&Focus>> for Named {
@@ -170,13 +178,20 @@ impl From<Option<&Focus>> for Named {
     }
 }
 
+impl Named {
+    /// The kind of the session.
+    pub(super) fn kind(&self) -> Option<&'static str> {
+        self.session_type.map(SessionType::as_str)
+    }
+}
+
 /// One who takes part, or may do so.
 #[derive(Serialize)]
 pub(crate) struct Participant {
-    address: String,
+    pub(super) address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    status: Option<&'static str>,
+    pub(super) name: Option<String>,
+    pub(super) status: Option<&'static str>,
 }
 
 impl From<&User> for Participant {
@@ -196,24 +211,24 @@ impl From<&User> for Participant {
 /// The media agreed on.
 #[derive(Serialize)]
 pub(crate) struct Agreed {
-    audio: String,
-    codec: String,
-    direction: String,
-    control: Option<String>,
+    pub(super) audio: String,
+    pub(super) codec: String,
+    pub(super) direction: String,
+    pub(super) control: Option<String>,
 }
 
 /// How a session ended.
 #[derive(Serialize)]
 pub(crate) struct Ended {
-    session: u32,
-    end: End,
-    by: Party,
-    status: Option<u16>,
-    reason: Option<String>,
-    description: String,
-    missed: bool,
+    pub(super) session: u32,
+    pub(super) end: End,
+    pub(super) by: Party,
+    pub(super) status: Option<u16>,
+    pub(super) reason: Option<String>,
+    pub(super) description: String,
+    pub(super) missed: bool,
     /// From the wish to cancel to the end; `None` if there was no such wish.
-    seconds_to_end: Option<f64>,
+    pub(super) seconds_to_end: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -265,7 +280,57 @@ impl Ended {
 
 impl Voice {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, raw: false, failure: None }
+        Self { json, raw: false, screen: None, kept: VecDeque::new(), failure: None }
+    }
+
+    /// Tells on this screen, until [`Self::leave_screen`].
+    pub(crate) fn tell_on(&mut self, screen: Option<Screen>) {
+        self.screen = screen.map(Box::new);
+    }
+
+    pub(crate) fn has_screen(&self) -> bool {
+        self.screen.is_some()
+    }
+
+    /// From now on what happens is told in lines; first how sessions have ended.
+    pub(crate) fn leave_screen(&mut self) {
+        drop(self.screen.take());
+        for text in std::mem::take(&mut self.kept) {
+            self.output(&text);
+        }
+    }
+
+    /// Who the user is.
+    pub(crate) fn introduce(&mut self, address: &str) {
+        if let Some(screen) = &mut self.screen {
+            screen.introduce(address);
+        }
+    }
+
+    /// Shows what has changed on the screen, and the key and the levels as they are now.
+    pub(crate) fn show(&mut self, now: Instant, is_pressed: bool, levels: Levels) {
+        if let Some(screen) = &mut self.screen {
+            let shown = screen.show(now, is_pressed, levels);
+            self.keep(shown);
+        }
+    }
+
+    /// When to call [`Self::show`], though nothing has happened.
+    pub(crate) fn show_due(&self) -> Option<Instant> {
+        self.screen.as_ref()?.due()
+    }
+
+    /// Shows something else on the screen.
+    pub(crate) fn turn_to(&mut self, view: View) {
+        if let Some(screen) = &mut self.screen {
+            let turned = screen.turn_to(view);
+            self.keep(turned);
+        }
+    }
+
+    /// Whether the screen wants to show the place in the queue; asked once.
+    pub(crate) fn take_question(&mut self) -> bool {
+        self.screen.as_mut().is_some_and(|screen| screen.take_question())
     }
 
     /// Whether the terminal is in raw mode.
@@ -284,25 +349,42 @@ impl Voice {
 
     /// Tells what happened at `at`.
     pub(crate) fn tell(&mut self, at: Instant, told: &Told) {
-        let text = if self.json {
-            match serde_json::to_string(&Line { at: seconds(at.since_start()), told }) {
-                Ok(line) => line,
-                Err(error) => return self.keep(Err(error.into())),
-            }
-        } else {
-            format!("{TIME}{:>9.3}{TIME:#}  {told}", at.since_start().as_secs_f64())
-        };
-        self.output(&text);
+        if self.json {
+            return match serde_json::to_string(&Line { at: seconds(at.since_start()), told }) {
+                Ok(line) => self.output(&line),
+                Err(error) => self.keep(Err(error.into())),
+            };
+        }
+        let text = || format!("{TIME}{:>9.3}{TIME:#}  {told}", at.since_start().as_secs_f64());
+        let Some(screen) = &mut self.screen else { return self.output(&text()) };
+        screen.tell(at, told);
+        if matches!(told, Told::Ended(_)) {
+            self.keep_for_later(text());
+        }
+    }
+
+    fn keep_for_later(&mut self, text: String) {
+        if self.kept.len() == KEPT_MAX {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(text);
     }
 
     /// Shows the ladder of a session.
     pub(crate) fn ladder(&mut self, ladder: &str) {
         let text = format!("\n{}", safe_lines(ladder));
-        if self.json { self.story(&text) } else { self.output(&text) }
+        match (self.json, self.has_screen()) {
+            (true, _) => self.story(&text),
+            (false, true) => self.keep_for_later(text),
+            (false, false) => self.output(&text),
+        }
     }
 
     /// A line that is no answer: a hint, a refusal.
     pub(crate) fn story(&mut self, text: &str) {
+        if let Some(screen) = &mut self.screen {
+            return screen.story(text);
+        }
         let text = self.lines(text, io::stderr().is_terminal());
         // Who cannot be told cannot be told so either.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
@@ -467,7 +549,13 @@ fn seconds(span: Duration) -> f64 {
 
 /// What a peer wrote must not command the terminal.
 pub(super) fn safe(text: &str) -> String {
-    text.chars().map(|each| if each.is_control() { char::REPLACEMENT_CHARACTER } else { each }).collect()
+    text.chars().map(|each| if is_command(each) { char::REPLACEMENT_CHARACTER } else { each }).collect()
+}
+
+/// Whether this commands the terminal: controls, ends of lines, and what turns the direction of what follows.
+pub(super) fn is_command(each: char) -> bool {
+    each.is_control()
+        || matches!(each, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn safe_lines(text: &str) -> String {

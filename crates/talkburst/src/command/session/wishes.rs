@@ -1,10 +1,16 @@
 //! What the user wants: keys in a terminal, and signals.
 
+mod space;
+
 use std::io::{self, IsTerminal};
+use std::time::Instant;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use self::space::Space;
+use super::screen::{Reports, View};
 
 /// Something that the user wants, or that an option wants in the user's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +37,10 @@ pub(crate) enum Wish {
     Toggle,
     /// End the session, whatever its state.
     HangUp,
+    /// The same; the program, if it has been started for a session that there is not yet.
+    GiveUp,
+    /// See something else on the screen.
+    View(View),
     /// End the session and the program.
     Quit,
     /// The same; asked for a second time, the program ends at once.
@@ -40,6 +50,16 @@ pub(crate) enum Wish {
 /// Wishes that may wait. Who holds a key down waits with it.
 const WAITING_MAX: usize = 16;
 
+/// Which keys there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keys {
+    None,
+    /// Those of a program that tells in lines.
+    Lines,
+    /// Those of the screen, too.
+    Screen,
+}
+
 /// The user.
 pub(crate) struct Wishes {
     receiver: Receiver<Wish>,
@@ -47,14 +67,17 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
-    /// Listens to signals; and to keys, if `keys` and standard input is a terminal.
-    pub(crate) fn listen(keys: bool) -> io::Result<Self> {
+    /// Listens to signals; and to keys, if there are `keys` and standard input is a terminal.
+    pub(crate) fn listen(keys: Keys) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         listen_to_signals(&sender)?;
-        let raw_mode = if keys && has_keys() {
+        let raw_mode = if keys != Keys::None && has_keys() {
             let raw_mode = RawMode::enter()?;
             // Reading a terminal cannot be given up: the thread ends with the program.
-            std::thread::spawn(move || read_keys(&sender));
+            std::thread::spawn(move || match keys {
+                Keys::None | Keys::Lines => read_keys(&sender),
+                Keys::Screen => read_keys_of_screen(&sender),
+            });
             Some(raw_mode)
         } else {
             // One sender stays with the signals.
@@ -108,15 +131,45 @@ fn read_keys(sender: &Sender<Wish>) {
     while let Ok(event) = crossterm::event::read() {
         let wish = match event {
             Event::Key(key) if key.kind == KeyEventKind::Press => wish_of(key),
-            Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Resize(..) => {
-                None
-            }
+            Event::Key(_)
+            | Event::FocusGained
+            | Event::FocusLost
+            | Event::Mouse(_)
+            | Event::Paste(_)
+            | Event::Resize(..) => None,
         };
         if let Some(wish) = wish
             && sender.blocking_send(wish).is_err()
         {
             return;
         }
+    }
+}
+
+fn read_keys_of_screen(sender: &Sender<Wish>) {
+    // Answered at once, or after two seconds by a terminal that does not even say what it is. Keys wait so long.
+    let reports = match terminal::supports_keyboard_enhancement() {
+        Ok(true) => Reports::Releases,
+        _ if cfg!(windows) => Reports::Releases,
+        Ok(false) | Err(_) => Reports::Presses,
+    };
+    let mut space = Space::new(reports);
+    let mut wish = Some(Wish::View(View::Keys(reports)));
+    loop {
+        if let Some(wish) = wish
+            && sender.blocking_send(wish).is_err()
+        {
+            return;
+        }
+        let Ok(event) = crossterm::event::read() else { return };
+        wish = match event {
+            Event::Key(key) if key.code == KeyCode::Char(' ') => space.handle_key(Instant::now(), key.kind),
+            Event::Key(key) if key.kind == KeyEventKind::Release => None,
+            Event::Key(key) => view_of(key).or_else(|| wish_of(key)),
+            Event::FocusLost => space.handle_loss(),
+            Event::Resize(..) => Some(Wish::View(View::Again)),
+            Event::FocusGained | Event::Mouse(_) | Event::Paste(_) => None,
+        };
     }
 }
 
@@ -132,6 +185,23 @@ fn wish_of(key: KeyEvent) -> Option<Wish> {
         KeyCode::Char('l') => Some(Wish::Leave),
         KeyCode::Char(' ') => Some(Wish::Toggle),
         KeyCode::Char('q') => Some(Wish::Quit),
+        _ => None,
+    }
+}
+
+/// What only the screen has. A key that is held repeats what moves.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the keyboard is not ours: other keys mean nothing")]
+fn view_of(key: KeyEvent) -> Option<Wish> {
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return (key.code == KeyCode::Char('l')).then_some(Wish::View(View::Anew));
+    }
+    match key.code {
+        KeyCode::Esc => Some(Wish::GiveUp),
+        KeyCode::Char('b') => Some(Wish::View(View::Bell)),
+        KeyCode::Up => Some(Wish::View(View::Up)),
+        KeyCode::Down => Some(Wish::View(View::Down)),
+        KeyCode::PageUp => Some(Wish::View(View::PageUp)),
+        KeyCode::PageDown => Some(Wish::View(View::PageDown)),
         _ => None,
     }
 }
@@ -172,5 +242,16 @@ mod tests {
         let control = |code| wish_of(KeyEvent::new(code, KeyModifiers::CONTROL));
         assert_eq!(control(KeyCode::Char('c')), Some(Wish::Interrupt));
         assert_eq!(control(KeyCode::Char('a')), None);
+    }
+
+    #[test]
+    fn the_screen_has_keys_of_its_own() {
+        let plain = |code| view_of(KeyEvent::new(code, KeyModifiers::NONE));
+        assert_eq!(plain(KeyCode::Esc), Some(Wish::GiveUp));
+        assert_eq!(plain(KeyCode::Down), Some(Wish::View(View::Down)));
+        assert_eq!(plain(KeyCode::Char('l')), None, "leaves");
+        let control = |code| view_of(KeyEvent::new(code, KeyModifiers::CONTROL));
+        assert_eq!(control(KeyCode::Char('l')), Some(Wish::View(View::Anew)));
+        assert_eq!(control(KeyCode::Char('b')), None);
     }
 }

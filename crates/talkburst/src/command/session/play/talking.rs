@@ -5,6 +5,7 @@ use poc::talk_burst::NtpTimestamp;
 use poc::talk_burst::client::Told as Happened;
 
 use super::super::bursts::Burst;
+use super::super::screen::Levels;
 use super::super::tone::Tone;
 use super::*;
 use crate::clock::wall;
@@ -122,6 +123,19 @@ impl Play {
             | Happened::NotQueued
             | Happened::EndOfSpeech
             | Happened::MayAskAgain => {}
+        }
+    }
+
+    /// Brings the screen up to now.
+    pub(super) async fn show(&mut self) {
+        let is_pressed = self.talking().is_some_and(|talking| talking.is_pressed);
+        self.voice.show(self.clock.now(), is_pressed, Levels::default());
+        if self.voice.take_question()
+            && let Some(current) = &self.current
+        {
+            let input = poc::Input::Command(poc::Command::AskPosition(current.id));
+            // Without an answer the old place is shown.
+            let _ = self.driver.press(None, |client, now| client.handle_input(now, input)).await;
         }
     }
 

@@ -271,7 +271,7 @@ impl Play {
         let told = Told::Invited { session: self.numbered, from, group, others, focus, answer_mode };
         self.voice.tell(now, &told);
         if mode == AnswerMode::Manual {
-            if self.wishes.has_keys() {
+            if self.wishes.has_keys() && !self.voice.has_screen() {
                 self.voice.story("           a answer, r refuse, q hang up and end");
             }
             self.schedule(self.plan.answer_after, Wish::Answer);
