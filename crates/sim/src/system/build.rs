@@ -260,6 +260,7 @@ impl System {
             events: Vec::new(),
             records: Vec::new(),
             story: Vec::new(),
+            to_strangers: Vec::new(),
             setup,
         };
         for terminal in system.setup.terminals.clone() {

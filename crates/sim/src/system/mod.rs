@@ -11,6 +11,7 @@
 mod build;
 pub(crate) mod element;
 pub mod story;
+mod stranger;
 
 use bytes::Bytes;
 use poc::client::{Alert, AlertId, Change};
@@ -22,6 +23,7 @@ use sip::{Instant, SessionId};
 
 pub use self::build::{Setup, Terminal};
 pub use self::element::{Element, Machine};
+pub use self::stranger::AMPLIFICATION_MAX;
 
 use self::element::Told;
 use crate::ladder::{Fate, Trace};
@@ -105,6 +107,8 @@ pub struct System {
     setup: Setup,
     /// What happened, in order.
     story: Vec<(Instant, Happened)>,
+    /// What left for addresses that are no element's.
+    to_strangers: Vec<Transmit>,
 }
 
 /// A line of the story, to be drawn if somebody wants to see it.
@@ -433,6 +437,10 @@ impl System {
     fn settle(&mut self, place: usize) {
         let now = self.now;
         while let Some(transmit) = self.elements[place].machine.poll_transmit() {
+            if self.is_strange(transmit.path.remote) {
+                self.to_strangers.push(transmit);
+                continue;
+            }
             self.watch.sent(now, place, &transmit);
             let fate = self.network.send(now, &transmit);
             self.story.push((now, Happened::Message(transmit, fate)));

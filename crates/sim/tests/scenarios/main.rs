@@ -13,4 +13,5 @@ mod moments;
 mod outcomes;
 mod servers;
 mod stage;
+mod strangers;
 mod talking;
