@@ -15,7 +15,7 @@ const ELEMENTS: [&str; 4] = ["core1", "server1", "server2", "core2"];
 
 /// To every core and server.
 fn sends(system: &mut System, bytes: &Bytes) -> Vec<String> {
-    let from = STRANGE.parse().unwrap();
+    let from = STRANGE.parse().expect("an address");
     let each = ELEMENTS.map(|name| system.place(name));
     let answers = each.into_iter().filter_map(|place| system.intrude(place, from, bytes.clone()));
     answers.map(|answer| answer.status().unwrap_or_default().to_string()).collect()
@@ -48,7 +48,7 @@ fn whoever_copies_or_cancels_every_request_from_elsewhere_changes_nothing() {
             seen += news.len();
             for bytes in news {
                 // Whoever knows the branch of a request may answer it (RFC 3261 §17.1.3); only who is on the way does.
-                let message = Message::parse(bytes.clone()).unwrap();
+                let message = Message::parse(bytes.clone()).expect("a message");
                 let is_invite = message.value(Name::CSeq).is_some_and(|cseq| cseq.ends_with(b"INVITE"));
                 match message.status() {
                     Some(_) => {}
