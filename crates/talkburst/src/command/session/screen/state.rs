@@ -136,7 +136,7 @@ impl Span {
 
 /// Whole seconds until then, the one that has begun too.
 pub(super) fn seconds_until(until: Instant, now: Instant) -> u64 {
-    until.saturating_since(now).as_millis().div_ceil(1000) as u64
+    until.saturating_since(now).as_nanos().div_ceil(1_000_000_000) as u64
 }
 
 /// One who takes part, or may do so.
@@ -254,10 +254,11 @@ impl State {
             Own::Turn { until } => Some(until),
             Own::Speaks { limit: Some(limit) } | Own::Barred { limit } => Some(limit.until),
         };
-        let second = counts.filter(|until| *until > now).map(|until| {
-            let rest = until.saturating_since(now).as_millis() - 1;
-            now + Duration::from_millis((rest % 1000 + 1) as u64)
-        });
+        // The second that has begun is shown until it is over.
+        let begun = |until| Duration::from_secs(seconds_until(until, now) - 1);
+        let second = counts
+            .filter(|until| *until > now)
+            .map(|until| Instant::at(until.since_start().saturating_sub(begun(until))));
         let notice = self.notice.as_ref().and_then(|notice| notice.until).filter(|until| *until > now);
         second.into_iter().chain(notice).min()
     }

@@ -134,6 +134,8 @@ fn time_alone_changes_the_screen_once_a_second_while_seconds_are_shown_and_else_
     let late = Instant::at(Duration::from_millis(10_400));
     assert_eq!((state.poll_timeout(at(10)), state.poll_timeout(late)), (Some(at(11)), Some(at(11))));
     assert_eq!(state.poll_timeout(at(39)), Some(at(40)));
+    let nearly = Instant::at(Duration::from_nanos(39_999_999_999));
+    assert_eq!(state.poll_timeout(nearly), Some(at(40)), "and not at a moment that has passed");
     assert_eq!(state.poll_timeout(at(40)), None, "they have passed");
 }
 
