@@ -3,6 +3,7 @@
 //! Comments name what a test covers: rows of the race catalogue (R9), of the test list (T23), cases, defects of other stacks
 //! (C05) and invariants (I4). `wire` checks what holds for every test on every message.
 
+mod amplification;
 mod authentication;
 mod cancelling;
 mod census;
