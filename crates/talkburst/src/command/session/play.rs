@@ -402,7 +402,9 @@ impl Play {
             Wish::LetGo => self.hold(Some(false)).await,
             Wish::Toggle => self.hold(None).await,
             Wish::HangUp => self.hang_up().await,
-            Wish::GiveUp if self.current.is_some() || self.is_open => self.hang_up().await,
+            Wish::GiveUp if self.current.is_some() => self.hang_up().await,
+            // Whoever waits for calls has nothing to give up.
+            Wish::GiveUp if self.is_open => {}
             Wish::View(view) => self.voice.turn_to(view),
             Wish::Interrupt if self.is_closing => self.is_interrupted = true,
             Wish::GiveUp | Wish::Quit | Wish::Interrupt => {

@@ -199,15 +199,15 @@ fn bar(row: Rect, share: f64, (full, style): (&str, Style), rest: &str, buffer: 
 }
 
 fn draw_meter(meter: Meter, look: Look, row: Rect, buffer: &mut Buffer) {
-    let (label, number) = (if meter.is_own { "said  " } else { "heard " }, format!("{:>5} dBFS", meter.db));
+    let (label, number) = (if meter.is_own { "said  " } else { "heard " }, format!("{:>5} dBFS", meter.db()));
     let (before, after) = (columns_of(label), columns_of(&number));
     if row.width < before + after + 4 {
         return;
     }
     put(buffer, row.x, row.y, before, label, FAINT);
     put_right(buffer, row, before, &number, FAINT);
-    let share = f64::from(meter.db - SILENCE_DB) / f64::from(-SILENCE_DB);
-    let tone = match (meter.db >= LOUD_DB, meter.is_own) {
+    let share = f64::from(meter.db() - SILENCE_DB) / f64::from(-SILENCE_DB);
+    let tone = match (meter.db() >= LOUD_DB, meter.is_own) {
         (true, _) => Tone::Bad,
         (false, true) => Tone::Good,
         (false, false) => Tone::Theirs,
@@ -236,9 +236,7 @@ fn draw_rest(state: &State, look: Look, area: Rect, buffer: &mut Buffer) {
 fn draw_people(state: &State, look: Look, area: Rect, buffer: &mut Buffer) {
     let title = match state.place {
         Place::Invited { .. } => "who calls",
-        Place::Nowhere | Place::Calling { .. } | Place::Cancelling | Place::Session { .. } => {
-            "who takes part"
-        }
+        Place::Nowhere | Place::Calling { .. } | Place::Cancelling | Place::Session => "who takes part",
     };
     rule(rows(area, 0, 1), &format!("{title}: {}", state.people.len()), buffer);
     let (all, room) = (state.people.len(), usize::from(area.height) - 1);

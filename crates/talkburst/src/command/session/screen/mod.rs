@@ -167,7 +167,7 @@ impl Screen {
         if self.state.press(is_pressed) || self.due.is_some_and(|due| due <= now) {
             self.change = Change::Anything;
         }
-        if self.state.measure(levels) {
+        if self.state.measure(now, levels) {
             self.change = self.change.max(Change::Meter);
         }
         match self.change {

@@ -21,6 +21,9 @@ const NOTICE_SPAN: Duration = Duration::from_secs(8);
 /// The level below which nothing is shown.
 pub(super) const SILENCE_DB: i16 = -60;
 
+/// By how many decibels a level that is shown falls in a second.
+const FALL_A_SECOND: f32 = 30.0;
+
 /// How loud it is, in dBFS, if anything is said or heard.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) struct Levels {
@@ -82,9 +85,7 @@ pub(super) enum Place {
     Invited {
         asks: bool,
     },
-    Session {
-        is_confirmed: bool,
-    },
+    Session,
 }
 
 /// What became of the wish to speak.
@@ -156,15 +157,23 @@ pub(super) struct Notice {
     pub(super) until: Option<Instant>,
 }
 
-/// How loud it is, to the decibel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How loud it is.
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Meter {
     pub(super) is_own: bool,
-    pub(super) db: i16,
+    level: f32,
+    at: Instant,
+}
+
+impl Meter {
+    /// To the decibel.
+    pub(super) fn db(self) -> i16 {
+        self.level.round() as i16
+    }
 }
 
 /// Everything that is shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct State {
     pub(super) purpose: Purpose,
     pub(super) us: Name,
@@ -288,14 +297,29 @@ impl State {
         std::mem::replace(&mut self.own, own) != own
     }
 
-    /// How loud it is. Whether that shows.
-    pub(super) fn measure(&mut self, levels: Levels) -> bool {
-        let meter = |is_own, level: Option<f32>| {
-            // A level is at most 0 dBFS; the cast saturates, and what is no number is silence.
-            level.map(|level| Meter { is_own, db: (level.round() as i16).clamp(SILENCE_DB, 0) })
+    /// How loud it is at `now`. Whether that shows.
+    ///
+    /// Only of a talk burst: what was measured last of another one is over. It rises at once and falls slowly, to be read.
+    pub(super) fn measure(&mut self, now: Instant, levels: Levels) -> bool {
+        let is_own = matches!(self.own, Own::Speaks { .. });
+        let level = if is_own { levels.spoken } else { levels.heard.filter(|_| self.speaker.is_some()) };
+        let before = self.meter.filter(|meter| meter.is_own == is_own);
+        let is_on = is_own || self.speaker.is_some();
+        let meter = match (level, before) {
+            (None, None) => None,
+            _ if !is_on => None,
+            (level, before) => {
+                let silence = f32::from(SILENCE_DB);
+                // What is no number is silence.
+                let level = level.unwrap_or(silence).max(silence).min(0.0);
+                let falls =
+                    |meter: Meter| meter.level - FALL_A_SECOND * now.saturating_since(meter.at).as_secs_f32();
+                let level = before.map_or(level, |before| level.max(falls(before)));
+                Some(Meter { is_own, level, at: now })
+            }
         };
-        let meter = meter(true, levels.spoken).or_else(|| meter(false, levels.heard));
-        std::mem::replace(&mut self.meter, meter) != meter
+        let shown = |meter: Option<Meter>| meter.map(|meter| (meter.is_own, meter.db()));
+        shown(std::mem::replace(&mut self.meter, meter)) != shown(meter)
     }
 
     /// A hint, or a refusal of our own.
@@ -333,7 +357,11 @@ impl State {
             }
             Told::Cancelling { .. } => self.place = Place::Cancelling,
             Told::Established { answer_state, focus, media, .. } => {
-                self.place = Place::Session { is_confirmed: *answer_state == "confirmed" };
+                self.place = Place::Session;
+                // In a 1-1 session nobody tells when somebody has.
+                if *answer_state == "unconfirmed" {
+                    self.note(at, Tone::Quiet, "nobody has accepted yet: what is said is kept");
+                }
                 self.kind = focus.kind();
                 self.has_bursts = media.control.is_some();
                 self.gather(focus.session_type);

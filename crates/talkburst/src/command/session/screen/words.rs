@@ -60,7 +60,7 @@ pub(super) fn headline(state: &State, now: Instant) -> Headline {
         (Place::Invited { asks: false }, ..) => {
             Headline::of(Tone::Quiet, inviter(state), " calls, and is answered")
         }
-        (Place::Session { .. }, ..) => burst(state, now),
+        (Place::Session, ..) => burst(state, now),
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn detail(state: &State) -> (Tone, String) {
         return (notice.tone, notice.text.clone());
     }
     let text = match state.place {
-        Place::Nowhere | Place::Calling { .. } | Place::Cancelling => String::new(),
+        Place::Nowhere | Place::Calling { .. } | Place::Cancelling | Place::Session => String::new(),
         Place::Invited { .. } => {
             let group = state.with.first().filter(|with| state.people.iter().all(|each| each.who != **with));
             let group = group.map(|group| format!("to {}", group.address));
@@ -109,8 +109,6 @@ pub(super) fn detail(state: &State) -> (Tone, String) {
             let others = (others > 0).then(|| format!("with {others} more"));
             group.into_iter().chain(others).collect::<Vec<_>>().join(", ")
         }
-        Place::Session { is_confirmed: false } => "nobody has accepted yet: what is said is kept".to_owned(),
-        Place::Session { is_confirmed: true } => String::new(),
     };
     (Tone::Quiet, text)
 }
@@ -152,7 +150,7 @@ pub(super) fn keys(state: &State) -> Vec<(&'static str, &'static str)> {
         Place::Calling { .. } => keys.push(("Esc", "cancel")),
         Place::Invited { asks: true } => keys.extend([("Enter", "answer"), ("Esc", "refuse")]),
         Place::Invited { asks: false } => keys.push(("Esc", "leave")),
-        Place::Session { .. } => {
+        Place::Session => {
             if state.has_bursts {
                 keys.push(("space", key(state)));
             }

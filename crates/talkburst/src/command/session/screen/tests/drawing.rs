@@ -21,7 +21,7 @@ fn speaking() -> State {
     let mut state = in_chat();
     state.press(true);
     tell(&mut state, 10, Burst::Granted { seconds: Some(30) });
-    state.measure(Levels { spoken: Some(-18.0), heard: None });
+    state.measure(at(10), Levels { spoken: Some(-18.0), heard: None });
     state
 }
 
@@ -30,7 +30,7 @@ fn queued() -> State {
     tell(&mut state, 10, taken("sip:ben@example.com"));
     state.press(true);
     tell(&mut state, 11, Burst::Queued { position: Some(2) });
-    state.measure(Levels { spoken: None, heard: Some(-24.0) });
+    state.measure(at(11), Levels { spoken: None, heard: Some(-24.0) });
     state
 }
 
@@ -38,7 +38,7 @@ fn barred() -> State {
     let mut state = speaking();
     tell(&mut state, 40, revoked(5));
     state.press(false);
-    state.measure(Levels::default());
+    state.measure(at(40), Levels::default());
     state
 }
 

@@ -194,18 +194,71 @@ fn what_happened_is_bounded() {
 }
 
 #[test]
-fn levels_are_whole_decibels_within_bounds() {
+fn an_answer_for_somebody_else_is_said_to_be_one() {
     let mut state = in_chat();
-    let level = |spoken, heard| Levels { spoken, heard };
-    assert!(!state.measure(Levels::default()));
-    assert!(state.measure(level(None, Some(-17.6))));
-    assert_eq!(state.meter, Some(Meter { is_own: false, db: -18 }));
-    assert!(!state.measure(level(None, Some(-18.4))), "it would look the same");
-    assert!(state.measure(level(Some(f32::NEG_INFINITY), Some(-3.0))));
-    assert_eq!(state.meter, Some(Meter { is_own: true, db: SILENCE_DB }));
-    state.measure(level(Some(f32::INFINITY), None));
-    assert_eq!(state.meter, Some(Meter { is_own: true, db: 0 }));
-    state.measure(level(Some(f32::NAN), None));
-    assert!(state.measure(Levels::default()));
-    assert_eq!(state.meter, None);
+    assert_eq!(state.notice, None);
+    let Told::Established { session, focus, media, .. } = established(SessionType::OneToOne) else {
+        panic!()
+    };
+    state.tell(at(2), &Told::Established { session, answer_state: "unconfirmed", focus, media });
+    assert_eq!(state.notice.unwrap().text, "nobody has accepted yet: what is said is kept");
+}
+
+fn spoken(level: f32) -> Levels {
+    Levels { spoken: Some(level), heard: None }
+}
+
+fn heard(level: f32) -> Levels {
+    Levels { spoken: None, heard: Some(level) }
+}
+
+fn shown(state: &State) -> Option<(bool, i16)> {
+    state.meter.map(|meter| (meter.is_own, meter.db()))
+}
+
+#[test]
+fn a_level_is_that_of_whoever_speaks() {
+    let mut state = in_chat();
+    assert!(!state.measure(at(1), Levels { spoken: Some(-20.0), heard: Some(-30.0) }), "nobody speaks");
+    tell(&mut state, 2, taken("sip:ben@example.com"));
+    assert!(!state.measure(at(2), Levels::default()), "nothing has been measured");
+    assert!(state.measure(at(2), Levels { spoken: Some(-20.0), heard: Some(-30.0) }));
+    assert_eq!(shown(&state), Some((false, -30)));
+    tell(&mut state, 3, Burst::Granted { seconds: Some(30) });
+    assert!(state.measure(at(3), Levels { spoken: Some(-20.0), heard: Some(-30.0) }));
+    assert_eq!(shown(&state), Some((true, -20)));
+    state.press(false);
+    assert!(state.measure(at(3), Levels { spoken: Some(-20.0), heard: Some(-30.0) }));
+    assert_eq!(shown(&state), None);
+}
+
+#[test]
+fn a_level_rises_at_once_and_falls_slowly_to_silence() {
+    let mut state = in_chat();
+    tell(&mut state, 1, taken("sip:ben@example.com"));
+    state.measure(at(1), heard(-17.6));
+    assert_eq!(shown(&state), Some((false, -18)));
+    assert!(!state.measure(at(1), heard(-18.4)), "it would look the same");
+    assert!(state.measure(at(2), heard(-59.0)));
+    assert_eq!(shown(&state), Some((false, -48)));
+    state.measure(at(2), heard(-3.0));
+    assert_eq!(shown(&state), Some((false, -3)));
+    state.measure(at(9), Levels::default());
+    assert_eq!(shown(&state), Some((false, SILENCE_DB)), "silence within a talk burst");
+}
+
+#[test]
+fn whatever_is_measured_is_within_bounds() {
+    for (level, db) in [
+        (f32::NEG_INFINITY, SILENCE_DB),
+        (-1000.0, SILENCE_DB),
+        (f32::NAN, SILENCE_DB),
+        (f32::INFINITY, 0),
+        (3.0, 0),
+    ] {
+        let mut state = in_chat();
+        tell(&mut state, 1, Burst::Granted { seconds: None });
+        assert!(state.measure(at(1), spoken(level)));
+        assert_eq!(shown(&state), Some((true, db)), "{level}");
+    }
 }
