@@ -452,6 +452,10 @@ impl System {
                 break;
             }
             for transmit in media {
+                if self.is_strange_host(transmit.path.remote.ip()) {
+                    self.to_strangers.push(transmit);
+                    continue;
+                }
                 self.watch.media_sent(place, &transmit);
                 let fate = self.media.send(now, &transmit);
                 self.story.push((now, Happened::Media(transmit, fate)));

@@ -1,6 +1,6 @@
 //! Somebody who is no element of the system and sends whatever it likes from wherever it says.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use poc::server::MediaPort;
@@ -38,10 +38,15 @@ impl System {
     }
 
     /// The same with a datagram to a port of media.
+    ///
+    /// # Panics
+    /// If the stranger is told anything.
     pub fn intrude_media(&mut self, place: usize, at: MediaPort, from: SocketAddr, bytes: Bytes) {
         let now = self.now;
         self.elements[place].machine.handle_media(now, at, from, bytes);
+        let before = self.to_strangers.len();
         self.settle(place);
+        assert_eq!(self.to_strangers[before..], [], "who takes no part is told nothing");
     }
 
     /// The messages that elements have sent, in order.
@@ -60,5 +65,10 @@ impl System {
     /// Whether there is nobody at this address.
     pub(super) fn is_strange(&self, address: SocketAddr) -> bool {
         self.elements.iter().all(|element| element.address != address)
+    }
+
+    /// Whether nobody has this address.
+    pub(super) fn is_strange_host(&self, ip: IpAddr) -> bool {
+        self.elements.iter().all(|element| element.address.ip() != ip)
     }
 }

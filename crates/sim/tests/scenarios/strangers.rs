@@ -1,9 +1,12 @@
 //! Somebody who is no element of the system, has seen every message, and sends what it likes from an address of its own.
 
 use bytes::Bytes;
+use poc::media::Stream;
+use poc::server::MediaPort;
+use poc::talk_burst::Priority;
 use poc::{AnswerMode, Event};
 use sim::System;
-use sim::system::Terminal;
+use sim::system::{Act, Terminal};
 use sip::Message;
 use sip::message::Name;
 
@@ -65,4 +68,43 @@ fn whoever_copies_or_cancels_every_request_from_elsewhere_changes_nothing() {
         assert!(homes.system.take_to_strangers().is_empty(), "nothing is said to a stranger again");
         homes.end();
     }
+}
+
+/// User-plane digest 10.7: speech and talk burst control from nobody reach nobody, and are not answered.
+#[test]
+fn whoever_floods_the_ports_of_media_is_heard_by_nobody_and_told_nothing() {
+    let terminals = vec![Terminal::new("anna", 0), answering("dan", 1, AnswerMode::Automatic)];
+    let mut homes = Homes::with(terminals, |_| {});
+    let session = homes.invites("anna", "dan");
+    homes.until_established("anna");
+    let anna = homes.place("anna");
+    let from = "203.0.113.9:45200".parse().expect("an address");
+    let packet = |octets: &[u8], ssrc: u8| {
+        Bytes::from([octets, &[0, 0, 0, 0, 0, 0, 0, 0, 0, ssrc][..], &[0xf0, 0x04], &[0x55; 12]].concat())
+    };
+    let before = homes.system.media.sent();
+    for number in 0..50 {
+        homes.passes(ms(20));
+        for pair in 0..16 {
+            for server in ["server1", "server2"] {
+                let place = homes.place(server);
+                let speech = packet(&[0x80, 97], number);
+                homes.system.intrude_media(place, MediaPort { pair, stream: Stream::Speech }, from, speech);
+                let request = Bytes::from_static(b"\x80\xcc\x00\x02\x00\x00\x00\x07PoC1");
+                homes.system.intrude_media(place, MediaPort { pair, stream: Stream::Control }, from, request);
+            }
+        }
+    }
+    let quiet = homes.system.media.sent() - before;
+    homes.system.act(anna, Act::Press(session, Priority::Normal));
+    homes.passes(ms(200));
+    homes.system.act(anna, Act::Speak(session));
+    homes.passes(ms(200));
+    assert!(quiet < 20, "the talk bursts go on as if nobody were there: {quiet}");
+    assert!(
+        homes.system.events.iter().any(|(_, event)| matches!(event, Event::Heard { .. })),
+        "Dan hears Anna"
+    );
+    homes.hangs_up("anna", session);
+    homes.end();
 }
