@@ -60,7 +60,7 @@ pub(crate) enum View {
     Keys(Reports),
 }
 
-/// The screen of a terminal, until it is dropped or the program panics.
+/// The screen of a terminal.
 pub(crate) struct Screen {
     clock: Clock,
     state: State,
@@ -70,6 +70,8 @@ pub(crate) struct Screen {
     /// When what is shown changes by itself.
     due: Option<Instant>,
     drawn_at: Instant,
+    /// The last to be dropped.
+    _entered: Entered,
 }
 
 /// What of the state is not shown yet.
@@ -91,7 +93,7 @@ pub(crate) fn is_possible() -> bool {
 
 impl Screen {
     pub(crate) fn open(clock: Clock, purpose: Purpose, has_bell: bool) -> io::Result<Self> {
-        enter()?;
+        let entered = Entered::enter()?;
         let out = BufWriter::with_capacity(FRAME_SIZE, io::stdout());
         let has_colours = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
         let mut screen = Self {
@@ -102,6 +104,7 @@ impl Screen {
             change: Change::Anything,
             due: None,
             drawn_at: Instant::START,
+            _entered: entered,
         };
         screen.show(clock.now(), false, Levels::default())?;
         Ok(screen)
@@ -186,40 +189,42 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+/// The terminal shows our screen and not its own, until this is dropped or the program panics.
+struct Entered;
+
+/// Whether there is one.
+static IS_ENTERED: AtomicBool = AtomicBool::new(false);
+
+impl Entered {
+    fn enter() -> io::Result<Self> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let report = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                leave();
+                report(panic);
+            }));
+        });
+        IS_ENTERED.store(true, Ordering::SeqCst);
+        let entered = Self;
+        execute!(io::stdout(), EnterAlternateScreen)?;
+        // What is pasted is no key, and a key is not held in a window that nobody looks at. A terminal need not know either.
+        let _ = execute!(io::stdout(), EnableBracketedPaste, EnableFocusChange);
+        Ok(entered)
+    }
+}
+
+impl Drop for Entered {
     fn drop(&mut self) {
         leave();
     }
 }
 
-/// Whether the terminal shows our screen and not its own: also a panic has to give it back.
-static IS_ENTERED: AtomicBool = AtomicBool::new(false);
-
-fn enter() -> io::Result<()> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let report = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            leave();
-            report(panic);
-        }));
-    });
-    IS_ENTERED.store(true, Ordering::SeqCst);
-    // What is pasted is no key, and a key is not held in a window that nobody looks at.
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)
-}
-
 fn leave() {
     if IS_ENTERED.swap(false, Ordering::SeqCst) {
-        // A terminal that cannot be written to is not there to be given back.
-        let _ = execute!(
-            io::stdout(),
-            EndSynchronizedUpdate,
-            PopKeyboardEnhancementFlags,
-            DisableFocusChange,
-            DisableBracketedPaste,
-            Show,
-            LeaveAlternateScreen
-        );
+        // What a terminal does not know is not there to be taken back, and one that is gone is not there to be given back.
+        let _ = execute!(io::stdout(), EndSynchronizedUpdate, PopKeyboardEnhancementFlags);
+        let _ = execute!(io::stdout(), DisableFocusChange, DisableBracketedPaste);
+        let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
     }
 }
