@@ -54,6 +54,7 @@ pub mod body;
 pub mod client;
 mod focus;
 pub mod media;
+pub mod playout;
 pub mod sdp;
 pub mod server;
 pub mod talk_burst;
