@@ -73,7 +73,7 @@ impl Capabilities {
         }
     }
 
-    /// The same with G.711 before it, in packets of 20 ms; and pre-emptive requests in the order of the moments at which the key
+    /// The same with G.711 before it and AMR-WB behind it, in packets of 20 ms; and pre-emptive requests in the order of the moments at which the key
     /// was pressed.
     pub fn speech(address: IpAddr, audio_port: u16, control_port: u16) -> Self {
         let usual = Self::amr(address, audio_port, control_port);
@@ -84,8 +84,15 @@ impl Capabilities {
             channels: 1,
             parameters: String::new(),
         });
+        let wide = Codec {
+            payload: 98,
+            name: "AMR-WB".to_owned(),
+            clock: 16_000,
+            channels: 1,
+            parameters: "octet-align=1".to_owned(),
+        };
         Self {
-            codecs: g711.into_iter().chain(usual.codecs).collect(),
+            codecs: g711.into_iter().chain(usual.codecs).chain([wide]).collect(),
             ptime: Some(20),
             talk_burst: TalkBurst { tb_priority: 3, timestamp: true, ..usual.talk_burst },
             ..usual
@@ -94,6 +101,14 @@ impl Capabilities {
 }
 
 impl Capabilities {
+    /// Leaves only the codecs of these names, in this order.
+    pub fn prefer<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        let mut others = std::mem::take(&mut self.codecs);
+        for name in names {
+            self.codecs.extend(others.extract_if(.., |codec| codec.name.eq_ignore_ascii_case(name)));
+        }
+    }
+
     /// Our payload number of a codec that was agreed.
     pub(crate) fn payload_of(&self, codec: &Codec) -> u8 {
         let is_same =

@@ -14,6 +14,7 @@ mod record;
 mod serve;
 #[cfg(unix)]
 mod store;
+mod voice;
 #[cfg(unix)]
 mod watch;
 

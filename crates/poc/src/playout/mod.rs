@@ -83,6 +83,8 @@ pub struct Counters {
     pub waited: u64,
     /// Speakers, and beginnings of talk bursts, for which everything began anew.
     pub beginnings: u64,
+    /// Those of which something has been heard.
+    pub begun: u64,
 }
 
 /// What a listener hears of one session.
@@ -195,7 +197,7 @@ impl Playout {
             self.bursts.pop_front();
         }
         let burst = self.bursts.front_mut().filter(|burst| !burst.is_dry && burst.due(clock) <= now)?;
-        burst.is_heard = true;
+        self.counters.begun += u64::from(!std::mem::replace(&mut burst.is_heard, true));
         let Some((place, waiting)) =
             burst.waiting.first_key_value().map(|(place, waiting)| (*place, waiting))
         else {

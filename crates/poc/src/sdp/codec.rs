@@ -65,6 +65,11 @@ impl Codec {
         Amr::of(&self.parameters).is_some_and(|amr| amr.is_octet_aligned)
     }
 
+    /// The modes of AMR that may be sent, a bit each; all if nothing is said of them.
+    pub fn amr_modes(&self) -> u16 {
+        Amr::of(&self.parameters).map_or(u16::MAX, |amr| amr.modes)
+    }
+
     fn is_amr(&self) -> bool {
         self.name.eq_ignore_ascii_case("AMR") || self.name.eq_ignore_ascii_case("AMR-WB")
     }

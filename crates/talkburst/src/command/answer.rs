@@ -102,6 +102,7 @@ async fn answer(mut settings: Settings, arguments: &Arguments) -> Result<u8, Fai
         leave_after: settings.leave_after,
         talk: settings.talk,
         priority: Some(settings.priority),
+        sound: settings.sound.clone(),
         ..Plan::default()
     };
     let mut play = Play::new(clock, driver, voice, wishes, plan, locator);

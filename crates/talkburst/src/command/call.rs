@@ -141,6 +141,7 @@ async fn call(
         leave_after: settings.leave_after,
         talk: settings.talk,
         priority: Some(settings.priority),
+        sound: settings.sound.clone(),
         reoffer_after: arguments.reoffer_after,
         reoffer_cancel_after: arguments.reoffer_cancel_after,
         ..Plan::default()

@@ -75,12 +75,21 @@ pub(crate) struct Shared {
     /// Leave this long after the session is established.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(super) leave_after: Option<Duration>,
-    /// Speak for this long: a tone, for there is no voice.
+    /// Say this WAV file, and let go when it ends.
+    #[arg(long, value_name = "FILE")]
+    pub(super) talk: Option<PathBuf>,
+    /// Speak for this long: a tone without --talk.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(super) talk_for: Option<Duration>,
     /// Press the key this long after the session is established.
-    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "0s", requires = "talk_for")]
-    pub(super) talk_after: Duration,
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(super) talk_after: Option<Duration>,
+    /// Write what is heard to this WAV file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+    /// What speech may be coded in, the best first [default: all of these].
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_enum)]
+    pub(super) codec: Vec<CodecName>,
     /// How urgent it is.
     #[arg(long, value_enum, default_value = "normal")]
     pub(super) priority: PriorityName,
@@ -101,6 +110,27 @@ impl From<TransportName> for Transport {
         match name {
             TransportName::Udp => Self::Udp,
             TransportName::Tcp => Self::Tcp,
+        }
+    }
+}
+
+/// A codec as it is typed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CodecName {
+    Pcmu,
+    Pcma,
+    Amr,
+    AmrWb,
+}
+
+impl CodecName {
+    /// As session descriptions name it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::Amr => "AMR",
+            Self::AmrWb => "AMR-WB",
         }
     }
 }

@@ -6,6 +6,7 @@ mod bursts;
 pub(super) mod play;
 pub(super) mod screen;
 pub(super) mod settings;
+pub(crate) mod sound;
 mod tone;
 pub(super) mod voice;
 pub(super) mod wishes;

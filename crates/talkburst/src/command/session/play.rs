@@ -20,6 +20,7 @@ pub(crate) use self::talking::TalkPlan;
 use self::talking::Talking;
 
 use super::super::Failure;
+use super::sound::SoundPlan;
 use super::voice::{Agreed, Ended, Named, Participant, Told, Voice};
 use super::wishes::{Wish, Wishes};
 use crate::clock::Clock;
@@ -76,7 +77,7 @@ enum Enrolment {
 }
 
 /// Wishes that come by themselves.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Plan {
     pub(crate) hang_up_after: Option<Duration>,
     pub(crate) answer_after: Option<Duration>,
@@ -87,6 +88,7 @@ pub(crate) struct Plan {
     pub(crate) talk: Option<TalkPlan>,
     /// How urgent it is what the user says.
     pub(crate) priority: Option<Priority>,
+    pub(crate) sound: SoundPlan,
 }
 
 /// What a look-up of the next hop of a session has given.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poc::media::Stream;
@@ -15,15 +16,17 @@ use sip::{Credentials, Duration};
 
 use super::super::{Failure, password};
 use super::address;
-use super::arguments::{IpPort, Shared};
+use super::arguments::{CodecName, IpPort, Shared};
 use super::play::TalkPlan;
 use super::screen::{self, Purpose, Screen};
+use super::sound::SoundPlan;
 use super::voice::Voice;
 use super::wishes::{Keys, Wishes, has_keys};
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::driver::{Driver, MediaSockets, Sockets, address_towards, unspecified};
 use crate::record::Recorder;
+use crate::voice::wav::Wav;
 
 /// Octets of the longest password.
 const PASSWORD_MAX: u64 = 4096;
@@ -52,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) leave_after: Option<Duration>,
     pub(crate) talk: Option<TalkPlan>,
     pub(crate) priority: Priority,
+    pub(crate) sound: SoundPlan,
+    codecs: Vec<CodecName>,
     session_expires: Option<Duration>,
 }
 
@@ -79,6 +84,29 @@ const FACTORY: &str = "poc-factory";
 /// The domain of a server of one's own.
 const DOMAIN: &str = "poc.internal";
 
+/// Whether anything is said by itself.
+const fn talks(shared: &Shared) -> bool {
+    shared.talk.is_some() || shared.talk_for.is_some()
+}
+
+/// Reads what is to be said.
+fn sound(shared: &Shared) -> Result<SoundPlan, Failure> {
+    if shared.talk_after.is_some() && !talks(shared) {
+        return Err(Failure::Usage("--talk-after: say what is said by --talk or --talk-for"));
+    }
+    let read = |path: &PathBuf| {
+        Wav::read(path).map_err(|why| Failure::Value(format!("--talk {}: {why}", path.display())))
+    };
+    let says = shared.talk.as_ref().map(read).transpose()?.map(Arc::new);
+    if let Some(path) = &shared.record {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            return Err(Failure::Value(format!("--record {}: there is no such folder", path.display())));
+        }
+    }
+    Ok(SoundPlan { says, record: shared.record.clone() })
+}
+
 impl Settings {
     /// Reads the options, the password, and creates the capture file.
     pub(crate) fn read(shared: &Shared) -> Result<Self, Failure> {
@@ -89,6 +117,7 @@ impl Settings {
         if shared.session_expires.is_some_and(|span| span < SESSION_EXPIRES_MIN) {
             return Err(Failure::Usage("--session-expires: must be at least 90s (RFC 4028)"));
         }
+        let sound = sound(shared)?;
         let credentials = credentials(shared, user.as_deref())?;
         let capture = shared.pcap.as_deref().map(create).transpose()?;
         Ok(Self {
@@ -108,8 +137,11 @@ impl Settings {
             ladder: shared.ladder,
             capture,
             leave_after: shared.leave_after,
-            talk: shared.talk_for.map(|span| TalkPlan { after: shared.talk_after, span }),
+            talk: talks(shared)
+                .then(|| TalkPlan { after: shared.talk_after.unwrap_or_default(), span: shared.talk_for }),
             priority: shared.priority.into(),
+            sound,
+            codecs: shared.codec.clone(),
             session_expires: shared.session_expires,
         })
     }
@@ -193,7 +225,10 @@ impl Settings {
         let name = address::user_of(&user).unwrap_or_else(|| "we".to_owned());
         let media = MediaSockets::open(listen.ip()).map_err(occupied)?;
         let ports = (media.port(Stream::Speech), media.port(Stream::Control));
-        let capabilities = Capabilities::speech(advertised_ip, ports.0, ports.1);
+        let mut capabilities = Capabilities::speech(advertised_ip, ports.0, ports.1);
+        if !self.codecs.is_empty() {
+            capabilities.prefer(self.codecs.iter().map(|codec| codec.as_str()));
+        }
         let mut config = Config::new(sip, Bytes::from(user), capabilities);
         config.profile = self.profile;
         more(&mut config);

@@ -156,6 +156,9 @@ pub(crate) enum Told {
     Heard {
         session: u32,
         packets: u64,
+        /// Packets that never came, or not in time, and what came too late.
+        missing: u64,
+        late: u64,
     },
     Ended(Ended),
 }
@@ -515,7 +518,10 @@ impl fmt::Display for Told {
             }
             Self::Cancelling { .. } => f.write_str("cancelling"),
             Self::TalkBurst { burst, .. } => write!(f, "{burst}"),
-            Self::Heard { packets, .. } => write!(f, "heard {packets} packets"),
+            Self::Heard { packets, missing: 0, .. } => write!(f, "heard {packets} packets"),
+            Self::Heard { packets, missing, .. } => {
+                write!(f, "heard {packets} packets; {missing} were missing")
+            }
             Self::Ended(ended) => {
                 let style =
                     if matches!(ended.end, End::Cancelled | End::Left | End::Released) { GOOD } else { BAD };

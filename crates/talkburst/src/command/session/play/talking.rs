@@ -1,12 +1,14 @@
 //! The user speaks, and hears: the key, the packets of a talk burst, and what is told of it.
 
+use poc::client::Speech;
+use poc::playout::Counters;
 use poc::sdp::Media;
 use poc::talk_burst::NtpTimestamp;
 use poc::talk_burst::client::Told as Happened;
 
 use super::super::bursts::Burst;
 use super::super::screen::Levels;
-use super::super::tone::Tone;
+use super::super::sound::Sound;
 use super::*;
 use crate::clock::wall;
 
@@ -18,42 +20,56 @@ const PACKET: Duration = Duration::from_millis(20);
 pub(crate) struct TalkPlan {
     /// How long after the session is established the key is pressed.
     pub(crate) after: Duration,
-    /// For how long.
-    pub(crate) span: Duration,
+    /// For how long; `None`: until all of it has been said.
+    pub(crate) span: Option<Duration>,
 }
 
 /// The talk bursts of the session that there is.
-#[derive(Debug)]
 pub(super) struct Talking {
-    tone: Option<Tone>,
-    clock: u32,
+    sound: Sound,
     /// The key is pressed.
     is_pressed: bool,
     /// When the next packet leaves, while the user speaks.
     pub(super) next_at: Option<Instant>,
     /// Packets of the talk burst that is heard.
     heard: u64,
+    /// What has been told of the packets that came.
+    told: Counters,
 }
 
 impl Talking {
-    pub(super) fn new(media: &Media) -> Self {
-        Self { tone: Tone::new(media), clock: media.codec.clock, is_pressed: false, next_at: None, heard: 0 }
+    fn new(sound: Sound) -> Self {
+        Self { sound, is_pressed: false, next_at: None, heard: 0, told: Counters::default() }
+    }
+
+    /// When the next packet leaves, or is heard.
+    fn due(&self) -> Option<Instant> {
+        self.next_at.into_iter().chain(self.sound.poll_timeout()).min()
     }
 }
 
 impl Play {
-    /// When the next packet leaves.
+    /// When the next packet leaves, or is heard.
     pub(super) fn speech_due(&self) -> Option<Instant> {
-        self.current.as_ref()?.talking.as_ref()?.next_at
+        self.current.as_ref()?.talking.as_ref()?.due()
+    }
+
+    /// How loud what is said and heard is.
+    fn levels(&self) -> Levels {
+        let talking = self.current.as_ref().and_then(|current| current.talking.as_ref());
+        talking.map(|talking| talking.sound.levels()).unwrap_or_default()
     }
 
     /// The session stands.
     pub(super) fn begin_talking(&mut self, media: &Media) {
-        let Some(current) = &mut self.current else { return };
-        let talking = Talking::new(media);
-        let is_silent = talking.tone.is_none();
-        current.talking = media.control.map(|_| talking);
-        let Some(plan) = self.plan.talk.filter(|_| media.control.is_some()) else { return };
+        let Some(current) = self.current.as_mut().filter(|_| media.control.is_some()) else { return };
+        let (sound, fault) = Sound::new(&self.plan.sound, media, current.number);
+        let is_silent = sound.is_silent();
+        current.talking = Some(Talking::new(sound));
+        if let Some(fault) = fault {
+            self.voice.story(&format!("           {fault}"));
+        }
+        let Some(plan) = self.plan.talk else { return };
         if is_silent {
             return self.voice.story(&format!("           nothing can be said in {}", media.codec.name));
         }
@@ -64,7 +80,7 @@ impl Play {
             talking.is_pressed = true;
         }
         self.schedule(Some(plan.after), Wish::Press);
-        self.schedule(Some(plan.after + plan.span), Wish::LetGo);
+        self.schedule(plan.span.map(|span| plan.after + span), Wish::LetGo);
     }
 
     fn talking(&mut self) -> Option<&mut Talking> {
@@ -104,6 +120,7 @@ impl Play {
         let Some(talking) = self.talking() else { return };
         match told {
             Happened::Granted { .. } if talking.is_pressed => {
+                talking.sound.begin();
                 talking.next_at.get_or_insert(now);
             }
             // The INVITE has asked for a user who says nothing.
@@ -115,13 +132,12 @@ impl Play {
             Happened::Denied { .. } | Happened::RequestTimedOut | Happened::RefusedLocally { .. } => {
                 talking.is_pressed = false;
             }
+            Happened::Idle | Happened::EndOfSpeech => talking.sound.end_burst(),
             Happened::GrantWaits { .. }
             | Happened::TimeIsShort { .. }
             | Happened::TakenBy(_)
-            | Happened::Idle
             | Happened::Queued { .. }
             | Happened::NotQueued
-            | Happened::EndOfSpeech
             | Happened::MayAskAgain => {}
         }
     }
@@ -129,7 +145,7 @@ impl Play {
     /// Brings the screen up to now.
     pub(super) async fn show(&mut self) {
         let is_pressed = self.talking().is_some_and(|talking| talking.is_pressed);
-        self.voice.show(self.clock.now(), is_pressed, Levels::default());
+        self.voice.show(self.clock.now(), is_pressed, self.levels());
         if self.voice.take_question()
             && let Some(current) = &self.current
         {
@@ -140,32 +156,40 @@ impl Play {
     }
 
     /// A packet of somebody who speaks: told once the talk burst is over.
-    pub(super) fn hear(&mut self, session: SessionId) {
+    pub(super) fn hear(&mut self, now: Instant, session: SessionId, speech: &Speech) {
         if self.number_of(session).is_some()
             && let Some(talking) = self.talking()
         {
             talking.heard += 1;
+            talking.sound.hear(now, speech);
         }
     }
 
     /// How much was heard of the talk burst that is over.
     pub(super) fn tell_heard(&mut self, now: Instant, session: u32) {
-        let Some(packets) = self.talking().map(|talking| std::mem::take(&mut talking.heard)) else { return };
+        let Some(talking) = self.talking() else { return };
+        let packets = std::mem::take(&mut talking.heard);
+        let counters = talking.sound.counters();
+        let (missing, late) = (counters.missing - talking.told.missing, counters.late - talking.told.late);
+        talking.told = counters;
         if packets > 0 {
-            self.voice.tell(now, &Told::Heard { session, packets });
+            self.voice.tell(now, &Told::Heard { session, packets, missing, late });
         }
     }
 
-    /// Sends the packets that are due: all of them, if the time for several has passed.
+    /// Sends the packets that are due, all of them if the time for several has passed, and plays what is heard by now.
     pub(super) async fn speak(&mut self, now: Instant) {
         while let Some(current) = &mut self.current
             && let Some(talking) = &mut current.talking
             && let Some(at) = talking.next_at.filter(|at| *at <= now)
-            && let Some(tone) = &mut talking.tone
         {
-            let samples = talking.clock / 50;
+            let Some((payload, samples)) = talking.sound.next() else {
+                // All has been said.
+                self.hold(Some(false)).await;
+                break;
+            };
             talking.next_at = Some(at + PACKET);
-            let command = poc::Command::Speak { session: current.id, payload: tone.next(samples), samples };
+            let command = poc::Command::Speak { session: current.id, payload, samples };
             let input = poc::Input::Command(command);
             let spoken = self.driver.press(None, |client, now| client.handle_input(now, input)).await;
             if spoken.is_err()
@@ -173,6 +197,20 @@ impl Play {
             {
                 talking.next_at = None;
             }
+        }
+        let played = self.talking().map_or(Ok(()), |talking| talking.sound.play(now));
+        self.tell_fault(played);
+    }
+
+    /// The session is over: what has come is played and written.
+    pub(super) fn end_talking(&mut self, now: Instant, talking: Option<Talking>) {
+        let finished = talking.map_or(Ok(()), |talking| talking.sound.finish(now));
+        self.tell_fault(finished);
+    }
+
+    fn tell_fault(&mut self, result: Result<(), String>) {
+        if let Err(fault) = result {
+            self.voice.story(&format!("           {fault}"));
         }
     }
 }

@@ -59,12 +59,13 @@ impl Play {
                 self.driver.recorder.event(now, &event);
                 self.tell_burst(now, session, told).await;
             }
-            Event::Heard { session, .. } => self.hear(session),
+            Event::Heard { session, ref speech } => self.hear(now, session, speech),
             Event::Ended { session, ref outcome } => {
                 if let Some(number) = self.number_of(session) {
                     self.tell_heard(now, number);
                 }
                 let Some(current) = self.current.take_if(|current| current.id == session) else { return };
+                self.end_talking(now, current.talking);
                 self.driver.recorder.event(now, &event);
                 self.voice.tell(now, &Told::Ended(Ended::new(current.number, outcome)));
                 self.scheduled.clear();
