@@ -13,6 +13,7 @@ mod demo;
 #[cfg(unix)]
 mod group;
 mod password;
+mod probe;
 #[cfg(unix)]
 mod serve;
 mod session;
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Play the other side of any SIP or PoC endpoint, well and badly, and judge what it does.
+    Probe(probe::Arguments),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
 }
@@ -112,6 +115,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Group(arguments) => group::run(arguments),
         #[cfg(unix)]
         Command::Bench(bench) => bench::run(bench),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
     }
 }

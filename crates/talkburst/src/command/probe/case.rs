@@ -1,0 +1,91 @@
+//! A case: one rule, and how it is tried.
+
+use serde::Serialize;
+use sip::Duration;
+
+use super::settings::Settings;
+use super::stage::{Sides, Stage, Step, Stop};
+use super::{called, calling, dialogs, matching, through};
+
+/// One rule, and the script that tries it.
+pub(super) struct Case {
+    /// The number in the project's list of cases (C), of races (R), of rules (I) or of what stacks get wrong (S).
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// What the target must do.
+    pub(super) rule: &'static str,
+    /// Where that is written.
+    pub(super) source: &'static str,
+    pub(super) sides: Sides,
+    /// It waits for 64*T1.
+    pub(super) is_long: bool,
+    pub(super) play: fn(&mut Stage<'_>) -> Step,
+}
+
+/// What a case comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Verdict {
+    /// The rule was kept.
+    Pass,
+    /// The rule was broken.
+    Fail,
+    /// What the rule is about did not come to pass.
+    Inconclusive,
+}
+
+impl Verdict {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// What came of a case.
+pub(super) struct Played {
+    pub(super) case: &'static Case,
+    pub(super) verdict: Verdict,
+    /// Why, unless it passed.
+    pub(super) why: Vec<String>,
+    pub(super) took: Duration,
+    pub(super) ladder: sim::ladder::Trace,
+}
+
+/// Every case, by what the target is.
+pub(super) fn all() -> impl Iterator<Item = &'static Case> {
+    [called::CASES, matching::CASES, dialogs::CASES, calling::CASES, through::CASES].into_iter().flatten()
+}
+
+impl Case {
+    /// Plays it.
+    pub(super) fn play(&'static self, settings: &Settings) -> std::io::Result<Played> {
+        let mut stage = Stage::open(settings, self.sides)?;
+        let begun = stage.now();
+        let stop = (self.play)(&mut stage).err();
+        let took = stage.now().saturating_since(begun);
+        let mut why = stage.take_faults();
+        let verdict = match stop {
+            Some(Stop::Network(error)) => return Err(error),
+            Some(Stop::Failed(fault)) => {
+                why.push(fault);
+                Verdict::Fail
+            }
+            // What was broken before is broken.
+            Some(Stop::Unclear(_)) | None if !why.is_empty() => Verdict::Fail,
+            Some(Stop::Unclear(what)) => {
+                why.push(what);
+                Verdict::Inconclusive
+            }
+            None => Verdict::Pass,
+        };
+        let ladder = stage.ladder().clone();
+        match stage.tidy() {
+            Ok(()) | Err(Stop::Failed(_) | Stop::Unclear(_)) => {}
+            Err(Stop::Network(error)) => return Err(error),
+        }
+        Ok(Played { case: self, verdict, why, took, ladder })
+    }
+}
