@@ -35,7 +35,7 @@ fn every_scene_ends_as_it_must_and_is_shown_as_a_ladder() {
     {
         assert!(out.contains(shown), "{shown}");
     }
-    assert!(out.ends_with("17 of 17 scenes ended as they must\n"), "{out}");
+    assert!(out.ends_with("18 of 18 scenes ended as they must\n"), "{out}");
     assert_eq!(text(&run.stderr), "");
 }
 
@@ -46,7 +46,7 @@ fn json_has_a_scene_a_line_and_then_a_summary() {
     let lines: Vec<Value> =
         text(&run.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (summary, scenes) = lines.split_last().unwrap();
-    assert_eq!(*summary, serde_json::json!({ "scenes": 17, "right": 17 }));
+    assert_eq!(*summary, serde_json::json!({ "scenes": 18, "right": 18 }));
     let names: Vec<_> = scenes.iter().map(|scene| scene["scene"].as_str().unwrap()).collect();
     let direct = ["answered", "ringing", "crossing", "before-any-response", "just-accepted"];
     let by_server =
@@ -54,7 +54,7 @@ fn json_has_a_scene_a_line_and_then_a_summary() {
     assert_eq!(names[..5], direct);
     assert_eq!(names[5..10], by_server);
     assert_eq!(names[10..13], ["group-four-states", "chat-join", "pre-established"]);
-    assert_eq!(names[13..], ["talk-burst", "pre-emption", "too-long", "buffered-cancel"]);
+    assert_eq!(names[13..], ["talk-burst", "talk-burst-amr", "pre-emption", "too-long", "buffered-cancel"]);
     let mut packets = BTreeMap::new();
     for line in scenes[13]["ladder"].as_array().unwrap() {
         let count = line["packets"].as_u64().unwrap_or_default();
@@ -293,4 +293,30 @@ fn a_reader_who_stops_reading_is_no_failure() {
     let run = child.wait_with_output().unwrap();
     assert!(run.status.success());
     assert_eq!(text(&run.stderr), "");
+}
+
+#[test]
+fn what_was_heard_is_kept_as_wav_files() {
+    let folder = scratch("wav");
+    let run = talkburst(&["demo", "--json", "--wav", folder.to_str().unwrap()]);
+    assert!(run.status.success());
+    let mut names: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "pre-emption-anna",
+        "pre-emption-ben",
+        "pre-emption-cara",
+        "talk-burst-amr-ben",
+        "talk-burst-ben",
+        "talk-burst-cara",
+        "talk-burst-dan",
+        "too-long-ben",
+    ];
+    assert_eq!(names, expected.map(|name| format!("{name}-heard.wav")));
+    let length = |name: &str| hound::WavReader::open(folder.join(name)).unwrap().duration();
+    assert_eq!((length("talk-burst-ben-heard.wav"), length("talk-burst-amr-ben-heard.wav")), (4800, 4800));
+    std::fs::remove_dir_all(folder).unwrap();
 }

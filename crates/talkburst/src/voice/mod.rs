@@ -10,6 +10,6 @@ mod level;
 pub(crate) mod listener;
 pub(crate) mod wav;
 
-pub(crate) use self::codec::Coder;
+pub(crate) use self::codec::{Coder, Decoder};
 pub(crate) use self::level::level;
 pub(crate) use self::listener::Listener;

@@ -49,6 +49,8 @@ pub(super) struct Rules {
     pub(super) group: Option<GroupKind>,
     /// How long somebody may speak; `None`: as long as usual.
     pub(super) talk_limit: Option<Duration>,
+    /// What alone speech is coded in; `None`: whatever is usual.
+    pub(super) codec: Option<&'static str>,
     /// Whether the others set up a pre-established session when they register.
     pub(super) pre_establishes: bool,
 }
@@ -118,6 +120,9 @@ pub(super) async fn house(ip: IpAddr, rules: Rules) -> Result<Vec<Element>, Fail
         let node = u16::try_from(node + 1).unwrap_or(u16::MAX);
         let client = client(name, node, ip, |config| {
             register(config, name);
+            if let Some(codec) = rules.codec {
+                config.capabilities.prefer([codec]);
+            }
             if name != "anna" {
                 config.settings.answer_mode = rules.answer_mode;
                 config.pre_establishes = rules.pre_establishes;

@@ -186,6 +186,15 @@ fn faults(scene: &Scene, stage: &Stage, stuck: Option<Stuck>) -> Vec<String> {
                 heard.len()
             ));
         }
+        let (to_hear, samples) = stage.heard_of(side, talkers);
+        if samples != to_hear {
+            let first = samples.iter().zip(&to_hear).position(|(heard, said)| heard != said);
+            faults.push(format!(
+                "{name} must hear {} samples as they were said, and heard {}; the first that differs: {first:?}",
+                to_hear.len(),
+                samples.len()
+            ));
+        }
         let sent = said(stage, side);
         if sent != scene.sends[side] {
             faults.push(format!("{name} must send {:?}, and sent {sent:?}", scene.sends[side]));

@@ -304,6 +304,7 @@ pub(super) const MANUAL: Rules = Rules {
     group: None,
     pre_establishes: false,
     talk_limit: None,
+    codec: None,
 };
 
 async fn server_ringing(stage: &mut Stage) -> Result<(), Stuck> {

@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use codec_core::codecs::g711::ulaw_compress;
 use poc::client::{Invitees, Speech};
 use poc::server::{Function, GroupKind};
 use poc::talk_burst::client::Told;
 use poc::talk_burst::{DenyReason, Priority, Revoke};
 use poc::{Addressee, AnswerMode, AnswerRequest, Command, Event};
 use sip::usage::{End, Party};
-use sip::{Duration, SessionId};
+use sip::{Duration, Misuse, SessionId};
 
 use super::cast::{Between, GROUP, Rules, address_of};
 use super::scene::{MANUAL, Scene, is_established};
@@ -53,6 +52,19 @@ pub(super) const ALL: &[Scene] = &[
             (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
+            (Function::Participating, End::Released, Some(200)),
+        ],
+    },
+    Scene {
+        name: "talk-burst-amr",
+        title: "The same in AMR: what each hears is what the frames say, bit for bit",
+        between: Between::Server(Rules { codec: Some("AMR"), ..AUTOMATIC }),
+        play: |stage| Box::pin(in_amr(stage)),
+        ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
+        sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
+        hears: &[&[], &[ANNA]],
+        records: &[
+            (Function::Controlling, End::Released, Some(200)),
             (Function::Participating, End::Released, Some(200)),
         ],
     },
@@ -109,15 +121,6 @@ pub(super) const ALL: &[Scene] = &[
     },
 ];
 
-/// What `side` says, packet by packet.
-fn voice(side: usize) -> Vec<Bytes> {
-    let samples = voices::voice(side, PACKETS * voices::SAMPLES);
-    samples
-        .chunks(voices::SAMPLES)
-        .map(|packet| packet.iter().map(|sample| ulaw_compress(*sample)).collect())
-        .collect()
-}
-
 impl Stage {
     /// Asks for the talk burst, and waits until it is granted.
     async fn ask(&mut self, side: usize, session: SessionId, priority: Priority) -> Result<(), Stuck> {
@@ -128,8 +131,12 @@ impl Stage {
 
     /// Says these packets of what `side` has to say, one each 20 ms, or as many as there are until it may not go on.
     async fn say(&mut self, side: usize, session: SessionId, packets: Range<usize>) -> Result<(), Stuck> {
+        let voice = voices::voice(side, PACKETS * voices::SAMPLES);
+        let mut coder = self.coder(side).ok_or(Stuck::Refused(Misuse::NotEstablished))?;
+        let mut coded: Vec<_> =
+            voice.chunks(voices::SAMPLES).filter_map(|samples| coder.encode(samples)).collect();
         let mut due = self.now();
-        for payload in voice(side).drain(packets) {
+        for payload in coded.drain(packets) {
             self.pass_until(due).await?;
             due = due + PACKET;
             let samples = voices::SAMPLES as u32;
@@ -143,7 +150,7 @@ impl Stage {
         self.pass_until(due).await
     }
 
-    /// Waits until these have heard what `talker` said: all of it, in its order, and octet for octet.
+    /// Waits until these have heard what `talker` said: all of it, in its order, packet for packet and sample for sample.
     async fn until_heard(&mut self, talker: usize, listeners: &[usize]) -> Result<(), Stuck> {
         for listener in listeners {
             let what = format!("{} to hear what {} says", self.name(*listener), self.name(talker));
@@ -152,6 +159,7 @@ impl Stage {
             })
             .await?;
         }
+        self.finish_ears();
         Ok(())
     }
 
@@ -199,6 +207,20 @@ async fn talk_burst(stage: &mut Stage) -> Result<(), Stuck> {
     }
     stage.until_all_ended().await?;
     stage.until_closed(4).await
+}
+
+async fn in_amr(stage: &mut Stage) -> Result<(), Stuck> {
+    stage.register().await?;
+    let anna = stage.invite().await?;
+    stage.until_told(ANNA, "speak", is_granted).await?;
+    stage.until_told(BEN, "anna speaks", is_taken).await?;
+    stage.say(ANNA, anna, 0..PACKETS).await?;
+    stage.until_heard(ANNA, &[BEN]).await?;
+    stage.key(ANNA, "lets go", Command::LetGo(anna)).await?;
+    stage.until_told(BEN, "nobody speaks", is_idle).await?;
+    stage.press(ANNA, "leaves", |client, now| client.leave(now, anna)).await?;
+    stage.until_all_ended().await?;
+    stage.until_closed(2).await
 }
 
 async fn pre_emption(stage: &mut Stage) -> Result<(), Stuck> {

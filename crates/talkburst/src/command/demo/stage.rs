@@ -21,8 +21,10 @@ use tokio::io::ReadBuf;
 
 use super::super::Failure;
 use super::cast::{self, Between};
+use super::ear::Ear;
 use super::element::{Element, Machine, Media};
 use super::timeline::{Doing, Timeline};
+use crate::voice::Coder;
 
 /// The inviter.
 pub(super) const ANNA: usize = 0;
@@ -52,6 +54,8 @@ pub(super) struct Stage {
     pub(super) spoken: Vec<(usize, Bytes)>,
     /// What was heard, by whom.
     pub(super) heard: Vec<(usize, Speech)>,
+    /// What each client hears, decoded, once it is in session.
+    ears: Vec<Option<Ear>>,
     /// Who spoke and heard when.
     pub(super) timeline: Timeline,
     /// How the sessions before the present one ended.
@@ -143,6 +147,7 @@ impl Stage {
             events: Vec::new(),
             spoken: Vec::new(),
             heard: Vec::new(),
+            ears: (0..clients).map(|_| None).collect(),
             timeline: Timeline::default(),
             ended_before: Vec::new(),
             records: Vec::new(),
@@ -307,6 +312,29 @@ impl Stage {
             self.send(transmit).await?;
         }
         Ok(())
+    }
+
+    /// What a client is to have heard of these talkers, and what it has heard.
+    pub(super) fn heard_of(&self, listener: usize, talkers: &[usize]) -> (Vec<i16>, Vec<i16>) {
+        let said: Vec<_> = talkers.iter().flat_map(|talker| self.spoken_by(*talker)).collect();
+        let ear = self.ears.get(listener).and_then(Option::as_ref);
+        ear.map(|ear| (ear.decoded(&said), ear.heard().to_vec())).unwrap_or_default()
+    }
+
+    /// Hears all that has come.
+    pub(super) fn finish_ears(&mut self) {
+        let now = self.now();
+        self.ears.iter_mut().flatten().for_each(|ear| ear.finish(now));
+    }
+
+    /// Samples a second of what a client hears.
+    pub(super) fn clock_of(&self, side: usize) -> Option<u32> {
+        self.ears.get(side)?.as_ref().map(Ear::clock)
+    }
+
+    /// How a client codes what it says.
+    pub(super) fn coder(&self, side: usize) -> Option<Coder> {
+        self.ears.get(side)?.as_ref()?.coder()
     }
 
     // Waiting.
@@ -519,8 +547,14 @@ impl Stage {
                         self.trace.event(now, self.columns[place], &event);
                         if let Event::Heard { speech, .. } = event {
                             self.timeline.note(now, place, Doing::Hears);
+                            if let Some(ear) = &mut self.ears[place] {
+                                ear.hear(now, &speech);
+                            }
                             self.heard.push((place, speech));
                             continue;
+                        }
+                        if let Event::Established { media, .. } = &event {
+                            self.ears[place] = Ear::new(media);
                         }
                         if let Some(doing) = self.timeline.doing_of(place, &event) {
                             self.timeline.note(now, place, doing);
