@@ -23,6 +23,11 @@ impl Buckets {
         Self { rate, full_at: vec![Instant::START; PLACES] }
     }
 
+    /// The buckets that are not full, by place.
+    pub(crate) fn taken(&self, now: Instant) -> Vec<(usize, Instant)> {
+        self.full_at.iter().copied().enumerate().filter(|(_, at)| *at > now).collect()
+    }
+
     /// Takes a token for `source`; false if there is none.
     pub(crate) fn take(&mut self, keyed: &Keyed, now: Instant, source: IpAddr) -> bool {
         let key = match source {

@@ -67,6 +67,10 @@ impl Directory {
         &self.accounts[place]
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.iter().map(|(_, account)| account)
+    }
+
     /// What the password of the user of this name is checked against.
     pub(crate) fn ha1(&self, name: &[u8]) -> Option<&Ha1> {
         self.find(name).map(|place| &self.accounts[place].ha1)

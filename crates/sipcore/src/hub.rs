@@ -168,6 +168,26 @@ impl Core {
         self.transactions.is_empty() && self.by_key.is_empty() && self.contexts.is_empty()
     }
 
+    /// What a canonical view of it is made of: see [`sip::Endpoint::view`].
+    ///
+    /// Left out: what is derived (tables, the wheel), what is fixed, what counts, and the generator, which only chooses names.
+    pub fn view(&self) -> String {
+        let transactions = self.transactions.iter();
+        let transactions: Vec<_> =
+            transactions.map(|(place, each)| (place, &each.machine, each.owner)).collect();
+        let contexts: Vec<_> =
+            self.contexts.iter().map(|(place, context)| (place, context.state())).collect();
+        let accounts: Vec<_> =
+            self.directory.all().map(|account| (&account.name, &account.bindings)).collect();
+        self.agent.view(&(
+            transactions,
+            contexts,
+            accounts,
+            (self.duty, self.load, &self.deaf, self.buckets.taken(self.now)),
+            (&self.outbox, &self.events),
+        ))
+    }
+
     /// How often what happened.
     pub fn counters(&self) -> Counters {
         self.counters

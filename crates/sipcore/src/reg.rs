@@ -116,6 +116,12 @@ impl Agent {
         self.endpoint.census(now)
     }
 
+    /// See [`Core::view`].
+    pub(crate) fn view(&self, beside: &dyn std::fmt::Debug) -> String {
+        let watchers: Vec<_> = self.watchers.iter().collect();
+        self.endpoint.view(&(watchers, beside))
+    }
+
     /// The way to it.
     pub(crate) fn path(&self) -> Path {
         self.path

@@ -174,6 +174,11 @@ impl Client {
         self.sessions.is_empty() && self.is_unknown() && self.endpoint.is_empty()
     }
 
+    /// Whether nothing remains of any session, and no request is under way. It may be registered.
+    pub fn is_at_rest(&self) -> bool {
+        self.sessions.is_empty() && self.endpoint.is_empty()
+    }
+
     /// Whether nothing is waited for any more: see [`Endpoint::is_settled`]. A client that is registered waits for the time
     /// to refresh that.
     pub fn is_settled(&self) -> bool {
@@ -188,20 +193,26 @@ impl Client {
 
     /// The canonical view at `now`, for exploration: see [`Endpoint::canonical`].
     pub fn canonical(&self, now: Instant, owners: &[sip::Owner]) -> sip::Canonical {
+        self.endpoint.canonical_beside(now, owners, &self.own_state())
+    }
+
+    /// What the canonical view is made of: see [`Endpoint::view`].
+    pub fn view(&self) -> String {
+        self.endpoint.view(&self.own_state())
+    }
+
+    /// What decides how it goes on, besides the endpoint.
+    fn own_state(&self) -> impl std::fmt::Debug {
         let sessions: Vec<_> =
             self.sessions.iter().map(|(id, session)| (id, session.without_history())).collect();
         let enrolment = self.enrolment.as_ref().map(|enrolment| enrolment.state());
-        self.endpoint.canonical_beside(
-            now,
-            owners,
-            &(
-                sessions,
-                enrolment,
-                self.config.settings,
-                (&self.subscriptions, &self.alerts, &self.pre_established),
-                self.is_closed,
-                &self.events,
-            ),
+        (
+            sessions,
+            enrolment,
+            self.config.settings,
+            (&self.subscriptions, &self.alerts, &self.pre_established),
+            (self.is_closed, &self.early, &self.outgoing_media),
+            &self.events,
         )
     }
 

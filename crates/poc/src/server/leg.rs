@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sip::message::{Body, Name, Uri};
 use sip::usage::{End, Party};
-use sip::{Headers, Invite, Message, Misuse, SessionId};
+use sip::{Guard, Headers, Invite, Message, Misuse, SessionId};
 
 use super::Server;
 use super::directory::User;
@@ -190,6 +190,7 @@ impl Server {
             return self.leave(leg, headers);
         }
         match self.command_saying(&headers, |headers| sip::Command::Cancel { session: leg, headers }) {
+            Err(Misuse::TooLate) if Guard::TooLateIsLeft.is_off() => {}
             Err(Misuse::TooLate) => self.leave(leg, headers),
             done => unless_over(leg, done),
         }

@@ -450,6 +450,18 @@ impl Server {
         &self.config
     }
 
+    /// What a canonical view of it is made of: see [`Endpoint::view`].
+    ///
+    /// Left out besides: what counts, what is fixed, and the generator and the numbers that only choose names.
+    pub fn view(&self) -> String {
+        self.endpoint.view(&(
+            (&self.directory, &self.controlling, &self.identities),
+            (&self.sessions_of_groups, &self.subscriptions, &self.turned_away),
+            (&self.due, &self.participating, &self.pre_established, &self.messaging),
+            (self.media.state(), self.duty, &self.places, &self.events),
+        ))
+    }
+
     /// What was refused so far.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -15,7 +15,7 @@
 use bytes::Bytes;
 use sip::message::{Name, NameAddr, Uri};
 use sip::usage::{End, Party};
-use sip::{Contact, Headers, Instant, Invite, Message, SessionId};
+use sip::{Contact, Guard, Headers, Instant, Invite, Message, SessionId};
 
 use super::leg::{self, Ended};
 use super::policy::{self, Inviter, Refusal};
@@ -385,6 +385,7 @@ impl Server {
                 self.participating[place].record.status = Some(status);
                 self.pass_on_refusal(place, status, &ended);
             }
+            State::Established if Guard::DownstreamEndsUpstream.is_off() => {}
             State::Established => self.leave_upstream(place, leg::reason(ended.reason.as_ref())),
             State::Releasing => {}
         }
@@ -403,10 +404,13 @@ impl Server {
                     self.participating[place].record.status = ended.status;
                 }
                 let headers = match ended.end == End::Expired {
+                    _ if Guard::ReasonIsPassedOn.is_off() => Vec::new(),
                     true => leg::no_answer(), // digest 14.9: Expires is how long the Controlling Function waits
                     false => leg::reason(ended.reason.as_ref()),
                 };
-                self.withdraw_downstream(place, state == State::Established, headers);
+                if !Guard::UpstreamEndsDownstream.is_off() {
+                    self.withdraw_downstream(place, state == State::Established, headers);
+                }
             }
             State::Releasing => {}
         }

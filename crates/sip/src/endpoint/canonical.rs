@@ -30,10 +30,11 @@ impl fmt::Debug for Canonical {
     }
 }
 
-/// Marks in the alternate `Debug` form of [`Instant`] and [`SessionId`](super::SessionId): control characters, which
-/// the `Debug` form of octets and texts never contains.
-pub(crate) const TIME_MARK: char = '\u{1}';
-pub(crate) const SESSION_MARK: char = '\u{2}';
+/// Stands around nanoseconds in the alternate `Debug` form of [`Instant`]: a control character, which the `Debug` form of
+/// octets and texts never contains.
+pub const TIME_MARK: char = '\u{1}';
+/// The same around the alternate `Debug` form of [`SessionId`](super::SessionId) and its like.
+pub const SESSION_MARK: char = '\u{2}';
 
 impl Endpoint {
     /// The canonical view at `now`. `owners` are those of this endpoint and of its peers, as far as they make identifiers.
@@ -43,6 +44,12 @@ impl Endpoint {
 
     /// The same with what the owner of this endpoint knows besides, normalised together with it.
     pub fn canonical_beside(&self, now: Instant, owners: &[Owner], beside: &dyn fmt::Debug) -> Canonical {
+        Canonical(normalised(&self.view(beside), now, owners))
+    }
+
+    /// What the canonical view is made of: times stand between [`TIME_MARK`]s, names of sessions between [`SESSION_MARK`]s,
+    /// identifiers as they are.
+    pub fn view(&self, beside: &dyn fmt::Debug) -> String {
         let mut text = String::new();
         let mut transactions: Vec<_> = self.transactions.iter().map(|(_, entry)| entry).collect();
         transactions.sort_by_key(|entry| entry.serial);
@@ -58,7 +65,7 @@ impl Endpoint {
         sessions.sort_by_key(|session| session.id.serial);
         for session in sessions {
             let _ = writeln!(text, "{:#?} {:?} {:#?}", session.id, session.state, session.path);
-            let _ = writeln!(text, "{:?}", session.contact);
+            let _ = writeln!(text, "{:?} {:?}", session.local_tag, session.contact);
             let _ = writeln!(text, "{:#?} {} {}", session.dialog, session.byes, session.is_inviter);
             let _ = writeln!(text, "{:?} {:#?}", session.leave_headers, session.authentication);
             let _ = writeln!(text, "{:#?} {:?}", session.session_timer, session.min_se);
@@ -110,7 +117,7 @@ impl Endpoint {
             let _ = writeln!(text, "{:#?} {:?}", each.home, each.target);
         }
         let _ = writeln!(text, "{:#?} {:#?} {:#?} {beside:#?}", self.requests, self.outbox, self.events);
-        Canonical(normalised(&text, now, owners))
+        text
     }
 }
 

@@ -176,7 +176,9 @@ impl Endpoint {
                 self.reply_once(path, request, 481, &Vec::new());
                 return Ok(());
             }
-            (Machine::InviteServer { machine, tag, .. }, owner) if machine.is_undecided() => {
+            (Machine::InviteServer { machine, tag, .. }, owner)
+                if machine.is_undecided() || Guard::NoEffectAfterFinal.is_off() =>
+            {
                 cancels.met_undecided += 1;
                 (*tag, Some(owner))
             }
@@ -192,7 +194,9 @@ impl Endpoint {
             }
             (Machine::InviteClient { .. } | Machine::Client(_), _) => return Ok(()),
         };
-        self.answer_as(key, &received, request, tag, 200, &Vec::new());
+        if !Guard::CancelIsAnswered.is_off() {
+            self.answer_as(key, &received, request, tag, 200, &Vec::new());
+        }
         if let Some(Owner::Invite(id)) = owner {
             self.terminate(id, transaction, request.cause());
         }
@@ -244,7 +248,9 @@ impl Endpoint {
             return;
         }
         let is_session = incoming.dialog.is_some();
-        self.respond(id, transaction, 487, &Extra::default());
+        if !Guard::CancelledIs487.is_off() {
+            self.respond(id, transaction, 487, &Extra::default());
+        }
         if is_session {
             self.end(id, End::Cancelled, Party::Remote, Some(487), reason);
         } else {

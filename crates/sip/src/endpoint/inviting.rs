@@ -344,6 +344,9 @@ impl Endpoint {
         };
         let leg = &mut outgoing.legs[place];
         if let Some((path, ack)) = leg.ack.clone() {
+            if Guard::SuccessIsAcknowledgedAgain.is_off() {
+                return;
+            }
             return self.outbox.send(path, ack);
         }
         match outgoing.usage.scope() {

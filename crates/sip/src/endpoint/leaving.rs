@@ -14,12 +14,12 @@ impl Endpoint {
             State::Leaving => return Ok(()),
             State::Established | State::Inviting => {}
         }
-        if let Some(incoming) = session.unacknowledged() {
+        if let Some(incoming) = session.unacknowledged().filter(|_| !Guard::LeaveWaitsForAck.is_off()) {
             incoming.usage.leave(); // §15: after the ACK
             session.leave_headers.clone_from(headers);
             return Ok(());
         }
-        if session.state != State::Established {
+        if session.state != State::Established && !Guard::LeaveWaitsForAck.is_off() {
             return Err(Misuse::NotEstablished);
         }
         session.state = State::Leaving;

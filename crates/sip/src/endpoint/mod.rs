@@ -36,8 +36,7 @@ use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
 
-pub use canonical::Canonical;
-pub(crate) use canonical::{SESSION_MARK, TIME_MARK};
+pub use canonical::{Canonical, SESSION_MARK, TIME_MARK};
 pub use census::{Census, Counters, LATE, Transactions};
 pub use check::Misuse;
 pub use event::Event;
@@ -57,6 +56,7 @@ use crate::auth::Authentication;
 use crate::cancels::Cancels;
 use crate::connection::Connections;
 use crate::dialog::Dialog;
+use crate::guard::Guard;
 use crate::hash::{Key, Keyed, Table};
 use crate::identifier::{Identifier, Identifiers};
 use crate::message::{Body, Essentials, Fault, Message, Method, Name};

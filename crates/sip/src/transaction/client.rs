@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::Outbox;
 use super::timer::{Resend, Timers};
-use crate::message::Message;
+use crate::guard::Guard;
+use crate::message::{Message, Method};
 use crate::time::Instant;
 use crate::transport::Path;
 
@@ -81,6 +82,11 @@ impl Client {
                 Some(Output::Provisional)
             }
             (State::Proceeding { .. }, 100..=199) => Some(Output::Provisional),
+            (State::Trying { .. } | State::Proceeding { .. }, 200..)
+                if Guard::AnswerStopsCancel.is_off() && self.request.is(Method::Cancel) =>
+            {
+                None
+            }
             (State::Trying { .. } | State::Proceeding { .. }, 200..) => {
                 self.state = if self.path.transport.is_reliable() {
                     State::Terminated
@@ -105,7 +111,9 @@ impl Client {
             }
             State::Trying { resend: Some(resend), .. } if resend.at <= now => {
                 *resend = resend.next(now, self.timers.t2);
-                out.send(self.path, self.request.bytes().clone());
+                if !(Guard::CancelIsSentAgain.is_off() && self.request.is(Method::Cancel)) {
+                    out.send(self.path, self.request.bytes().clone());
+                }
                 None
             }
             State::Proceeding { resend: Some(resend), .. } if resend.at <= now => {

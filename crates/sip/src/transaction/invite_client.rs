@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use super::Outbox;
 use super::timer::{Resend, Timers};
+use crate::guard::Guard;
 use crate::message::{Message, Method, Name, ParseError, Writer};
 use crate::time::{Duration, Instant};
 use crate::transport::Path;
@@ -159,7 +160,9 @@ impl InviteClient {
                 Some(Output::Failure)
             }
             (State::Completed { ack, .. }, 300..) => {
-                out.send(self.path, ack.clone());
+                if !Guard::FailureIsAcknowledgedAgain.is_off() {
+                    out.send(self.path, ack.clone());
+                }
                 None
             }
             (State::Abandoned { .. }, 300..) => {
@@ -209,6 +212,10 @@ impl InviteClient {
     /// RFC 3261 §9.1: 64*T1 after the CANCEL no final response is waited for any more.
     pub fn abandon(&mut self, now: Instant) {
         let State::Proceeding = self.state else { return };
+        if Guard::AbandonedRemembers.is_off() {
+            self.state = State::Terminated;
+            return;
+        }
         self.state = State::Abandoned { until: now + self.timers.t1_64() };
     }
 
@@ -255,7 +262,9 @@ impl InviteClient {
         write_identity(&request, &mut writer, Method::Ack, response.value(Name::To).unwrap_or_default());
         writer.finish(None);
         let ack = Bytes::copy_from_slice(&text);
-        out.send(self.path, ack.clone());
+        if !Guard::FailureIsAcknowledged.is_off() {
+            out.send(self.path, ack.clone());
+        }
         ack
     }
 }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::Outbox;
 use super::timer::{Resend, Timers};
+use crate::guard::Guard;
 use crate::time::{Duration, Instant};
 use crate::transport::Path;
 
@@ -83,6 +84,7 @@ impl InviteServer {
     /// The INVITE arrived again.
     pub fn handle_invite(&mut self, out: &mut Outbox) {
         match &mut self.state {
+            State::Completed { .. } if Guard::InviteCopyIsAnsweredAgain.is_off() => {}
             State::Proceeding { response: Some(response), .. } | State::Completed { response, .. } => {
                 out.send(self.path, response.clone());
             }
@@ -102,6 +104,7 @@ impl InviteServer {
     /// An ACK arrived on this transaction's branch.
     pub fn handle_ack(&mut self, now: Instant) -> Option<Output> {
         match self.state {
+            State::Completed { .. } if Guard::AckEndsFailure.is_off() => None,
             State::Completed { .. } => {
                 self.state = if self.path.transport.is_reliable() {
                     State::Terminated
@@ -159,7 +162,8 @@ impl InviteServer {
         match &mut self.state {
             State::Proceeding { trying: Some((_, at)), .. } if *at <= now => self.handle_invite(out),
             State::Completed { give_up_at: until, .. } | State::Accepted { until } if *until <= now => {
-                self.state = if self.path.transport.is_reliable() {
+                let is_brief = self.path.transport.is_reliable() || Guard::LateCopiesAreAbsorbed.is_off();
+                self.state = if is_brief {
                     State::Terminated
                 } else {
                     State::Absorbing { until: now + self.timers.t4 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::Outbox;
 use super::timer::Timers;
+use crate::guard::Guard;
 use crate::time::Instant;
 use crate::transport::Path;
 
@@ -48,6 +49,7 @@ impl Server {
     /// The request arrived again.
     pub fn handle_request(&mut self, out: &mut Outbox) {
         match &self.state {
+            State::Completed { .. } if Guard::CopyIsAnsweredAgain.is_off() => {}
             State::Proceeding { response } | State::Completed { response, .. } => {
                 out.send(self.path, response.clone())
             }

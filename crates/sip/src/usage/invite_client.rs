@@ -20,6 +20,7 @@
 //! [`InviteClient::next_attempt`].
 
 use super::{End, Party, Scope};
+use crate::guard::Guard;
 use crate::time::{Duration, Instant};
 
 /// One INVITE of ours, as its user sees it.
@@ -149,6 +150,9 @@ impl InviteClient {
             State::Calling { limit_at } | State::Proceeding { limit_at } => {
                 Some(Self { state: State::Calling { limit_at }, ..self.clone() })
             }
+            State::CancelWaiting | State::Cancelling { .. } if Guard::NoAttemptAfterWish.is_off() => {
+                Some(Self { state: State::Calling { limit_at: None }, ..self.clone() })
+            }
             State::CancelWaiting
             | State::Cancelling { .. }
             | State::Answered
@@ -164,6 +168,9 @@ impl InviteClient {
     /// [`TooLate`] once a final response is known: the session, if there is one, is left with BYE instead.
     pub fn cancel(&mut self, now: Instant) -> Result<Action, TooLate> {
         match self.state {
+            State::Calling { .. } if Guard::WaitsForProvisional.is_off() => Ok(self.send_cancel(now)),
+            State::Proceeding { .. } if Guard::CancelsProceeding.is_off() => Ok(Action::Nothing),
+            State::Answered if Guard::TooLateAfterFinal.is_off() => Ok(self.send_cancel(now)),
             State::Calling { .. } => {
                 self.state = State::CancelWaiting; // RFC 3261 §9.1: no CANCEL before a provisional response.
                 Ok(Action::Nothing)
@@ -181,7 +188,10 @@ impl InviteClient {
                 self.state = State::Proceeding { limit_at };
                 Action::Nothing
             }
+            State::CancelWaiting if Guard::LeavesOnProvisional.is_off() => Action::Nothing,
             State::CancelWaiting => self.send_cancel(now),
+            State::Cancelling { .. } if Guard::OneCancel.is_off() => Action::SendCancel,
+            State::GivenUp { .. } if Guard::LateProvisionalIsCancelled.is_off() => Action::Nothing,
             // The peer was told nothing yet and still asks its user.
             State::GivenUp { cancel_sent: false } => {
                 self.state = State::GivenUp { cancel_sent: true };
@@ -217,18 +227,21 @@ impl InviteClient {
     /// The first 2xx of a dialog; its retransmissions are acknowledged without asking here.
     pub fn handle_success(&mut self, status: u16) -> Step {
         match self.state {
-            State::Calling { .. } | State::Proceeding { .. } => {
-                self.state = State::Answered;
-                Step::act(Action::Establish)
-            }
+            State::Calling { .. } | State::Proceeding { .. } => self.establish(),
+            State::CancelWaiting if Guard::WaitingSuccessIsLeft.is_off() => self.establish(),
+            State::Cancelling { .. } if Guard::CrossingSuccessIsLeft.is_off() => self.establish(),
             // PoC CP 6.1.X.1: cancelling was not successful, so the session is left as in 6.1.6.1.
             State::CancelWaiting | State::Cancelling { .. } => {
                 self.state = State::Withdrawn;
                 Step::cancelled(self.decline(), Some(status))
             }
+            State::GivenUp { .. } if Guard::LateSuccessIsLeft.is_off() => Step::act(Action::Acknowledge),
             State::GivenUp { .. } => {
                 self.state = State::Withdrawn; // a final response is known: no CANCEL any more
                 Step::act(self.decline())
+            }
+            State::Answered | State::Withdrawn | State::Finished if Guard::OtherForkIsLeft.is_off() => {
+                Step::act(Action::Acknowledge)
             }
             // RFC 3261 §13.2.2.4: the 2xx of another fork.
             State::Answered | State::Withdrawn | State::Finished => Step::act(self.decline()),
@@ -240,6 +253,13 @@ impl InviteClient {
     pub fn handle_failure(&mut self, status: u16) -> Step {
         match self.state {
             State::Calling { .. } | State::Proceeding { .. } => {
+                self.state = State::Finished;
+                let outcome = Outcome { end: End::Rejected, by: Party::Remote, status: Some(status) };
+                Step { action: Action::Nothing, outcome: Some(outcome) }
+            }
+            State::CancelWaiting | State::Cancelling { .. }
+                if Guard::FailureAfterWishIsCancelled.is_off() =>
+            {
                 self.state = State::Finished;
                 let outcome = Outcome { end: End::Rejected, by: Party::Remote, status: Some(status) };
                 Step { action: Action::Nothing, outcome: Some(outcome) }
@@ -264,6 +284,11 @@ impl InviteClient {
                 let outcome = Outcome { end, by: Party::Remote, status: None };
                 Step { action: Action::Nothing, outcome: Some(outcome) }
             }
+            State::CancelWaiting if Guard::SilenceAfterWishIsCancelled.is_off() => {
+                self.state = State::GivenUp { cancel_sent: false };
+                let outcome = Outcome { end, by: Party::Remote, status: None };
+                Step { action: Action::Nothing, outcome: Some(outcome) }
+            }
             State::CancelWaiting => {
                 self.state = State::GivenUp { cancel_sent: false };
                 Step::cancelled(Action::Nothing, None)
@@ -279,7 +304,13 @@ impl InviteClient {
 
     /// The limit or the guard, whichever has come.
     pub fn handle_timeout(&mut self, now: Instant) -> Step {
+        if Guard::LimitCancels.is_off()
+            && matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
+        {
+            return Step::NOTHING;
+        }
         match self.state {
+            State::Cancelling { .. } if Guard::GuardExpires.is_off() => Step::NOTHING,
             State::Calling { limit_at: Some(at) } | State::Proceeding { limit_at: Some(at) } if at <= now => {
                 Step::act(self.cancel(now).unwrap_or(Action::Nothing))
             }
@@ -302,6 +333,8 @@ impl InviteClient {
     /// When to call [`Self::handle_timeout`].
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
+            State::Calling { .. } | State::Proceeding { .. } if Guard::LimitCancels.is_off() => None,
+            State::Cancelling { .. } if Guard::GuardExpires.is_off() => None,
             State::Calling { limit_at } | State::Proceeding { limit_at } => limit_at,
             State::Cancelling { give_up_at } => Some(give_up_at),
             State::CancelWaiting
@@ -310,6 +343,11 @@ impl InviteClient {
             | State::GivenUp { .. }
             | State::Finished => None,
         }
+    }
+
+    fn establish(&mut self) -> Step {
+        self.state = State::Answered;
+        Step::act(Action::Establish)
     }
 
     fn send_cancel(&mut self, now: Instant) -> Action {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::guard::Guard;
 use crate::time::{Duration, Instant};
 use crate::transaction::timer::{Resend, Timers};
 
@@ -123,6 +124,7 @@ impl InviteServer {
                 self.state = State::Cancelled;
                 true
             }
+            State::Accepted(_) if Guard::NoEffectAfterFinal.is_off() => true,
             State::Accepted(_)
             | State::LeaveWaiting(_)
             | State::Confirmed
@@ -178,6 +180,9 @@ impl InviteServer {
             }
             State::Accepted(wait) if wait.give_up_at <= now => {
                 self.state = State::Finished;
+                if Guard::UnacknowledgedIsLeft.is_off() {
+                    return Action::Nothing;
+                }
                 Action::GiveUp
             }
             State::LeaveWaiting(wait) if wait.give_up_at <= now => {
@@ -186,6 +191,9 @@ impl InviteServer {
             }
             State::Accepted(wait) | State::LeaveWaiting(wait) if wait.resend.at <= now => {
                 wait.resend = wait.resend.next(now, self.timers.t2);
+                if Guard::SuccessIsSentAgain.is_off() {
+                    return Action::Nothing;
+                }
                 Action::Resend(wait.response.clone())
             }
             State::Alerting { .. }

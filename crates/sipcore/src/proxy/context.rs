@@ -31,7 +31,7 @@ use sip::transport::Path;
 use sip::usage::invite_client::{Action, InviteClient as Usage, State as Wish, Step};
 use sip::usage::{End, Scope};
 use sip::wheel::TimerId;
-use sip::{Identifier, Instant};
+use sip::{Guard, Identifier, Instant};
 use smallvec::SmallVec;
 
 use super::Passing;
@@ -107,6 +107,13 @@ impl Branch {
 }
 
 impl Context {
+    /// What decides how it goes on: see [`Core::view`].
+    pub(crate) fn state(&self) -> impl std::fmt::Debug {
+        let best = (&self.best, self.cancels, self.timer.map(|(_, at)| at));
+        let requests = (&self.passing, &self.waiting, &self.branches);
+        (self.upstream, &self.head, self.back, self.tag, self.state, requests, best)
+    }
+
     /// Which branch the transaction is.
     fn branch_of(&mut self, transaction: usize) -> Option<&mut Branch> {
         self.branches.iter_mut().find(|branch| branch.transaction == Some(transaction))
@@ -421,7 +428,7 @@ impl Core {
 
     /// The branches that lose against a 2xx.
     pub(crate) fn cancel_losers(&mut self, context: usize, status: u16) {
-        if self.contexts[context].cancels {
+        if self.contexts[context].cancels && !Guard::LosersAreCancelled.is_off() {
             self.cancel_branches(context, Some(&reason_for(status)));
         }
     }
@@ -429,7 +436,8 @@ impl Core {
     /// Every branch that is pending is cancelled as soon as it may be (§9.1); there will be no others.
     pub(crate) fn cancel_branches(&mut self, context: usize, reason: Option<&Bytes>) {
         let now = self.now;
-        for place in 0..self.contexts[context].branches.len() {
+        let covered = if Guard::EveryBranchIsCancelled.is_off() { 1 } else { usize::MAX };
+        for place in 0..self.contexts[context].branches.len().min(covered) {
             let branch = &mut self.contexts[context].branches[place];
             let (Some(transaction), false) = (branch.transaction, branch.is_over) else { continue };
             let Kind::Invite { usage, reason: kept } = &mut branch.kind else { continue };

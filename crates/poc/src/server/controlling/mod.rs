@@ -27,7 +27,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sip::message::Name;
 use sip::usage::{End, Party};
-use sip::{Contact, Headers, Instant, Message, SessionId, SubscriberId};
+use sip::{Contact, Guard, Headers, Instant, Message, SessionId, SubscriberId};
 use slab::Slab;
 
 use self::conference::Conference;
@@ -488,6 +488,8 @@ impl Server {
         let controlling = &self.controlling[place];
         let has_left = before == ParticipantState::Connected;
         match controlling.state {
+            State::Inviting if controlling.initiator.is_none() && Guard::WishEndsSetUp.is_off() => {}
+            State::Unconfirmed if side == Side::Inviter && Guard::EarlyAnswerIsWithdrawn.is_off() => {}
             State::Inviting if controlling.initiator.is_none() => self.release(place, side, ended),
             // The BYE after an early answer.
             State::Unconfirmed if side == Side::Inviter => self.release(place, side, ended),

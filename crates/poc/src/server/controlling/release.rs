@@ -1,6 +1,7 @@
 //! The end of a session: every leg, whatever it has come to (digest 10.5, 14.6 steps 3 and 4).
 
 use bytes::Bytes;
+use sip::Guard;
 use sip::usage::End;
 
 use super::super::leg::{self, Ended};
@@ -25,11 +26,15 @@ impl Server {
             }
         }
         let initiator = controlling.initiator_leg();
-        let unheard: Vec<_> = controlling.queue.drain(..).filter_map(|invitee| invitee.referral).collect();
+        let discarded = if Guard::QueueIsDiscarded.is_off() { 0 } else { controlling.queue.len() };
+        let unheard: Vec<_> =
+            controlling.queue.drain(..discarded).filter_map(|invitee| invitee.referral).collect();
         let mut legs = Vec::new();
         for (key, participant) in &controlling.participants {
             match (participant.leg, participant.state) {
                 (leg, _) if leg == initiator => {}
+                (_, ParticipantState::Invited { .. }) if Guard::PendingLegsAreCancelled.is_off() => {}
+                (_, ParticipantState::Connected) if Guard::ConnectedLegsAreLeft.is_off() => {}
                 (Some(leg), ParticipantState::Invited { .. }) => legs.push((key, leg, false)),
                 (Some(leg), ParticipantState::Connected) => legs.push((key, leg, true)),
                 (
@@ -81,7 +86,7 @@ impl Server {
             (controlling.until.take(), Due::Release(place)),
             (controlling.next_invites.take(), Due::Invites(place)),
         ] {
-            if let Some(at) = at {
+            if let Some(at) = at.filter(|_| !Guard::QueueIsDiscarded.is_off()) {
                 self.due.remove(&(at, due));
             }
         }
@@ -90,7 +95,7 @@ impl Server {
     /// The slot is free at once, whatever legs still have to end (digest 14.5).
     pub(super) fn vacate_initiator(&mut self, place: usize) {
         let controlling = &mut self.controlling[place];
-        if std::mem::take(&mut controlling.holds_slot) {
+        if std::mem::take(&mut controlling.holds_slot) && !Guard::SlotIsFreeAtOnce.is_off() {
             let address =
                 controlling.record.as_ref().map(|record| record.inviter.clone()).unwrap_or_default();
             self.directory.vacate(&address);

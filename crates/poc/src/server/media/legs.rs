@@ -114,6 +114,11 @@ pub(in super::super) struct Legs {
 }
 
 impl Legs {
+    /// What decides how it goes on: the tables are derived.
+    pub(super) fn state(&self) -> impl std::fmt::Debug {
+        (&self.legs, &self.in_use)
+    }
+
     pub(super) fn new(secret: [u8; 16], ports: &[Ports]) -> Self {
         Self {
             legs: Slab::new(),

@@ -131,6 +131,11 @@ impl Media {
         }
     }
 
+    /// What decides how it goes on.
+    pub(super) fn state(&self) -> impl std::fmt::Debug {
+        (self.legs.state(), &self.outgoing, &self.recordings)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.legs.is_empty() && self.outgoing.is_empty() && self.recordings.is_empty()
     }

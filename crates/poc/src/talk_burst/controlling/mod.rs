@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::Instant;
+use sip::{Guard, Instant};
 
 pub use settings::Settings;
 
@@ -267,6 +267,9 @@ impl TalkBursts {
     pub fn handle_speech(&mut self, now: Instant, key: usize, ssrc: u32, sequence: u16) -> Gate {
         if self.state.holder() == Some(key) {
             return self.hear_holder(now, ssrc, sequence);
+        }
+        if Guard::OnlyHolderIsHeard.is_off() {
+            return Gate::Forward;
         }
         let settings = Arc::clone(&self.settings);
         let Some(participant) = self.participant_mut(key) else { return Gate::Drop };
