@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod chance;
+pub mod explore;
 pub mod ladder;
 pub mod monitor;
 pub mod network;

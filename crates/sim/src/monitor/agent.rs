@@ -48,6 +48,8 @@ pub(super) struct Received {
     cancel_answer: Option<(Instant, Bytes)>,
     /// A CANCEL arrived in this instant.
     pub(super) owes_answer: bool,
+    /// A copy of an INVITE that was refused arrived in this instant.
+    owes_copy: bool,
     pub(super) byes: BTreeSet<Bytes>,
     /// The inviter left.
     pub(super) released: bool,
@@ -91,7 +93,11 @@ impl Agent {
         let branch = branch_of(message);
         match (message.method(), message.status()) {
             (Some(Method::Invite), _) => {
-                self.received.entry(branch).or_insert_with(|| Received::new(message.clone(), source));
+                let first = || Received::new(message.clone(), source);
+                self.received
+                    .entry(branch)
+                    .and_modify(|received| received.is_repeated(now))
+                    .or_insert_with(first);
             }
             (Some(Method::Cancel), _) => {
                 if let Some(received) = self.received.get_mut(&branch) {
@@ -153,6 +159,7 @@ impl Agent {
         }
         for received in self.received.values_mut() {
             assert!(!received.owes_answer, "I6: a CANCEL is answered at once");
+            assert!(!received.owes_copy, "RFC 3261 §17.2.1: a copy of the INVITE is answered again");
             if received.cancel.is_some() {
                 let decided = received.decided.as_ref().map(|decided| decided.status);
                 assert_eq!(decided, Some(487), "I6: what is cancelled is answered 487 at once");
@@ -323,6 +330,7 @@ impl Received {
             cancel: None,
             cancel_answer: None,
             owes_answer: false,
+            owes_copy: false,
             byes: BTreeSet::new(),
             released: false,
         }
@@ -330,6 +338,12 @@ impl Received {
 
     pub(super) fn is_of(&self, call_id: &[u8]) -> bool {
         self.call_id == call_id
+    }
+
+    /// The INVITE arrived again. Once its refusal is acknowledged, or timer H has run out, nobody answers it any more.
+    fn is_repeated(&mut self, now: Instant) {
+        let refused = self.decided.as_ref().filter(|decided| decided.status >= 300 && !self.acknowledged);
+        self.owes_copy = refused.is_some_and(|decided| now < decided.at + T1_64);
     }
 
     /// A CANCEL arrived.
@@ -411,5 +425,6 @@ impl Received {
         let decided = self.decided.get_or_insert_with(first);
         assert_eq!(decided.bytes, bytes, "I4: one final response an INVITE");
         decided.copies += 1;
+        self.owes_copy = false;
     }
 }

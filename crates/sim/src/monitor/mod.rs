@@ -9,6 +9,8 @@ mod side;
 pub mod system;
 mod talking;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use poc::{Event, Outcome};
 use sip::transport::Transmit;
@@ -34,7 +36,8 @@ const INVITE_COPIES: u32 = 7;
 /// Reads what happens and knows what must hold.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    parties: Vec<Side>,
+    /// Shared by copies of the whole until something happens at that client.
+    parties: Vec<Arc<Side>>,
     /// The set-up limit of the clients, if they have one.
     pub set_up_limit: Option<Duration>,
     /// Events that were counted, so that a test can see that something was checked.
@@ -95,42 +98,52 @@ impl Checked {
 impl Monitor {
     /// A monitor of so many clients.
     pub fn new(count: usize) -> Self {
-        Self { parties: vec![Side::default(); count], set_up_limit: None, checked: Checked::default() }
+        Self { parties: vec![Arc::default(); count], set_up_limit: None, checked: Checked::default() }
     }
 
     /// The user of `place` ended a session, in whatever state it was.
     pub fn hung_up(&mut self, now: Instant, place: usize, session: SessionId) {
-        self.parties[place].hung_up(now, session);
+        self.party(place).hung_up(now, session);
     }
 
     /// The client of `place` began a session.
     pub fn began(&mut self, place: usize, session: SessionId) {
-        self.parties[place].began(session);
+        self.party(place).began(session);
     }
 
     /// Nothing remains in the client of `place`.
     pub fn emptied(&mut self, now: Instant, place: usize) {
-        self.parties[place].emptied(now);
+        self.party(place).emptied(now);
     }
 
     /// `place` sent this.
     pub fn sent(&mut self, now: Instant, place: usize, transmit: &Transmit) {
-        self.parties[place].sent(now, &written(transmit), transmit, &mut self.checked);
+        let party = Arc::make_mut(&mut self.parties[place]);
+        party.sent(now, &written(transmit), transmit, &mut self.checked);
     }
 
     /// This arrived at `place`.
     pub fn received(&mut self, now: Instant, place: usize, datagram: &Transmit) {
-        self.parties[place].received(now, &read(datagram), datagram);
+        self.party(place).received(now, &read(datagram), datagram);
     }
 
     /// `place` told its user this.
     pub fn told(&mut self, now: Instant, place: usize, event: &Event) {
-        self.parties[place].told(now, event, &mut self.checked);
+        Arc::make_mut(&mut self.parties[place]).told(now, event, &mut self.checked);
     }
 
     /// The client of `place` has nothing more to send or to tell in this instant: what it owed has been paid.
     pub fn settled(&mut self, place: usize) {
-        self.parties[place].settled();
+        self.party(place).settled();
+    }
+
+    fn party(&mut self, place: usize) -> &mut Side {
+        Arc::make_mut(&mut self.parties[place])
+    }
+
+    /// What it remembers of the client of `place`, as a text that differs if that does.
+    pub(crate) fn view(&self, place: usize) -> String {
+        format!("{:#?}", self.parties[place])
     }
 
     /// Everything is over: what must be true then.

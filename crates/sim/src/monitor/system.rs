@@ -1,6 +1,7 @@
 //! The invariants at every element of a system, and between them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poc::Event;
@@ -21,7 +22,8 @@ use super::{Checked, branch_of, read, written};
 /// Reads what happens at every element and knows what must hold.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    parts: Vec<Part>,
+    /// Shared by copies of the whole until something happens at that element.
+    parts: Vec<Arc<Part>>,
     /// The set-up limit of the clients, if they have one.
     pub set_up_limit: Option<Duration>,
     /// What no message of the story takes longer than, if none is lost and everybody lives: then nobody rings or is in a
@@ -79,7 +81,7 @@ impl Watch {
             Kind::Server => Part::Server(Functions::new(answers_early, &groups)),
         };
         Self {
-            parts: kinds.map(part).collect(),
+            parts: kinds.map(|kind| Arc::new(part(kind))).collect(),
             set_up_limit: None,
             longest_hop: None,
             is_carried: false,
@@ -95,7 +97,7 @@ impl Watch {
     /// The servers let an invited user take so long to answer, and invite all users at once, or not.
     pub fn invites_until(&mut self, limit: Duration, at_once: bool) {
         for part in &mut self.parts {
-            if let Part::Server(functions) = part {
+            if let Part::Server(functions) = Arc::make_mut(part) {
                 functions.set_up_limit = limit;
                 functions.invites_at_once = at_once;
             }
@@ -104,7 +106,7 @@ impl Watch {
 
     /// The user of `place` ended a session, in whatever state it was.
     pub fn hung_up(&mut self, now: Instant, place: usize, session: SessionId) {
-        if let Part::Client { side, .. } = &mut self.parts[place] {
+        if let Part::Client { side, .. } = Arc::make_mut(&mut self.parts[place]) {
             side.hung_up(now, session);
             self.talking.is_over(place, session);
         }
@@ -112,14 +114,14 @@ impl Watch {
 
     /// The client of `place` began a session.
     pub fn began(&mut self, place: usize, session: SessionId) {
-        if let Part::Client { side, .. } = &mut self.parts[place] {
+        if let Part::Client { side, .. } = Arc::make_mut(&mut self.parts[place]) {
             side.began(session);
         }
     }
 
     /// The client of `place` is no more.
     pub fn died(&mut self, place: usize) {
-        if let Part::Client { is_gone, .. } = &mut self.parts[place] {
+        if let Part::Client { is_gone, .. } = Arc::make_mut(&mut self.parts[place]) {
             *is_gone = true;
         }
         (self.longest_hop, self.everybody_lives) = (None, false);
@@ -127,7 +129,7 @@ impl Watch {
 
     /// The client of `place` is another, which knows nothing of what the last one did.
     pub fn restarted(&mut self, place: usize) {
-        self.parts[place] = Part::Client { side: Side::default(), is_gone: false };
+        self.parts[place] = Arc::new(Part::Client { side: Side::default(), is_gone: false });
         self.talking.restarted(place);
         (self.longest_hop, self.everybody_lives) = (None, false);
     }
@@ -136,7 +138,7 @@ impl Watch {
     pub fn removed(&mut self) {
         self.was_removed = true;
         for part in &mut self.parts {
-            if let Part::Server(functions) = part {
+            if let Part::Server(functions) = Arc::make_mut(part) {
                 functions.was_removed = true;
             }
         }
@@ -146,7 +148,7 @@ impl Watch {
     pub fn stopped(&mut self, places: [usize; 2]) {
         self.was_removed = true;
         for place in places {
-            match &mut self.parts[place] {
+            match Arc::make_mut(&mut self.parts[place]) {
                 Part::Client { .. } => {}
                 Part::Core(relay) => relay.is_stopped = true,
                 Part::Server(functions) => functions.is_stopped = true,
@@ -158,7 +160,7 @@ impl Watch {
     pub fn sent(&mut self, now: Instant, place: usize, transmit: &Transmit) {
         let message = written(transmit);
         let checked = &mut self.checked;
-        match &mut self.parts[place] {
+        match Arc::make_mut(&mut self.parts[place]) {
             Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.sent(now, &message, transmit, checked),
             Part::Core(relay) => relay.sent(now, &message, transmit.path, checked),
@@ -169,7 +171,7 @@ impl Watch {
     /// This arrived at `place`.
     pub fn received(&mut self, now: Instant, place: usize, datagram: &Transmit) {
         let message = read(datagram);
-        match &mut self.parts[place] {
+        match Arc::make_mut(&mut self.parts[place]) {
             Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.received(now, &message, datagram),
             Part::Core(relay) => relay.received(now, &message, datagram),
@@ -179,7 +181,7 @@ impl Watch {
 
     /// `place` sent this of speech or talk burst control.
     pub fn media_sent(&mut self, place: usize, transmit: &Transmit) {
-        match &self.parts[place] {
+        match &*self.parts[place] {
             Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { .. } => self.talking.client_sent(place, transmit),
             Part::Server(_) => self.talking.server_sent(transmit),
@@ -189,7 +191,7 @@ impl Watch {
 
     /// This of speech or talk burst control arrived at `place`.
     pub fn media_received(&mut self, place: usize, datagram: &Transmit) {
-        match &self.parts[place] {
+        match &*self.parts[place] {
             Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { .. } => self.talking.client_received(datagram),
             Part::Server(_) => self.talking.server_received(datagram),
@@ -200,7 +202,7 @@ impl Watch {
     /// `place` told its user this.
     pub fn told(&mut self, now: Instant, place: usize, event: &Event) {
         self.talking.told(place, event);
-        if let Part::Client { side, .. } = &mut self.parts[place]
+        if let Part::Client { side, .. } = Arc::make_mut(&mut self.parts[place])
             && !self.is_carried
         {
             side.told(now, event, &mut self.checked);
@@ -209,7 +211,7 @@ impl Watch {
 
     /// The server of `place` closed this.
     pub fn closed(&mut self, place: usize, record: &Record) {
-        if let Part::Server(functions) = &mut self.parts[place]
+        if let Part::Server(functions) = Arc::make_mut(&mut self.parts[place])
             && !self.is_carried
         {
             functions.closed(record);
@@ -219,7 +221,7 @@ impl Watch {
     /// `place` has nothing more to send or to tell in this instant. `slots`: how many of a user's are taken, if it is a server.
     pub fn settled(&mut self, place: usize, slots: impl Fn(&[u8]) -> Option<usize>) {
         self.talking.settled();
-        match &mut self.parts[place] {
+        match Arc::make_mut(&mut self.parts[place]) {
             Part::Client { .. } | Part::Server(_) if self.is_carried => {}
             Part::Client { side, .. } => side.settled(),
             Part::Core(relay) => relay.settled(),
@@ -227,10 +229,15 @@ impl Watch {
         }
     }
 
+    /// What it remembers of the element of `place`, as a text that differs if that does.
+    pub(crate) fn view(&self, place: usize) -> String {
+        format!("{:#?}", self.parts[place])
+    }
+
     /// Everything is over: what must be true then.
     pub fn finish(&mut self) {
         for part in &self.parts {
-            match part {
+            match &**part {
                 Part::Client { .. } | Part::Server(_) if self.is_carried => {}
                 Part::Client { is_gone: true, .. } => {}
                 Part::Client { side, .. } => side.finish(self.set_up_limit, &mut self.checked),
@@ -250,7 +257,7 @@ impl Watch {
         let whereabouts = self.whereabouts();
         let mut agreed = 0;
         for part in &self.parts {
-            let Part::Client { side, is_gone: false } = part else { continue };
+            let Part::Client { side, is_gone: false } = &**part else { continue };
             for inviter in side.sessions.values() {
                 let Some(invited) = side.agent.last_attempt(&inviter.call_id) else { continue };
                 let mut found = Found::default();
@@ -324,7 +331,7 @@ impl Watch {
     fn whereabouts(&self) -> BTreeMap<Bytes, usize> {
         let mut places = BTreeMap::new();
         for (place, part) in self.parts.iter().enumerate() {
-            match part {
+            match &**part {
                 Part::Client { side, .. } => {
                     places.extend(side.agent.received.keys().map(|branch| (branch.clone(), place)));
                 }
@@ -342,7 +349,7 @@ impl Watch {
     /// The clients that an INVITE came to in the end.
     fn leaves<'a>(&'a self, places: &BTreeMap<Bytes, usize>, branch: &Bytes, found: &mut Found<'a>) {
         let Some(place) = places.get(branch) else { return };
-        match &self.parts[*place] {
+        match &*self.parts[*place] {
             Part::Client { side, is_gone } => {
                 let decided = side.agent.received[branch].decided.as_ref();
                 let mut sessions = side.sessions.values();
@@ -377,7 +384,7 @@ impl Watch {
         let mut met = std::mem::take(&mut self.met);
         let mut note = |what: String| *met.entry(what).or_default() += 1;
         for part in &self.parts {
-            match part {
+            match &**part {
                 Part::Client { side, .. } => {
                     for seen in side.sessions.values() {
                         let Some(outcome) = &seen.outcome else { continue };

@@ -246,6 +246,12 @@ impl Talking {
         }
     }
 
+    /// All of it but what is only counted, as a text that differs if that does.
+    pub(crate) fn view(&self) -> String {
+        let whose = (&self.legs, &self.sources, &self.sessions, &self.over);
+        format!("{:#?}", (whose, &self.admitted, &self.shown, &self.granted, self.acting))
+    }
+
     fn meet(&mut self, what: &'static str) {
         *self.met.entry(what).or_default() += 1;
     }

@@ -24,6 +24,8 @@ pub struct Setup {
     pub terminals: Vec<Terminal>,
     /// Whether servers may answer before anybody has.
     pub early_answer: bool,
+    /// Whether there are PoC Servers: without them the cores bring users together.
+    pub has_servers: bool,
     /// How long a server lets an invited user ring.
     pub set_up_limit: Duration,
     /// How many users a server invites at once.
@@ -96,6 +98,7 @@ impl Setup {
         Self {
             terminals,
             early_answer: false,
+            has_servers: true,
             set_up_limit: Duration::from_secs(30),
             invites_at_once: AT_ONCE,
             ring_limit: Duration::from_secs(60),
@@ -167,7 +170,7 @@ impl Setup {
         let mut config =
             sipcore::Config::new(Bytes::from(DOMAINS[home]), vec![listener(core_address(home))], seed);
         config.owner = Owner { node: 1 + home as u16, shard: 0 };
-        config.server = Some(target(server_address(home)));
+        config.server = self.has_servers.then(|| target(server_address(home)));
         config.peers =
             vec![Peer { domain: Bytes::from(DOMAINS[1 - home]), target: target(core_address(1 - home)) }];
         config.trusted = vec![Source { ip: server_address(home).ip(), port: None }];

@@ -54,7 +54,7 @@ pub(crate) fn media_port_of(number: u16) -> Option<MediaPort> {
 
 /// What an element tells those who run it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// Its user.
     User(poc::Event),
     /// Its operator.
@@ -62,7 +62,7 @@ pub(super) enum Told {
 }
 
 impl Machine {
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Client(_) | Self::Gone => Kind::Client,
             Self::Core(_) => Kind::Core,
@@ -70,7 +70,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn handle_datagram(&mut self, now: Instant, path: Path, bytes: Bytes) {
+    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, bytes: Bytes) {
         match self {
             Self::Client(client) => {
                 let handled = client.handle_input(now, poc::Input::Datagram { path, bytes });
@@ -82,7 +82,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match self {
             Self::Client(client) => client.handle_timeout(now),
             Self::Core(core) => core.handle_timeout(now),
@@ -91,7 +91,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         match self {
             Self::Client(client) => client.poll_transmit(),
             Self::Core(core) => core.poll_transmit(),
@@ -101,7 +101,7 @@ impl Machine {
     }
 
     /// A datagram of speech or talk burst control, at this port.
-    pub(super) fn handle_media(&mut self, now: Instant, at: MediaPort, remote: SocketAddr, bytes: Bytes) {
+    pub(crate) fn handle_media(&mut self, now: Instant, at: MediaPort, remote: SocketAddr, bytes: Bytes) {
         match self {
             Self::Client(client) => {
                 let stream = at.stream;
@@ -116,7 +116,7 @@ impl Machine {
     }
 
     /// What is to be sent of speech and talk burst control, by the element at this address.
-    pub(super) fn poll_media(&mut self, ip: IpAddr) -> Vec<Transmit> {
+    pub(crate) fn poll_media(&mut self, ip: IpAddr) -> Vec<Transmit> {
         let transmit = |from, remote, bytes| Transmit {
             path: Path {
                 transport: Transport::Udp,
@@ -143,7 +143,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Told> {
+    pub(crate) fn poll_event(&mut self) -> Option<Told> {
         match self {
             Self::Client(client) => client.poll_event().map(Told::User),
             Self::Core(core) => loop {
@@ -161,7 +161,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Client(client) => client.poll_timeout(),
             Self::Core(core) => core.poll_timeout(),
@@ -170,8 +170,26 @@ impl Machine {
         }
     }
 
+    /// Whether nothing remains of any session, and nothing is under way. Registrations may stand.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        match self {
+            Self::Client(client) => client.is_at_rest(),
+            Self::Core(_) | Self::Server(_) | Self::Gone => self.is_empty(),
+        }
+    }
+
+    /// Its state, to be made canonical.
+    pub(crate) fn view(&self) -> String {
+        match self {
+            Self::Client(client) => client.view(),
+            Self::Core(core) => core.view(),
+            Self::Server(server) => server.view(),
+            Self::Gone => String::new(),
+        }
+    }
+
     /// Whether nothing remains of any session. Registrations may stand.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Client(client) => client.is_empty(),
             Self::Core(core) => core.is_empty(),

@@ -1,0 +1,646 @@
+//! A state of a scene, and what may happen in it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use poc::talk_burst::Priority;
+use poc::{AnswerMode, Client, Command, Event, Input};
+use sip::hash::Key;
+use sip::transport::{Path, Transmit, Transport};
+use sip::{Duration, Instant, SessionId};
+
+use super::canon::{Canon, View};
+use super::judge::Judge;
+use crate::ladder::{Fate, Trace};
+use crate::system::element::{Told, media_port_of};
+use crate::system::{Element, Machine};
+
+/// How often what a network may do happens at most, on one way from the beginning of a scene to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Datagrams that are lost.
+    pub losses: u32,
+    /// Datagrams that arrive twice.
+    pub copies: u32,
+    /// Datagrams that arrive before one that was sent earlier on the same way. Those of one instant have no order.
+    pub overtakings: u32,
+    /// Moments that pass while a datagram is under way.
+    pub delays: u32,
+    /// All of these together.
+    pub in_all: u32,
+    /// How long users wait at most before they end what there is.
+    pub patience: Duration,
+}
+
+impl Bounds {
+    /// Nothing goes wrong.
+    pub const NONE: Self = Self {
+        losses: 0,
+        copies: 0,
+        overtakings: 0,
+        delays: 0,
+        in_all: 0,
+        patience: Duration::from_secs(10),
+    };
+}
+
+/// What a user may do in a session.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Deed {
+    /// Accepts.
+    Accept,
+    /// Cancels, refuses or leaves.
+    HangUp,
+    /// Offers other media.
+    Modify,
+    /// Gives that up again.
+    Withdraw,
+    /// Presses the key to speak.
+    Press,
+    /// Speaks.
+    Speak,
+    /// Lets go of the key.
+    LetGo,
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Move {
+    /// This datagram of those in flight arrives.
+    Deliver(usize),
+    /// It arrives, and will once more.
+    Copy(usize),
+    /// It is lost.
+    Lose(usize),
+    /// The next moment comes at which something changes by itself.
+    Wait,
+    /// A user does something: the place of the session among those that users know.
+    Act(usize, Deed),
+}
+
+/// What media do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Media {
+    /// There is nobody who arbitrates.
+    Dropped,
+    /// Each arrives at once: the scene is about something else.
+    AtOnce,
+    /// As everything else.
+    InFlight,
+}
+
+/// A datagram under way.
+#[derive(Clone, Debug)]
+struct Flight {
+    datagram: Arc<Transmit>,
+    is_media: bool,
+    /// The step in which it was sent.
+    step: u32,
+    view: Arc<View>,
+}
+
+/// A session that a user knows, and how often what may still be done.
+#[derive(Clone, Debug)]
+struct Known {
+    place: usize,
+    session: SessionId,
+    rings: bool,
+    refuses: bool,
+    is_established: bool,
+    left: Vec<(Deed, u32)>,
+}
+
+/// What users do in a session: those who invite, and those who are invited.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Habits {
+    pub(super) inviter: Vec<(Deed, u32)>,
+    pub(super) invited: Vec<(Deed, u32)>,
+    /// Whether those who are invited may refuse; if not, they wait, or accept.
+    pub(super) refuses: bool,
+}
+
+/// Everything, at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) now: Instant,
+    begun: Instant,
+    pub(super) elements: Vec<Arc<Element>>,
+    views: Vec<Option<Arc<View>>>,
+    pub(super) judge: Judge,
+    judged: Vec<Option<Arc<View>>>,
+    flying: Vec<Flight>,
+    /// What arrives in this instant: it is no part of a state between two moves.
+    prompt: VecDeque<Flight>,
+    /// Cores and servers are in one process: what they say to each other arrives at once.
+    is_inside: bool,
+    known: Vec<Known>,
+    left: Bounds,
+    media: Media,
+    habits: Arc<Habits>,
+    step: u32,
+    /// The story, if somebody wants to see it.
+    trace: Option<Trace>,
+}
+
+/// A frame of AMR at 4.75 kbit/s.
+const SPEECH: [u8; 14] = [0xf0, 0x04, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55];
+
+impl State {
+    pub(super) fn new(
+        now: Instant,
+        elements: Vec<Element>,
+        judge: Judge,
+        bounds: Bounds,
+        media: Media,
+        habits: Habits,
+    ) -> Self {
+        let elements: Vec<_> = elements.into_iter().map(Arc::new).collect();
+        Self {
+            now,
+            begun: now,
+            views: vec![None; elements.len()],
+            judged: vec![None; elements.len()],
+            elements,
+            judge,
+            flying: Vec::new(),
+            prompt: VecDeque::new(),
+            is_inside: false,
+            known: Vec::new(),
+            left: bounds,
+            media,
+            habits: Arc::new(habits),
+            step: 0,
+            trace: None,
+        }
+    }
+
+    /// Cores and servers are in one process from here on.
+    pub(super) fn put_inside(&mut self) {
+        self.is_inside = true;
+    }
+
+    /// From here on the story is kept.
+    pub(super) fn keep_story(&mut self) {
+        let party = |element: &Arc<Element>| (element.name.clone(), element.address);
+        self.trace = Some(Trace::new(self.elements.iter().map(party).collect()));
+    }
+
+    /// The story as a ladder; what has not arrived stands at its end.
+    pub(super) fn ladder(&mut self) -> String {
+        let now = self.now;
+        for flight in std::mem::take(&mut self.flying) {
+            self.draw(now, &flight, Fate::Held);
+        }
+        self.trace.as_ref().map(Trace::render).unwrap_or_default()
+    }
+
+    /// A user begins a session.
+    pub(super) fn begin(&mut self, canon: &mut Canon, place: usize, command: Command) {
+        let now = self.now;
+        let started = self.client(place).handle_input(now, Input::Command(command));
+        let session = started.expect("a free client").expect("a session");
+        self.judge.began(place, session);
+        self.note(place, "begins");
+        let left = self.habits.inviter.clone();
+        self.known.push(Known { place, session, rings: false, refuses: true, is_established: false, left });
+        self.settle(canon, place);
+        self.hand_over(canon);
+    }
+
+    /// Goes the plain way until everybody who is in it is in session, and begins there; from then on media are in flight.
+    pub(super) fn establish(&mut self, canon: &mut Canon) {
+        while !self.flying.is_empty() || !self.known.iter().all(|known| known.is_established) {
+            let next = if self.flying.is_empty() { Move::Wait } else { Move::Deliver(0) };
+            self.apply(canon, next);
+        }
+        self.begun = self.now;
+        self.media = Media::InFlight;
+    }
+
+    /// What may happen next.
+    pub(super) fn moves(&self) -> Vec<Move> {
+        let mut moves = Vec::new();
+        let may = |kind: u32| kind.min(self.left.in_all) > 0;
+        for place in 0..self.flying.len() {
+            if self.is_overtaking(place) && !may(self.left.overtakings) {
+                continue;
+            }
+            moves.push(Move::Deliver(place));
+            if may(self.left.copies) && !(self.is_overtaking(place) && self.left.in_all < 2) {
+                moves.push(Move::Copy(place));
+            }
+            if may(self.left.losses) {
+                moves.push(Move::Lose(place));
+            }
+        }
+        for (place, known) in self.known.iter().enumerate() {
+            for (deed, left) in &known.left {
+                if *left > 0 && known.may(*deed) {
+                    moves.push(Move::Act(place, *deed));
+                }
+            }
+        }
+        let may_wait = self.flying.is_empty() || may(self.left.delays);
+        if may_wait && self.is_patient() && self.next_moment().is_some() && !self.is_over() {
+            moves.push(Move::Wait);
+        }
+        moves
+    }
+
+    /// Whether only time can pass: nothing is under way and nobody may do anything.
+    pub(super) fn only_waits(&self) -> bool {
+        self.flying.is_empty()
+            && !self
+                .known
+                .iter()
+                .any(|known| known.left.iter().any(|(deed, left)| *left > 0 && known.may(*deed)))
+            && !self.is_over()
+            && self.next_moment().is_some()
+    }
+
+    fn is_patient(&self) -> bool {
+        let waits = |known: &Known| known.can(Deed::HangUp);
+        self.now < self.begun + self.left.patience || !self.known.iter().any(waits)
+    }
+
+    /// Whether nothing is left to happen.
+    pub(super) fn is_over(&self) -> bool {
+        self.flying.is_empty()
+            && self.known.is_empty()
+            && self.elements.iter().all(|element| element.machine.is_at_rest())
+    }
+
+    /// What must be true at the end.
+    pub(super) fn finish(&mut self) {
+        assert!(self.is_over(), "I9: something remains for ever");
+        self.judge.finish();
+    }
+
+    /// Does it.
+    pub(super) fn apply(&mut self, canon: &mut Canon, what: Move) {
+        self.step += 1;
+        match what {
+            Move::Deliver(place) | Move::Copy(place) => {
+                if self.is_overtaking(place) {
+                    self.left.overtakings -= 1;
+                    self.left.in_all -= 1;
+                }
+                let flight = match what {
+                    Move::Copy(_) => {
+                        self.left.copies -= 1;
+                        self.left.in_all -= 1;
+                        self.draw(self.now, &self.flying[place].clone(), Fate::Doubled(Duration::ZERO));
+                        self.flying[place].clone()
+                    }
+                    Move::Deliver(_) | Move::Lose(_) | Move::Wait | Move::Act(..) => {
+                        let flight = self.flying.remove(place);
+                        self.draw(self.now, &flight, Fate::Arrives(Duration::ZERO));
+                        flight
+                    }
+                };
+                self.deliver(canon, &flight);
+            }
+            Move::Lose(place) => {
+                self.left.losses -= 1;
+                self.left.in_all -= 1;
+                let flight = self.flying.remove(place);
+                self.draw(self.now, &flight, Fate::Lost);
+            }
+            Move::Wait => {
+                if !self.flying.is_empty() {
+                    self.left.delays -= 1;
+                    self.left.in_all -= 1;
+                }
+                self.wait(canon);
+            }
+            Move::Act(place, deed) => self.act(canon, place, deed),
+        }
+        self.hand_over(canon);
+    }
+
+    /// What arrives at once does.
+    fn hand_over(&mut self, canon: &mut Canon) {
+        while let Some(flight) = self.prompt.pop_front() {
+            self.draw(self.now, &flight, Fate::Arrives(Duration::ZERO));
+            self.deliver(canon, &flight);
+        }
+    }
+
+    /// Lets time pass until something changes by itself: a machine, or what is under way.
+    pub(super) fn wait(&mut self, canon: &mut Canon) {
+        while let Some(moment) = self.next_moment() {
+            assert!(moment >= self.now, "time never runs back");
+            canon.assert_near(moment);
+            self.now = moment;
+            let mut has_changed = false;
+            for place in 0..self.elements.len() {
+                if self.elements[place].machine.poll_timeout().is_none_or(|at| at > moment) {
+                    continue;
+                }
+                let before = self.element_view(canon, place);
+                Arc::make_mut(&mut self.elements[place]).machine.handle_timeout(moment);
+                self.settle(canon, place);
+                self.hand_over(canon);
+                let next = self.elements[place].machine.poll_timeout();
+                assert!(next.is_none_or(|next| next > moment), "the next timeout is later than the last");
+                has_changed |= before != self.element_view(canon, place);
+            }
+            if has_changed {
+                return;
+            }
+        }
+    }
+
+    /// The same while nobody may do anything meanwhile: states in between are not told apart.
+    pub(super) fn wait_long(&mut self, canon: &mut Canon) {
+        while self.only_waits() {
+            let Some(moment) = self.next_moment() else { return };
+            canon.assert_near(moment);
+            self.now = moment;
+            for place in 0..self.elements.len() {
+                if self.elements[place].machine.poll_timeout().is_some_and(|at| at <= moment) {
+                    Arc::make_mut(&mut self.elements[place]).machine.handle_timeout(moment);
+                    self.settle(canon, place);
+                    self.hand_over(canon);
+                    let next = self.elements[place].machine.poll_timeout();
+                    assert!(next.is_none_or(|next| next > moment), "the next timeout is later than the last");
+                }
+            }
+        }
+    }
+
+    /// The fingerprint: see [`Canon`].
+    pub(super) fn fingerprint(&mut self, canon: &mut Canon) -> Key {
+        let now = self.now;
+        for place in 0..self.elements.len() {
+            self.element_view(canon, place);
+            self.judged_view(canon, place);
+        }
+        let talking = canon.view(self.judge.view_of_talking().as_bytes());
+        let known = canon.view(format!("{:#?}", self.known).as_bytes());
+        let mut flying: Vec<_> = self.flying.iter().collect();
+        flying.sort_by_key(|flight| (flight.way(), flight.step, flight.view.literal()));
+        canon.begin();
+        for view in self.views.iter().chain(&self.judged).flatten() {
+            canon.put(now, view);
+        }
+        canon.put(now, &talking);
+        canon.put(now, &known);
+        let mut last = None;
+        let mut rank = 0;
+        for flight in flying {
+            // Only the order of what goes the same way counts.
+            let (way, step) = (flight.way(), flight.step);
+            rank = match last {
+                Some((before, at)) if before == way => rank + u32::from(at != step),
+                Some(_) | None => 0,
+            };
+            last = Some((way, step));
+            canon.put_number(rank);
+            canon.put_number(self.place_of(way.1) as u32);
+            canon.put_number(u32::from(way.1.port()));
+            canon.put_number(self.place_of(way.0) as u32);
+            canon.put(now, &flight.view);
+        }
+        let Bounds { losses, copies, overtakings, delays, in_all, patience: _ } = self.left;
+        // More of one kind than of all together is as good as that.
+        let [losses, copies, overtakings, delays] =
+            [losses, copies, overtakings, delays].map(|left| left.min(in_all));
+        for number in [losses, copies, overtakings, delays, in_all, u32::from(self.is_patient())] {
+            canon.put_number(number);
+        }
+        if self.is_patient() && !self.known.is_empty() {
+            // How long users still wait decides how it goes on.
+            canon.put_number((self.now - self.begun).as_millis() as u32);
+        }
+        canon.fingerprint()
+    }
+
+    fn place_of(&self, address: SocketAddr) -> usize {
+        self.elements.iter().position(|element| element.address.ip() == address.ip()).unwrap_or(usize::MAX)
+    }
+
+    fn element_view(&mut self, canon: &mut Canon, place: usize) -> Arc<View> {
+        let element = &self.elements[place];
+        self.views[place]
+            .get_or_insert_with(|| Arc::new(canon.view(element.machine.view().as_bytes())))
+            .clone()
+    }
+
+    fn judged_view(&mut self, canon: &mut Canon, place: usize) {
+        let judge = &self.judge;
+        self.judged[place].get_or_insert_with(|| Arc::new(canon.view(judge.view(place).as_bytes())));
+    }
+
+    fn client(&mut self, place: usize) -> &mut Client {
+        match &mut Arc::make_mut(&mut self.elements[place]).machine {
+            Machine::Client(client) => client,
+            Machine::Core(_) | Machine::Server(_) | Machine::Gone => panic!("users have clients"),
+        }
+    }
+
+    fn next_moment(&self) -> Option<Instant> {
+        self.elements.iter().filter_map(|element| element.machine.poll_timeout()).min()
+    }
+
+    /// Whether something that was sent before on the same way is still under way.
+    fn is_overtaking(&self, place: usize) -> bool {
+        let flight = &self.flying[place];
+        self.flying.iter().any(|other| other.way() == flight.way() && other.step < flight.step)
+    }
+
+    fn deliver(&mut self, canon: &mut Canon, flight: &Flight) {
+        let datagram = &*flight.datagram;
+        let Path { local, remote, .. } = datagram.path;
+        let place = self.place_of(remote);
+        if place == usize::MAX {
+            return;
+        }
+        let (now, bytes) = (self.now, datagram.bytes.clone());
+        if flight.is_media {
+            let Some(port) = media_port_of(remote.port()) else { return };
+            self.judge.media_received(place, datagram);
+            Arc::make_mut(&mut self.elements[place]).machine.handle_media(now, port, local, bytes);
+        } else {
+            let path = Path { transport: Transport::Udp, local: remote, remote: local, connection: None };
+            self.judge.received(now, place, datagram);
+            Arc::make_mut(&mut self.elements[place]).machine.handle_datagram(now, path, bytes);
+        }
+        self.settle(canon, place);
+    }
+
+    /// Drains an element.
+    fn settle(&mut self, canon: &mut Canon, place: usize) {
+        let now = self.now;
+        (self.views[place], self.judged[place]) = (None, None);
+        let ip = self.elements[place].address.ip();
+        let element = Arc::make_mut(&mut self.elements[place]);
+        let is_client = matches!(element.machine, Machine::Client(_));
+        let mut sent = Vec::new();
+        while let Some(transmit) = element.machine.poll_transmit() {
+            self.judge.sent(now, place, &transmit);
+            sent.push(transmit);
+        }
+        let mut said = Vec::new();
+        loop {
+            let media = element.machine.poll_media(ip);
+            if media.is_empty() {
+                break;
+            }
+            for transmit in media {
+                if self.media == Media::Dropped {
+                    continue;
+                }
+                self.judge.media_sent(place, &transmit);
+                said.push(transmit);
+            }
+        }
+        while let Some(told) = element.machine.poll_event() {
+            match told {
+                Told::User(event) => {
+                    self.judge.told(now, place, &event);
+                    note_event(&mut self.known, &self.habits, place, &event);
+                    if let Some(trace) = &mut self.trace {
+                        trace.event(now, place, &event);
+                    }
+                }
+                Told::Closed(record) => self.judge.closed(place, &record),
+            }
+        }
+        self.judge.settled(now, place, &self.elements[place].machine);
+        for transmit in sent {
+            let is_prompt = self.is_inside && !is_client && !self.is_client_at(transmit.path.remote);
+            let view = Arc::new(canon.view(&transmit.bytes));
+            self.enter(transmit, false, view, is_prompt);
+        }
+        for transmit in said {
+            let view = Arc::new(canon.octets(&transmit.bytes));
+            self.enter(transmit, true, view, self.media != Media::InFlight);
+        }
+    }
+
+    fn enter(&mut self, transmit: Transmit, is_media: bool, view: Arc<View>, is_prompt: bool) {
+        let flight = Flight { datagram: Arc::new(transmit), is_media, step: self.step, view };
+        if is_prompt {
+            self.prompt.push_back(flight);
+        } else {
+            self.flying.push(flight);
+        }
+    }
+
+    fn is_client_at(&self, address: SocketAddr) -> bool {
+        let found = self.elements.get(self.place_of(address));
+        found.is_none_or(|element| matches!(element.machine, Machine::Client(_)))
+    }
+
+    fn act(&mut self, canon: &mut Canon, which: usize, deed: Deed) {
+        let now = self.now;
+        let Known { place, session, .. } = self.known[which];
+        for (each, left) in &mut self.known[which].left {
+            *left -= u32::from(*each == deed);
+        }
+        let client = self.client(place);
+        let done = match deed {
+            Deed::Accept => client.accept(now, session).is_ok(),
+            Deed::HangUp => client.hang_up(now, session).is_ok(),
+            Deed::Modify => client.modify(now, session).is_ok(),
+            Deed::Withdraw => client.cancel(now, session).is_ok(),
+            Deed::Press => {
+                let command = Command::Press { session, priority: Priority::Normal, timestamp: None };
+                client.handle_input(now, Input::Command(command)).is_ok()
+            }
+            Deed::Speak => {
+                let command = Command::Speak { session, payload: Bytes::from_static(&SPEECH), samples: 800 };
+                client.handle_input(now, Input::Command(command)).is_ok()
+            }
+            Deed::LetGo => client.handle_input(now, Input::Command(Command::LetGo(session))).is_ok(),
+        };
+        if done {
+            self.note(place, deed.told());
+            match deed {
+                Deed::HangUp => self.judge.hung_up(now, place, session),
+                Deed::Accept => self.known[which].rings = false,
+                Deed::Press | Deed::Speak | Deed::LetGo => self.judge.acts(session),
+                Deed::Modify | Deed::Withdraw => {}
+            }
+        }
+        self.settle(canon, place);
+    }
+
+    fn note(&mut self, place: usize, what: &str) {
+        if let Some(trace) = &mut self.trace {
+            trace.note(self.now, place, format!("{} {what}", self.elements[place].name));
+        }
+    }
+
+    fn draw(&mut self, now: Instant, flight: &Flight, fate: Fate) {
+        let Some(mut trace) = self.trace.take() else { return };
+        let Path { local, remote, .. } = flight.datagram.path;
+        match media_port_of(remote.port()).filter(|_| flight.is_media) {
+            Some(port) => {
+                let ends = (self.place_of(local), self.place_of(remote));
+                trace.media(now, ends, port.stream, &flight.datagram.bytes, fate);
+            }
+            None => trace.message_with(now, &flight.datagram, fate),
+        }
+        self.trace = Some(trace);
+    }
+}
+
+impl Flight {
+    fn way(&self) -> (SocketAddr, SocketAddr) {
+        (self.datagram.path.local, self.datagram.path.remote)
+    }
+}
+
+impl Known {
+    /// Whether it is left to be done, and may be done now.
+    fn can(&self, deed: Deed) -> bool {
+        self.may(deed) && self.left.iter().any(|(each, left)| *each == deed && *left > 0)
+    }
+
+    fn may(&self, deed: Deed) -> bool {
+        match deed {
+            Deed::Accept => self.rings,
+            Deed::HangUp => self.refuses || !self.rings,
+            Deed::Modify | Deed::Press | Deed::Speak | Deed::LetGo => self.is_established,
+            Deed::Withdraw => {
+                let modifies = |(deed, left): &(Deed, u32)| *deed == Deed::Modify && *left > 0;
+                self.is_established && !self.left.iter().any(modifies)
+            }
+        }
+    }
+}
+
+impl Deed {
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Accept => "accepts",
+            Self::HangUp => "hangs up",
+            Self::Modify => "offers other media",
+            Self::Withdraw => "gives up the change",
+            Self::Press => "presses the key",
+            Self::Speak => "speaks",
+            Self::LetGo => "lets go of the key",
+        }
+    }
+}
+
+/// What a user knows from now on.
+fn note_event(known: &mut Vec<Known>, habits: &Habits, place: usize, event: &Event) {
+    let Some(session) = event.session() else { return };
+    let which = known.iter().position(|each| (each.place, each.session) == (place, session));
+    if let Event::Invited { answer_mode, .. } = event {
+        let rings = *answer_mode == AnswerMode::Manual;
+        let left = habits.invited.clone();
+        let refuses = habits.refuses;
+        known.push(Known { place, session, rings, refuses, is_established: !rings, left });
+    } else if let (Event::Ended { .. }, Some(which)) = (event, which) {
+        known.remove(which);
+    } else if let (Event::Established { .. }, Some(which)) = (event, which) {
+        known[which].is_established = true;
+        known[which].rings = false;
+    }
+}
