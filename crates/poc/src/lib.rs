@@ -52,6 +52,7 @@ pub mod amr;
 pub mod answer_state;
 pub mod body;
 pub mod client;
+mod display;
 mod focus;
 pub mod media;
 pub mod playout;

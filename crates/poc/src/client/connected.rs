@@ -18,11 +18,11 @@ use super::outcome::Role;
 use super::session::{Session, State};
 use super::talking::MediaTransmit;
 use super::{AnswerMode, Client, Event};
-use crate::address;
 use crate::focus::{self, Focus};
 use crate::media::Stream;
 use crate::server::SessionType;
 use crate::talk_burst::{self, Acknowledgement, Answer, Connect, Message, Packet};
+use crate::{address, display};
 
 impl Client {
     /// What the server says at the control port of the pre-established session itself.
@@ -92,12 +92,14 @@ impl Client {
 
     /// As of an invitation that is accepted at once.
     fn tell_connected(&mut self, id: SessionId, connect: &Connect, focus: Option<Focus>) {
-        let named = |uri: &Bytes| Bytes::from([b"<", &uri[..], b">"].concat());
-        let inviter = connect.inviter.as_ref().map_or_else(|| Bytes::from_static(address::ANONYMOUS), named);
+        let inviter = match &connect.inviter {
+            Some(inviter) => named(inviter, connect.inviter_name.as_deref()),
+            None => Bytes::from_static(address::ANONYMOUS),
+        };
         self.events.push_back(Event::Invited {
             session: id,
             inviter,
-            group: connect.group.as_ref().map(named),
+            group: connect.group.as_ref().map(|group| named(group, connect.group_name.as_deref())),
             others: Vec::new(),
             focus,
             answer_mode: AnswerMode::Automatic,
@@ -110,6 +112,13 @@ impl Client {
             carrier.connected = None;
         }
         self.be_released();
+    }
+}
+
+fn named(uri: &[u8], name: Option<&str>) -> Bytes {
+    match name {
+        Some(name) => display::write(name, uri),
+        None => Bytes::from([b"<", uri, b">"].concat()),
     }
 }
 

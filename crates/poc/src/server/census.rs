@@ -145,6 +145,7 @@ impl Server {
             census.pre_established += 1;
             let (PreEstablishedState::Calling(using)
             | PreEstablishedState::Asking(using, _)
+            | PreEstablishedState::Connecting(using, _)
             | PreEstablishedState::InUse(using)) = &pre_established.state
             else {
                 continue;

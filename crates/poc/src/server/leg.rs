@@ -14,8 +14,8 @@ use super::policy::{Inviter, Refusal};
 use super::preestablished::contact_uri_of;
 use super::record::SessionType;
 use super::releasing::{self, Duty};
-use crate::address;
 use crate::client::ACCEPT_CONTACT;
+use crate::{address, display};
 
 /// Seconds.
 const RETRY_AFTER: &[u8] = b"5";
@@ -118,14 +118,21 @@ pub(super) fn from_of(inviter: &Inviter, request: &Message) -> Bytes {
 
 /// From as it is, if a focus invites in the name of a group (digest 8.5).
 fn group_in_from(request: &Message) -> Option<Bytes> {
-    match contact_uri_of(request).and_then(kind_of_session)? {
-        SessionType::PreArranged | SessionType::Chat => {}
-        SessionType::OneToOne | SessionType::AdHoc => return None,
+    if !is_of_a_group(request) {
+        return None;
     }
     let from = request.from().ok()?;
     let space: &[u8] = if from.display.is_empty() { b"" } else { b" " };
     let display = request.unfolded(from.display);
     Some(Bytes::from([&display[..], space, b"<", from.uri, b">"].concat()))
+}
+
+/// Whether a focus invites in the name of a group.
+pub(super) fn is_of_a_group(request: &Message) -> bool {
+    match contact_uri_of(request).and_then(kind_of_session) {
+        Some(SessionType::PreArranged | SessionType::Chat) => true,
+        Some(SessionType::OneToOne | SessionType::AdHoc) | None => false,
+    }
 }
 
 /// What tells the next PoC Server or client about the inviter (RFC 3325 §9.1).
@@ -154,15 +161,10 @@ pub(super) fn referred_by(inviter: &Inviter) -> Headers {
 
 /// What stands in From towards the members of a group (digest 8.5).
 pub(super) fn from_of_group(group: &Group) -> Bytes {
-    let mut from = Vec::new();
-    if !group.display_name.is_empty() {
-        let is_plain = |letter: char| !letter.is_control();
-        let name: String = group.display_name.chars().filter(|letter| is_plain(*letter)).collect();
-        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-        from.extend_from_slice(format!("\"{quoted}\" ").as_bytes());
+    match &group.display_name[..] {
+        "" => Bytes::from([b"<", &group.address[..], b">"].concat()),
+        name => display::write(name, &group.address),
     }
-    from.extend_from_slice(&[b"<", &group.address[..], b">"].concat());
-    Bytes::from(from)
 }
 
 /// What is the same in every INVITE of the server.

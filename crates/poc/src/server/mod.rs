@@ -11,6 +11,7 @@
 //! one queue, so of two things that cross the first counts (digest 14.6 step 5).
 
 mod census;
+mod connected;
 mod controlling;
 mod directory;
 mod group;
@@ -104,9 +105,13 @@ pub struct Config {
     pub messages_max: usize,
     /// Pre-established sessions that a user may have at once, each for one PoC Session at a time.
     pub pre_established_max: usize,
-    /// Whether talk burst control is carried to clients: a pre-established session then hears by it of PoC Sessions that are answered
-    /// automatically, and of their ends, and not by re-INVITE.
+    /// Whether a client with a pre-established session hears of PoC Sessions that are answered automatically, and of the end of all,
+    /// by TBCP Connect and Disconnect (user-plane digest 7), and not by re-INVITE.
     pub connects: bool,
+    /// T15, T16: after so long a Connect or a Disconnect that is not acknowledged is sent again.
+    pub connect_wait: Duration,
+    /// How often it is sent.
+    pub connect_sends: u8,
     /// The settings of a user who has published none. `None`: not registered for PoC, 480 (digest Q9).
     pub unpublished: Option<Settings>,
     /// For how long settings are kept that come without a span.
@@ -151,6 +156,8 @@ impl Config {
             messages_max: 10_000,
             pre_established_max: 4,
             connects: false,
+            connect_wait: Duration::from_secs(2),
+            connect_sends: 3,
             unpublished: None,
             publication: Duration::from_secs(3600),
             publication_min: Duration::from_secs(60),
@@ -251,15 +258,6 @@ pub enum Command {
 pub enum Event {
     /// An INVITE is over, with all that came of it.
     Closed(Box<Record>),
-    /// Something that a client is to be told by talk burst control, with [`Config::connects`].
-    TalkBurst {
-        /// The PoC Address of its user.
-        user: Bytes,
-        /// Where it receives talk burst control, if it does.
-        control: Option<SocketAddr>,
-        /// What.
-        message: talk_burst::Message,
-    },
     /// A stream cannot be read any more: close the connection.
     Disconnect {
         /// Which.

@@ -173,7 +173,7 @@ impl Server {
         self.identify(session, contact_beside(request));
         self.participating[place].is_identified = true;
         self.occupy_served(place);
-        let is_asked = self.ask_within(place, session, request, inviter, mode)
+        let is_asked = self.ask_within(place, request, inviter, mode)
             || self.ask_on_demand(place, request, inviter, (mode, hops));
         let participating = &mut self.participating[place];
         if is_asked && mode == AnswerMode::Automatic && participating.state == State::Inviting {
@@ -294,8 +294,20 @@ impl Server {
         self.note_answer(place);
     }
 
+    /// The client has acknowledged the Connect on the dialog of `at`.
+    pub(super) fn downstream_connected(&mut self, place: usize, at: usize) {
+        let participating = &self.participating[place];
+        let Some(Leg::Dialog(upstream)) = participating.upstream else { return };
+        let is_unconfirmed = participating.is_unconfirmed;
+        let headers = if is_unconfirmed { answer_state(AnswerState::Confirmed) } else { Vec::new() };
+        if !self.answer_beyond(at, upstream, headers, None) {
+            return self.give_up_answer(place);
+        }
+        self.note_answer(place);
+    }
+
     /// The user, or whom the user invites, takes part.
-    pub(super) fn note_answer(&mut self, place: usize) {
+    fn note_answer(&mut self, place: usize) {
         let now = self.now;
         let participating = &mut self.participating[place];
         participating.state = State::Established;

@@ -1,27 +1,29 @@
 //! Pre-established sessions (digest 7.2, 14.5, 14.8): a dialog with a client that stands ready for PoC Sessions, one at a time.
 //!
 //! ```text
-//!            a REFER          an invitation   answered             refused, failed     given up             the session ends
-//! Idle       Calling          Asking          -                    -                   404                  -
-//! Calling    486              on demand       InUse                Idle                Idle                 -
-//! Asking     491              on demand       InUse                Idle                Withdrawn +CANCEL    -
-//! Withdrawn  491              on demand       Telling +re-INVITE   Idle                -                    -
-//! InUse      486              on demand       -                    -                   Idle                 Telling +re-INVITE
-//! Telling    491              on demand       Idle                 Untold, or +BYE     -                    -
-//! Untold     491              on demand       -                    -                   -                    -
+//!                a REFER     an invitation       answered             refused, failed     given up             the session ends
+//! Idle           Calling     Asking, Connecting  -                    -                   404                  -
+//! Calling        486         on demand           InUse                Idle                Idle                 -
+//! Asking         491         on demand           InUse                Idle                Withdrawn +CANCEL    -
+//! Withdrawn      491         on demand           Telling +re-INVITE   Idle                -                    -
+//! InUse          486         on demand           -                    -                   Idle                 Telling, Disconnecting
+//! Telling        491         on demand           Idle                 Untold, or +BYE     -                    -
+//! Untold         491         on demand           -                    -                   -                    -
 //! ```
+//!
+//! `Connecting` and `Disconnecting` stand in [`super::connected`]: there the client is told by talk burst control. To a REFER and to
+//! an invitation they are as Asking.
 //!
 //! The session beyond is a [`Participating`](super::participating) with this dialog in the place of one of its legs. Whoever
 //! gives up there has its answer at once, whatever the client still has to say to the re-INVITE (digest 14.5): it is cancelled
 //! by the endpoint like any INVITE, its 487 leaves the dialog as it was (RFC 3261 §14.1), and a 2xx that crosses the CANCEL has
 //! put the client into a session that is not there, so it is told. `Untold` waits for the dialog to be free for that.
 //!
-//! While talk burst control is not carried the client hears of a session and of its end by re-INVITE: in a session our Contact is
-//! a focus that names it, else it is none and speech is inactive, on hold until the next use.
+//! A client whose user is asked, or that has no talk burst control, hears of a session by re-INVITE, and the latter of its end too:
+//! in a session our Contact is a focus that names it, else it is none and speech is inactive, on hold until the next use.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 use sip::message::Name;
@@ -29,17 +31,18 @@ use sip::usage::{End, Party};
 use sip::{Contact, Duration, Headers, Instant, Message, SessionId, SubscriberId};
 use slab::Slab;
 
+use super::connected::Sending;
 use super::leg::{self, Ended, unless_over};
 use super::media::{Agreed, Owner};
 use super::participating::{self, Leg, ServedAs};
 use super::policy::{Inviter, Refusal};
 use super::record::{Record, Side};
 use super::releasing::{self, Duty};
-use super::{Due, Event, Place, Server};
+use super::{Due, Place, Server};
+use crate::address;
 use crate::body::multipart;
 use crate::client::AnswerMode;
 use crate::sdp::{self, Capabilities, Described, Direction, Origin};
-use crate::{address, talk_burst};
 
 /// How long to wait when something else is under way in the dialog.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -53,8 +56,6 @@ pub(super) struct PreEstablished {
     dialog: SessionId,
     /// What the client, and the session beyond, are told of our media.
     pub(super) media: Capabilities,
-    /// Where the client receives talk burst control.
-    control: Option<SocketAddr>,
     /// The media of the client.
     pub(super) near: usize,
     /// The media of the session beyond, while there is one.
@@ -76,8 +77,12 @@ pub(super) enum State {
     Idle,
     Calling(Use),
     Asking(Use, Instant),
+    /// Connect has been sent.
+    Connecting(Use, Sending),
     Withdrawn,
     InUse(Use),
+    /// Disconnect has been sent.
+    Disconnecting(Sending),
     Telling,
     Untold(Instant),
 }
@@ -98,6 +103,7 @@ impl State {
     fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Asking(_, at) | Self::Untold(at) => Some(*at),
+            Self::Connecting(_, sending) | Self::Disconnecting(sending) => Some(sending.again_at),
             Self::Idle | Self::Calling(_) | Self::Withdrawn | Self::InUse(_) | Self::Telling => None,
         }
     }
@@ -170,7 +176,6 @@ impl Server {
             user: record.inviter.clone(),
             dialog: session,
             media,
-            control: agreed.control,
             near,
             far: None,
             described,
@@ -198,14 +203,23 @@ impl Server {
         let pre_established = &mut self.pre_established.all[at];
         let deadlines = [pre_established.state.deadline(), state.deadline()];
         match (&pre_established.state, &state) {
-            (_, State::Calling(_) | State::Asking(..) | State::InUse(_)) => {}
-            (State::Calling(using) | State::Asking(using, _) | State::InUse(using), _) => {
+            (_, State::Calling(_) | State::Asking(..) | State::Connecting(..) | State::InUse(_)) => {}
+            (
+                State::Calling(using)
+                | State::Asking(using, _)
+                | State::Connecting(using, _)
+                | State::InUse(using),
+                _,
+            ) => {
                 pre_established.last.clone_from(&using.names);
                 if let Some(far) = pre_established.far.take() {
                     self.media.legs.close(far);
                 }
             }
-            (State::Idle | State::Withdrawn | State::Telling | State::Untold(_), _) => {}
+            (
+                State::Idle | State::Withdrawn | State::Disconnecting(_) | State::Telling | State::Untold(_),
+                _,
+            ) => {}
         }
         tracing::debug!(at, from = ?pre_established.state, to = ?state, "pre-established session");
         pre_established.state = state;
@@ -224,6 +238,7 @@ impl Server {
                 self.ask_no_more(at, &leg::no_answer());
                 self.downstream_ended(place, Ended::here(End::Expired, 480));
             }
+            State::Connecting(..) | State::Disconnecting(_) => self.is_not_acknowledged(at),
             State::Untold(_) => self.tell_over(at),
             State::Idle | State::Calling(_) | State::Withdrawn | State::InUse(_) | State::Telling => {}
         }
@@ -235,7 +250,6 @@ impl Server {
     pub(super) fn ask_within(
         &mut self,
         place: usize,
-        session: SessionId,
         request: &Message,
         inviter: &Inviter,
         mode: AnswerMode,
@@ -258,14 +272,11 @@ impl Server {
         let identity = contact_uri_of(request).and_then(address::session_identity);
         let names = identity.as_deref().and_then(address::canonical).into_iter().collect();
         let using = Use { place, names, referral: None };
-        if mode == AnswerMode::Automatic && self.config.connects {
-            // Digest 10.2: without asking the client by SIP.
-            self.enter(at, State::InUse(using));
+        // Digest 10.2: without asking the client by SIP.
+        let connects = mode == AnswerMode::Automatic && self.can_connect(at);
+        if connects && self.connect(at, &using, request, inviter) {
             self.participating[place].downstream = Some(Leg::Within(at));
-            let shown = inviter.address.clone().filter(|_| !inviter.is_anonymous);
-            self.connect(at, place, identity, (shown, inviter.wish.overrides));
-            self.note_answer(place);
-            return self.answer_beyond(at, session, Vec::new(), None);
+            return true;
         }
         if !self.ask(at, request, inviter, mode) {
             self.close_beyond(at);
@@ -318,7 +329,12 @@ impl Server {
             State::Asking(using, _) => self.downstream_accepted(using.place, response),
             State::Withdrawn => self.tell_over(at),
             State::Telling => self.enter(at, State::Idle),
-            State::Idle | State::Calling(_) | State::InUse(_) | State::Untold(_) => {}
+            State::Idle
+            | State::Calling(_)
+            | State::Connecting(..)
+            | State::InUse(_)
+            | State::Disconnecting(_)
+            | State::Untold(_) => {}
         }
     }
 
@@ -343,19 +359,33 @@ impl Server {
                     self.leave(dialog, leg::reason(Some(&leg::reason_of_status(status.unwrap_or(500)))));
                 }
             },
-            State::Idle | State::Calling(_) | State::InUse(_) | State::Untold(_) => {}
+            State::Idle
+            | State::Calling(_)
+            | State::Connecting(..)
+            | State::InUse(_)
+            | State::Disconnecting(_)
+            | State::Untold(_) => {}
         }
     }
 
-    fn be_idle(&mut self, at: usize) {
+    pub(super) fn be_idle(&mut self, at: usize) {
+        self.be_plain(at);
+        self.enter(at, State::Idle);
+    }
+
+    /// Our Contact is no focus any more.
+    pub(super) fn be_plain(&mut self, at: usize) {
         let dialog = self.pre_established.all[at].dialog;
         self.identify(dialog, plain());
-        self.enter(at, State::Idle);
     }
 
     /// Whoever invited has given up.
     pub(super) fn ask_no_more(&mut self, at: usize, headers: &Headers) {
-        let dialog = self.pre_established.all[at].dialog;
+        let PreEstablished { dialog, state, .. } = &self.pre_established.all[at];
+        let dialog = *dialog;
+        if matches!(state, State::Connecting(..)) {
+            return self.disconnect(at);
+        }
         self.enter(at, State::Withdrawn);
         // An answer that is here already is told next.
         let done = self.command_saying(headers, |headers| sip::Command::Cancel { session: dialog, headers });
@@ -381,7 +411,7 @@ impl Server {
         if let Some(far) = *far {
             self.media.legs.connect(far, Agreed::new(&agreed, agreed.codec.payload));
         }
-        if let State::Asking(using, _) = state {
+        if let State::Asking(using, _) | State::Connecting(using, _) = state {
             let using = using.clone();
             self.enter(at, State::InUse(using));
         }
@@ -443,42 +473,17 @@ impl Server {
     /// The session beyond has ended: the client is told, and the dialog stays.
     pub(super) fn use_is_over(&mut self, at: usize) {
         match self.duty {
-            Duty::Serving if !self.config.connects => return self.tell_over(at),
-            Duty::Serving => {}
+            Duty::Serving if self.can_connect(at) => self.disconnect(at),
+            Duty::Serving => self.tell_over(at),
             // The BYE of the dialog says it.
-            Duty::Releasing => return self.be_idle(at),
+            Duty::Releasing => self.be_idle(at),
         }
-        let PreEstablished { user, control, .. } = &self.pre_established.all[at];
-        let (user, control) = (user.clone(), *control);
-        self.events.push_back(Event::TalkBurst { user, control, message: talk_burst::Message::Disconnect });
-        self.be_idle(at);
     }
 
-    fn tell_over(&mut self, at: usize) {
+    pub(super) fn tell_over(&mut self, at: usize) {
         let is_under_way = self.offer_client(at, plain(), Vec::new(), Direction::Inactive);
         let state = if is_under_way { State::Telling } else { State::Untold(self.now + PAUSE) };
         self.enter(at, state);
-    }
-
-    /// TBCP Connect.
-    pub(super) fn connect(
-        &mut self,
-        at: usize,
-        place: usize,
-        session: Option<Bytes>,
-        (inviter, is_override): (Option<Bytes>, bool),
-    ) {
-        let PreEstablished { user, control, .. } = &self.pre_established.all[at];
-        let (user, control) = (user.clone(), *control);
-        let connect = talk_burst::Connect {
-            inviter,
-            session,
-            session_type: self.participating[place].record.session_type,
-            is_override,
-            ..talk_burst::Connect::default()
-        };
-        let message = talk_burst::Message::Connect(Box::new(connect));
-        self.events.push_back(Event::TalkBurst { user, control, message });
     }
 
     /// The dialog has ended, and with it whatever it was used for.
@@ -493,10 +498,11 @@ impl Server {
         let reason = ended.reason.clone();
         let record = Record { end: ended.end, by, ended: self.now, reason, ..record };
         match state {
-            State::Calling(using) | State::Asking(using, _) | State::InUse(using) => {
-                self.leave_use(using.place, ended);
-            }
-            State::Idle | State::Withdrawn | State::Telling | State::Untold(_) => {}
+            State::Calling(using)
+            | State::Asking(using, _)
+            | State::Connecting(using, _)
+            | State::InUse(using) => self.leave_use(using.place, ended),
+            State::Idle | State::Withdrawn | State::Disconnecting(_) | State::Telling | State::Untold(_) => {}
         }
         self.close(record);
     }

@@ -66,9 +66,14 @@ impl Server {
         let inviter = Inviter { address: Some(pre_established.user.clone()), ..inviter };
         policy::may_initiate(&self.directory, &inviter).map_err(|refusal| refusal.status)?;
         match &pre_established.state {
-            State::Idle => {}
+            // Who asks for something new has nothing there any more.
+            State::Idle | State::Disconnecting(_) => {}
             State::Calling(_) | State::InUse(_) => return Err(486), // one session at a time
-            State::Asking(..) | State::Withdrawn | State::Telling | State::Untold(_) => return Err(491),
+            State::Asking(..)
+            | State::Connecting(..)
+            | State::Withdrawn
+            | State::Telling
+            | State::Untold(_) => return Err(491),
         }
         let target = self.target_of(request)?;
         if !self.open_beyond(at) {
@@ -181,10 +186,14 @@ impl Server {
     ) -> Result<(), u16> {
         let pre_established = &self.pre_established.all[at];
         let (names, ends) = match &pre_established.state {
-            State::Calling(using) => (&using.names, Some((using, End::Cancelled))),
-            State::InUse(using) => (&using.names, Some((using, End::Released))),
+            State::Calling(using) => (&using.names, Some((using, End::Cancelled, Some(487)))),
+            // It has taken the Connect, which its Acknowledgement would have said.
+            State::Connecting(using, _) => (&using.names, Some((using, End::Rejected, Some(480)))),
+            State::InUse(using) => (&using.names, Some((using, End::Released, None))),
             // What has ended in the meantime is what the client wants it to be.
-            State::Idle | State::Telling | State::Untold(_) => (&pre_established.last, None),
+            State::Idle | State::Disconnecting(_) | State::Telling | State::Untold(_) => {
+                (&pre_established.last, None)
+            }
             State::Asking(..) | State::Withdrawn => return Err(404),
         };
         let target = target_in(request)?;
@@ -193,17 +202,16 @@ impl Server {
         if !is_meant(address::canonical(target.uri)) && !is_meant(session) {
             return Err(404);
         }
-        let ends = ends.map(|(using, end)| (using.clone(), end));
+        let ends = ends.map(|(using, end, status)| (using.clone(), end, status));
         self.admit_referral(subscriber)?;
         if let Some(referral) = referral {
             self.tell_last(referral, 200, None);
         }
-        let Some((using, end)) = ends else { return Ok(()) };
+        let Some((using, end, status)) = ends else { return Ok(()) };
         if let Some(referral) = using.referral {
             self.tell_last(referral, 487, None);
         }
         self.enter(at, State::Idle);
-        let status = (end == End::Cancelled).then_some(487);
         let ended = Ended { by: Party::Remote, status, ..Ended::here(end, 487) };
         self.leave_use(using.place, ended);
         Ok(())
@@ -228,7 +236,7 @@ impl Server {
             self.media.legs.connect(far, Agreed::new(&agreed, own.payload_of(&agreed.codec)));
         }
         let mut using = using.clone();
-        let (place, inviter) = (using.place, pre_established.user.clone());
+        let place = using.place;
         let contact = contact_uri_of(response);
         let identity = contact.and_then(address::session_identity);
         if let Some(kind) = contact.and_then(participating::kind_of_session) {
@@ -245,9 +253,6 @@ impl Server {
             self.say(referral, gone(), Some(body));
         }
         self.enter(at, State::InUse(using));
-        if self.config.connects {
-            self.connect(at, place, identity, (Some(inviter), false));
-        }
         true
     }
 

@@ -4,6 +4,7 @@ mod adding;
 mod buffering;
 mod census;
 mod conference;
+mod connected;
 mod controlling;
 mod directory;
 mod groups;

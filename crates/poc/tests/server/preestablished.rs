@@ -1,16 +1,14 @@
 //! Pre-established sessions: digest 7.2 and the second table of 14.5.
 
-use poc::server::{Function, SessionType};
-use poc::talk_burst;
+use poc::server::Function;
 use sip::Message;
 use sip::message::Name;
 use sip::usage::End;
 
-use crate::ready::{BEN, CLIENT, Ready, is_held, names_session, ready, ready_wanting, ready_with};
+use crate::ready::{AUTOMATIC, BEN, CLIENT, Ready, is_held, names_session, ready, ready_wanting, ready_with};
 use crate::stage::{Call, FACTORY, SDP, ms, text, word};
 
 const ERIK: &str = "sip:erik@home2.example";
-const AUTOMATIC: &str = "<am-settings><answer-mode>automatic</answer-mode></am-settings>";
 
 // Setting up.
 
@@ -321,47 +319,5 @@ fn a_user_who_is_removed_loses_the_dialog_and_what_it_is_used_for() {
     assert_eq!(ready.stage.told(&call), ["404 INVITE"]);
     assert_eq!(ready.heard(), ["CANCEL", "BYE"]);
     ready.stage.answer(&reinvite, 487);
-    ready.stage.ends_with(2);
-}
-
-// With talk burst control.
-
-fn connected() -> (Ready, Call, Message) {
-    let mut ready = ready_wanting(AUTOMATIC, |config| config.connects = true);
-    let call = Call::terminating(ERIK, BEN);
-    ready.stage.invite(&call);
-    let ok = ready.stage.response(&call, "200 INVITE");
-    (ready, call, ok)
-}
-
-/// Digest 10.2: without waiting.
-#[test]
-fn an_automatic_answer_is_given_at_once_and_the_client_connected() {
-    let (mut ready, call, ok) = connected();
-    assert!(ready.heard().is_empty(), "nothing by SIP");
-    let bursts = std::mem::take(&mut ready.stage.bursts);
-    let [(user, talk_burst::Message::Connect(connect))] = &bursts[..] else { panic!("{bursts:?}") };
-    assert_eq!(user, BEN);
-    assert_eq!(connect.inviter.as_deref(), Some(ERIK.as_bytes()));
-    assert_eq!(connect.session.as_deref(), Some(&b"sip:ps77@192.0.2.66;session=1-1"[..]));
-    assert_eq!(connect.session_type, Some(SessionType::OneToOne));
-    ready.stage.ack(&call, &ok);
-    ready.stage.bye(&call, &ok);
-    assert_eq!(ready.stage.told(&call), ["200 BYE"]);
-    assert_eq!(ready.stage.bursts, [(BEN.to_owned(), talk_burst::Message::Disconnect)]);
-    assert!(ready.heard().is_empty(), "the dialog stays");
-}
-
-/// Digest 14.5, the second table.
-#[test]
-fn pre_established_automatic_a_cancel_behind_the_200_has_no_effect_and_the_bye_disconnects() {
-    let (mut ready, call, ok) = connected();
-    ready.stage.cancel(&call);
-    assert_eq!(ready.stage.told(&call), ["200 CANCEL"]);
-    assert_eq!(ready.stage.bursts.len(), 1, "the Connect alone");
-    ready.stage.ack(&call, &ok);
-    ready.stage.bye(&call, &ok);
-    assert_eq!(ready.stage.bursts.len(), 2);
-    ready.within("BYE", "", "");
     ready.stage.ends_with(2);
 }

@@ -7,6 +7,7 @@ use sip::message::Name;
 use crate::stage::{Call, FACTORY, Stage, text, word};
 
 pub(crate) const BEN: &str = "sip:ben@home1.example";
+pub(crate) const AUTOMATIC: &str = "<am-settings><answer-mode>automatic</answer-mode></am-settings>";
 pub(crate) const CLIENT: &str = "Contact: <sip:ben@192.0.2.77>\r\n";
 
 /// Ben's client, its dialog, and how many requests it has sent there.
@@ -22,14 +23,22 @@ pub(crate) fn ready() -> Ready {
 }
 
 pub(crate) fn ready_with(change: impl FnOnce(&mut Config)) -> Ready {
-    ready_on(Stage::with(change))
+    ready_on(told_by_sip(change))
 }
 
 /// And Ben wants this.
 pub(crate) fn ready_wanting(settings: &str, change: impl FnOnce(&mut Config)) -> Ready {
-    let mut stage = Stage::with(change);
+    let mut stage = told_by_sip(change);
     stage.publish_only_saying("ben", settings);
     ready_on(stage)
+}
+
+/// Nothing is told by Connect and Disconnect unless `change` says so.
+fn told_by_sip(change: impl FnOnce(&mut Config)) -> Stage {
+    Stage::with(|config| {
+        config.connects = false;
+        change(config);
+    })
 }
 
 fn ready_on(mut stage: Stage) -> Ready {

@@ -9,7 +9,6 @@ use poc::server::{
     Command, Config, Counters, Event, Group, GroupKind, GroupMember, GroupRole, Input, MediaTransmit, Record,
     Server, User,
 };
-use poc::talk_burst;
 use sip::message::Name;
 use sip::transport::{ConnectionId, Listener, Path, Target, Transport};
 use sip::{Duration, Instant, Message};
@@ -129,6 +128,11 @@ impl Call {
         self
     }
 
+    /// From as a whole, without a tag.
+    pub(crate) fn named_from(self, from: &str) -> Self {
+        Self { from: from.to_owned(), ..self }
+    }
+
     pub(crate) fn body(&self) -> &str {
         &self.body
     }
@@ -199,8 +203,6 @@ pub(crate) struct Stage {
     /// The INVITEs of the server, by Request-URI.
     invites: BTreeMap<String, Vec<Message>>,
     pub(crate) records: Vec<Record>,
-    /// What users are told by talk burst control.
-    pub(crate) bursts: Vec<(String, talk_burst::Message)>,
     /// Datagrams of speech and talk burst control.
     pub(crate) media: Vec<MediaTransmit>,
 }
@@ -227,7 +229,6 @@ impl Stage {
             sent: BTreeMap::new(),
             invites: BTreeMap::new(),
             records: Vec::new(),
-            bursts: Vec::new(),
             media: Vec::new(),
         };
         for user in ["anna", "ben", "cara", "dan"] {
@@ -290,9 +291,6 @@ impl Stage {
         while let Some(event) = self.server.poll_event() {
             match event {
                 Event::Closed(record) => self.records.push(*record),
-                Event::TalkBurst { user, message, .. } => {
-                    self.bursts.push((String::from_utf8_lossy(&user).into_owned(), message));
-                }
                 Event::Disconnect { .. } => panic!("no streams here"),
             }
         }

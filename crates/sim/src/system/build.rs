@@ -198,6 +198,7 @@ impl Setup {
         let mut config = poc::server::Config::new(sip, core, factory_of(home), capabilities_at(address));
         config.set_ports((0..PAIRS).map(ports_of).collect());
         config.talk_bursts.t2_stop_talking = self.stop_talking;
+        config.connects = true;
         config.sip.session_expires = Some(self.session_expires);
         config.trusted = vec![core_address(home).ip()];
         config.early_answer = self.early_answer;

@@ -154,7 +154,6 @@ impl Machine {
             },
             Self::Server(server) => match server.poll_event()? {
                 poc::server::Event::Closed(record) => Some(Told::Closed(record)),
-                poc::server::Event::TalkBurst { .. } => panic!("there is no talk burst control here"),
                 poc::server::Event::Disconnect { .. } => panic!("there are no streams here"),
             },
             Self::Gone => None,

@@ -683,6 +683,23 @@ pub(super) static OPTIONS: &[Item] = &[
         meaning: "a session that is inactive is released",
     },
     Item {
+        table: "talk-bursts",
+        key: "connects",
+        kind: Kind::Switch {
+            set: |settings, value| settings.sessions.connects = value,
+            get: |settings| settings.sessions.connects,
+        },
+        meaning: "a client with a pre-established session hears of one that it answers by itself, and of the end of all, by TBCP Connect and Disconnect; else by re-INVITE",
+    },
+    span!(
+        "talk-bursts",
+        "connect-wait",
+        Duration::from_millis(100),
+        secs(10),
+        sessions.connect_wait,
+        "T15, T16: after so long a Connect or a Disconnect that is not acknowledged is sent again, three times in all"
+    ),
+    Item {
         table: "recording",
         key: "folder",
         kind: Kind::Text {

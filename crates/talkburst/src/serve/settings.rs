@@ -117,6 +117,8 @@ pub(crate) struct Sessions {
     pub(crate) notify_after: Duration,
     pub(crate) notify_every: Duration,
     pub(crate) pre_established_max: usize,
+    pub(crate) connects: bool,
+    pub(crate) connect_wait: Duration,
 }
 
 /// The settings that users publish.
@@ -187,6 +189,8 @@ impl Settings {
                 notify_after: server.notify_after,
                 notify_every: server.notify_every,
                 pre_established_max: server.pre_established_max,
+                connects: server.connects,
+                connect_wait: server.connect_wait,
             },
             publications: Publications {
                 unpublished: None,
@@ -272,6 +276,8 @@ impl Settings {
         server.notify_after = sessions.notify_after;
         server.notify_every = sessions.notify_every;
         server.pre_established_max = sessions.pre_established_max;
+        server.connects = sessions.connects;
+        server.connect_wait = sessions.connect_wait;
         server.publication = publications.expires_default;
         server.publication_min = publications.expires_min;
         let settings = |mode| poc::body::settings::Settings { answer_mode: Some(mode), ..Default::default() };

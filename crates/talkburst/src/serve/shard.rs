@@ -408,8 +408,6 @@ impl Shard {
         while let Some(event) = self.server.poll_event() {
             match event {
                 poc::server::Event::Closed(record) => self.events.push_back(Event::Closed(record)),
-                // Talk burst control is not carried: `connects` is off.
-                poc::server::Event::TalkBurst { .. } => {}
                 // It has no connections, or whole messages come on them.
                 poc::server::Event::Disconnect { .. } => {}
             }

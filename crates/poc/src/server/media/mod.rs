@@ -242,6 +242,9 @@ impl Server {
             return self.drop_stranger(remote);
         };
         self.latch(leg, at, remote, ssrc);
+        if self.be_acknowledged(leg, bytes) {
+            return;
+        }
         if let Some(other) = self.other_side_of(leg) {
             return self.relay_control(other, bytes);
         }
