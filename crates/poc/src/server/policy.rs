@@ -8,10 +8,10 @@ use sip::{Instant, Message};
 
 use super::Config;
 use super::directory::{Access, Directory, Served};
-use crate::address;
 use crate::body::settings::Settings;
 use crate::client::AnswerMode;
 use crate::user_agent;
+use crate::{address, display};
 
 /// Why an INVITE goes no further here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ impl Refusal {
 pub(super) struct Inviter {
     /// The PoC Address that the core asserts (RFC 3325 §9.1).
     pub(super) address: Option<Bytes>,
+    /// What it calls itself: as the core asserts it, or in From, if that is of the same user.
+    pub(super) name: Option<Box<str>>,
     /// The invited users must not learn it (RFC 3323, RFC 3325 §7).
     pub(super) is_anonymous: bool,
     /// It knows the response code 433 (RFC 5079): an inviter of 1.0 does not (Q3).
@@ -59,6 +61,13 @@ impl Inviter {
     pub(super) fn of(request: &Message) -> Self {
         let asserted = request.addresses(Name::PAssertedIdentity).filter_map(Result::ok);
         let address = asserted.filter_map(|each| address::canonical(each.uri)).next();
+        let asserted = request.addresses(Name::PAssertedIdentity).filter_map(Result::ok);
+        let of_from = request.from().ok().map(|from| (from.uri, from.display));
+        let named = asserted.map(|each| (each.uri, each.display)).chain(of_from);
+        let name = named
+            .filter(|(uri, display)| !display.is_empty() && address::canonical(uri) == address)
+            .find_map(|(_, display)| display::read(&request.unfolded(display)));
+        let name = name.map(String::into_boxed_str);
         let is_hidden = |token: &[u8]| request.lists(Name::Privacy, token);
         // RFC 3323 §4.1.1.3: who calls itself so wants no name, whatever Privacy says.
         let calls_itself_nobody = request.from().is_ok_and(|from| {
@@ -66,7 +75,7 @@ impl Inviter {
         });
         let is_anonymous = calls_itself_nobody || [&b"id"[..], b"user", b"header"].into_iter().any(is_hidden);
         let knows_433 = user_agent::version(request).is_some_and(|version| version.major >= 2);
-        Self { address, is_anonymous, knows_433, wish: Wish::of(request) }
+        Self { address, name, is_anonymous, knows_433, wish: Wish::of(request) }
     }
 }
 

@@ -320,6 +320,65 @@ fn a_talk_burst_that_lasts_too_long_is_revoked_and_its_user_waits() {
     assert_eq!((counters.revoked[1], counters.denied[3]), (1, 1));
 }
 
+/// User-plane digest 6.3.
+#[test]
+fn who_has_spoken_too_long_is_denied_although_it_leaves_and_comes_again() {
+    let (mut stage, call, ok) = chat_and_ben();
+    stage.say(2, request());
+    for sequence in 0..310 {
+        stage.speak(2, sequence);
+        stage.pass(ms(100));
+    }
+    stage.bye(&call, &ok);
+    let again = call.again();
+    stage.invite(&again);
+    stage.established(&again);
+    stage.heard();
+    stage.say(2, request());
+    assert_eq!(words(&stage.heard()), [(2, "Talk Burst Deny")]);
+    stage.say(3, request());
+    assert_eq!(stage.heard()[0], (3, "Talk Burst Granted".to_owned()), "only of the one");
+    stage.say(3, Message::Release { last: None });
+    stage.pass(ms(5_000));
+    stage.heard();
+    stage.say(2, request());
+    assert_eq!(stage.heard()[0], (2, "Talk Burst Granted".to_owned()));
+}
+
+/// Who is called what in the Taken that others get.
+fn name_of_talker(call: Call) -> Option<String> {
+    let mut stage = Stage::new();
+    stage.put_group(group_of("sip:field@home1.example", GroupKind::Chat, &[ANNA, BEN]));
+    for call in [call.with_body(&sdp(1)), Call::to_group(BEN, "sip:field@home1.example").with_body(&sdp(2))] {
+        stage.invite(&call);
+        stage.established(&call);
+    }
+    stage.media.clear();
+    stage.say(1, request());
+    let media = std::mem::take(&mut stage.media).into_iter().map(MediaTransmit::into_datagrams);
+    let packets =
+        media.flat_map(|(_, _, bytes)| talk_burst::packets(&bytes).expect("RTCP").collect::<Vec<_>>());
+    packets.flatten().find_map(|packet| {
+        let Message::Taken(taken) = packet.message else { return None };
+        taken.name
+    })
+}
+
+/// User-plane digest 4.4.
+#[test]
+fn who_speaks_is_shown_by_the_name_that_it_calls_itself() {
+    let call = || Call::to_group(ANNA, "sip:field@home1.example");
+    let named = call().named_from("\"Anna Lee\" <sip:anna@home1.example>");
+    assert_eq!(name_of_talker(call()).as_deref(), Some("anna"), "no name is known");
+    assert_eq!(name_of_talker(named.clone()).as_deref(), Some("Anna Lee"));
+    assert_eq!(name_of_talker(named.clone().with("Privacy: id\r\n")).as_deref(), Some("Anonymous"));
+    let asserted = "P-Asserted-Identity: Chief <sip:anna@home1.example>";
+    let asserted = named.replacing("P-Asserted-Identity: <sip:anna@home1.example>", asserted);
+    assert_eq!(name_of_talker(asserted).as_deref(), Some("Chief"));
+    let of_another = call().named_from("Ben <sip:ben@home1.example>");
+    assert_eq!(name_of_talker(of_another).as_deref(), Some("anna"), "a name of somebody else");
+}
+
 #[test]
 fn a_listener_on_hold_hears_nothing_and_hears_again_when_it_goes_on() {
     let (mut stage, _, _) = anna_and_ben();

@@ -107,6 +107,7 @@ impl Server {
             invitation,
             conference: Conference::default(),
             bursts: TalkBursts::new(Arc::clone(&self.media.settings)),
+            penalties: Vec::new(),
             bursts_due: None,
             fan: None,
             buffer: None,
@@ -132,6 +133,7 @@ impl Server {
         controlling.record = Some(Box::new(record));
         let key = controlling.insert(Participant {
             address,
+            name: inviter.name.clone(),
             is_anonymous: inviter.is_anonymous,
             number: 0,
             role,
@@ -216,6 +218,7 @@ impl Server {
         let entrance = Entrance::Invited { depth, referral, adder };
         let participant = Participant {
             address,
+            name: None,
             is_anonymous: false,
             number: 0,
             role,

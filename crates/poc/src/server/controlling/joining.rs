@@ -77,6 +77,7 @@ impl Server {
         (record.answered, record.status) = (Some(self.now), Some(200));
         let key = controlling.insert(Participant {
             address: record.inviter.clone(),
+            name: inviter.name.clone(),
             is_anonymous: inviter.is_anonymous,
             number: 0,
             role,

@@ -94,6 +94,8 @@ pub(super) struct Controlling {
     conference: Conference,
     /// Who speaks.
     pub(super) bursts: TalkBursts,
+    /// T9 of those who have left.
+    penalties: Vec<(Bytes, Instant)>,
     /// When something in them may be due.
     pub(super) bursts_due: Option<Instant>,
     /// To whom speech goes, once somebody has spoken.
@@ -121,6 +123,8 @@ enum State {
 #[derive(Clone, Debug)]
 struct Participant {
     address: Bytes,
+    /// What it calls itself, if it has said so.
+    name: Option<Box<str>>,
     is_anonymous: bool,
     /// Counts the participants of the session: keys are used again.
     number: u64,

@@ -4,6 +4,7 @@
 //! end (cases 1, 7 and 9 of the founding list).
 
 use bytes::Bytes;
+use sip::Instant;
 use sip::message::Uri;
 
 use super::super::Server;
@@ -15,6 +16,9 @@ use crate::talk_burst::controlling::{Ending, Joining};
 
 /// What an anonymous talker is called.
 const ANONYMOUS_NAME: &str = "Anonymous";
+
+/// Of those who have left a session, so many may not ask when they come again.
+const PENALTIES_MAX: usize = 32;
 
 /// What stands in NAME where no other name is known: some readers take a Taken without one for malformed, by the length of its
 /// padding (user-plane digest 4.4).
@@ -46,6 +50,28 @@ impl Controlling {
     /// Whether somebody may still come who has been asked, or is to be.
     pub(in super::super) fn has_pending(&self) -> bool {
         self.pending > 0 || !self.queue.is_empty()
+    }
+
+    /// User-plane digest 6.3: T9 is of who has spoken too long, and leaving does not end it.
+    fn keep_penalty(&mut self, now: Instant, key: usize) {
+        self.penalties.retain(|(_, until)| now < *until);
+        let Some(until) = self.bursts.penalty_of(key).filter(|until| now < *until) else { return };
+        let address = self.address_of(key);
+        // It may be here by another leg already.
+        if let Some(other) = self.by_address.get(&address).filter(|other| **other != key) {
+            self.bursts.penalise(*other, until);
+        }
+        if self.penalties.len() == PENALTIES_MAX {
+            self.penalties.remove(0);
+        }
+        self.penalties.push((address, until));
+    }
+
+    /// Who comes may have been here before.
+    fn remember_penalty(&mut self, key: usize) {
+        let address = self.address_of(key);
+        let until = self.penalties.iter().filter(|(whom, _)| *whom == address).map(|(_, until)| *until).max();
+        until.into_iter().for_each(|until| self.bursts.penalise(key, until));
     }
 
     /// Whether enough take part.
@@ -80,11 +106,11 @@ impl Server {
     ) {
         let now = self.now;
         let Some(controlling) = self.controlling.get_mut(place) else { return };
-        let Participant { address, is_anonymous, media: leg, .. } = &controlling.participants[key];
+        let Participant { address, name, is_anonymous, media: leg, .. } = &controlling.participants[key];
         let Some(leg) = *leg else { return };
         let (address, name) = match is_anonymous {
             true => (Bytes::from_static(address::ANONYMOUS_URI), Some(ANONYMOUS_NAME.to_owned())),
-            false => (address.clone(), name_of(address)),
+            false => (address.clone(), name.as_deref().map(str::to_owned).or_else(|| name_of(address))),
         };
         let joining = Joining {
             address,
@@ -100,6 +126,7 @@ impl Server {
             controlling.buffer = Some(Box::new(Buffer::new(key, t2_stop_talking)));
         }
         controlling.bursts.join(now, key, joining);
+        controlling.remember_penalty(key);
         controlling.fan = None;
         let introduction = controlling.come_late(now, key);
         self.media.legs.connect(leg, Agreed::new(media, payload_here));
@@ -113,6 +140,7 @@ impl Server {
     pub(super) fn take_no_part(&mut self, place: usize, key: usize) {
         let now = self.now;
         let Some(controlling) = self.controlling.get_mut(place) else { return };
+        controlling.keep_penalty(now, key);
         controlling.bursts.leave(now, key);
         controlling.fan = None;
         if let Some(buffer) = &mut controlling.buffer {

@@ -221,6 +221,18 @@ impl TalkBursts {
         self.lose(now, key);
     }
 
+    /// T9: until when a participant may not ask (user-plane digest 6.3).
+    pub fn penalty_of(&self, key: usize) -> Option<Instant> {
+        self.participant(key)?.penalty()
+    }
+
+    /// A participant has spoken too long before it joined: it may not ask until then.
+    pub fn penalise(&mut self, key: usize, until: Instant) {
+        if let Some(participant) = self.participant_mut(key) {
+            participant.penalise(until);
+        }
+    }
+
     /// Nobody will join who was awaited: who speaks without being heard must stop (g31).
     pub fn nobody_comes(&mut self, now: Instant) {
         self.others = Others::Needed;

@@ -142,6 +142,14 @@ impl Participant {
         told.filter(|_| self.agreed.timestamp)
     }
 
+    pub(super) const fn penalty(&self) -> Option<Instant> {
+        self.penalty_until
+    }
+
+    pub(super) fn penalise(&mut self, until: Instant) {
+        self.penalty_until = self.penalty_until.max(Some(until));
+    }
+
     pub(super) fn is_penalised(&self, now: Instant) -> bool {
         self.penalty_until.is_some_and(|until| now < until)
     }
