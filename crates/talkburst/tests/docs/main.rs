@@ -56,6 +56,7 @@ fn every_file_that_a_document_links_to_exists() {
         "docs/observing.md",
         "docs/operations.md",
         "docs/performance.md",
+        "docs/reliability.md",
         "docs/responses.md",
         "docs/screen.md",
     ] {
