@@ -296,6 +296,16 @@ fn signals_leave_the_session_and_give_the_terminal_back() {
     }
 }
 
+/// The terminal is asked about its keys; what it answers is not for the shell.
+#[test]
+fn a_program_that_ends_at_once_waits_for_what_the_terminal_answers() {
+    let nowhere = "call sip:ben@nowhere.invalid --nameserver 127.0.0.1:9";
+    let Some(terminal) = Terminal::open("at-once", (80, 24), nowhere) else { return };
+    terminal.is_given_back(4);
+    let seen = terminal.told(&["failed to find the way"]);
+    assert!(!seen.contains("[?"), "{seen}");
+}
+
 #[test]
 fn plain_and_dumb_terminals_have_lines() {
     let (_answer, address) = Program::answer(&["--auto"]);

@@ -3,7 +3,7 @@
 mod space;
 
 use std::io::{self, IsTerminal};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -60,9 +60,14 @@ pub(crate) enum Keys {
     Screen,
 }
 
+/// How long an answer of the terminal is waited for at the end: the shell is not to get it.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+
 /// The user.
 pub(crate) struct Wishes {
     receiver: Receiver<Wish>,
+    /// Closed once the terminal has answered what it was asked, if anything.
+    answered: std::sync::mpsc::Receiver<()>,
     raw_mode: Option<RawMode>,
 }
 
@@ -71,19 +76,23 @@ impl Wishes {
     pub(crate) fn listen(keys: Keys) -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         listen_to_signals(&sender)?;
+        let (answers, answered) = std::sync::mpsc::channel();
         let raw_mode = if keys != Keys::None && has_keys() {
             let raw_mode = RawMode::enter()?;
             // Reading a terminal cannot be given up: the thread ends with the program.
             std::thread::spawn(move || match keys {
-                Keys::None | Keys::Lines => read_keys(&sender),
-                Keys::Screen => read_keys_of_screen(&sender),
+                Keys::None | Keys::Lines => {
+                    drop(answers); // nothing is asked
+                    read_keys(&sender);
+                }
+                Keys::Screen => read_keys_of_screen(&sender, answers),
             });
             Some(raw_mode)
         } else {
             // One sender stays with the signals.
             None
         };
-        Ok(Self { receiver, raw_mode })
+        Ok(Self { receiver, answered, raw_mode })
     }
 
     /// Whether keys are read.
@@ -97,6 +106,13 @@ impl Wishes {
             Some(wish) => wish,
             None => std::future::pending().await,
         }
+    }
+}
+
+impl Drop for Wishes {
+    fn drop(&mut self) {
+        // In raw mode still: the answer is not echoed either.
+        let _ = self.answered.recv_timeout(ANSWER_MAX);
     }
 }
 
@@ -146,13 +162,14 @@ fn read_keys(sender: &Sender<Wish>) {
     }
 }
 
-fn read_keys_of_screen(sender: &Sender<Wish>) {
+fn read_keys_of_screen(sender: &Sender<Wish>, answers: std::sync::mpsc::Sender<()>) {
     // Answered at once, or after two seconds by a terminal that does not even say what it is. Keys wait so long.
     let reports = match terminal::supports_keyboard_enhancement() {
         Ok(true) => Reports::Releases,
         _ if cfg!(windows) => Reports::Releases,
         Ok(false) | Err(_) => Reports::Presses,
     };
+    drop(answers);
     let mut space = Space::new(reports);
     let mut wish = Some(Wish::View(View::Keys(reports)));
     loop {
