@@ -215,13 +215,7 @@ fn a_reinvite_is_cancelled(stage: &mut Stage<'_>) -> Step {
     stage.say(0, call.to, &again.ack(&end.message))?;
     stage.expect(0, "a response to the CANCEL", answers(Method::Cancel, 200..=699))?;
     stage.listen(Duration::from_millis(200))?;
-    let byes = stage.all(0, asks(Method::Bye));
-    stage.must(byes.is_empty(), "the target has left the session");
-    stage.say(0, call.to, &again.bye(&okay.message))?;
-    let answer = stage.expect(0, "a response to the BYE", answers(Method::Bye, 200..=699))?;
-    let said = word(&answer.message);
-    stage.must(answer.message.status() < Some(300), format!("the session is gone: {said}"));
-    Ok(())
+    must_end_with_bye(stage, &again, &okay.message)
 }
 
 fn a_cancel_with_a_new_branch(stage: &mut Stage<'_>) -> Step {
@@ -234,13 +228,7 @@ fn a_cancel_with_a_new_branch(stage: &mut Stage<'_>) -> Step {
     let said = word(&answer.message);
     stage.must(answer.message.status() == Some(481), format!("the CANCEL is answered with {said}"));
     stage.listen(Duration::from_millis(200))?;
-    let byes = stage.all(0, asks(Method::Bye));
-    stage.must(byes.is_empty(), "the target has left the session");
-    stage.say(0, call.to, &other.bye(&okay.message))?;
-    let answer = stage.expect(0, "a response to the BYE", answers(Method::Bye, 200..=699))?;
-    let said = word(&answer.message);
-    stage.must(answer.message.status() < Some(300), format!("the session is gone: {said}"));
-    Ok(())
+    must_end_with_bye(stage, &other, &okay.message)
 }
 
 fn a_cancel_after_a_refusal(stage: &mut Stage<'_>) -> Step {

@@ -261,6 +261,17 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_who_keeps_which_rule_has_every_case() {
+        let page = include_str!("../../../../../docs/probe.md");
+        for Case { name, title, source, sides, .. } in case::all() {
+            let row = format!("| {} | {name} | {title} | {source} | ", report::role(*sides));
+            assert!(page.contains(&row), "{row}");
+        }
+        let count = format!("There are {} cases", case::all().count());
+        assert!(page.contains(&count), "{count}");
+    }
+
+    #[test]
     fn each_case_says_its_rule_and_where_it_is_written() {
         for case in case::all() {
             assert!(!case.rule.is_empty() && !case.title.is_empty(), "{}", case.name);
