@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use codec_core::codecs::amr::AmrVariant;
 use codec_core::codecs::amr::{
-    AmrCodec, AmrFrameType, AmrMode, AmrPacket, AmrPayloadCodec, AmrPayloadConfig, AmrPayloadFrame,
+    AmrCodec, AmrFrameType, AmrMode, AmrPacket, AmrPayloadCodec, AmrPayloadConfig, AmrPayloadFrame, nb, wb,
 };
 use codec_core::codecs::g711::{alaw_compress, alaw_expand, ulaw_compress, ulaw_expand};
 use codec_core::types::{CodecConfig, CodedFrame, FrameKind, VariableRateCodec};
@@ -43,7 +43,7 @@ struct Amr {
     codec: Box<AmrCodec>,
     payload: AmrPayloadCodec,
     variant: AmrVariant,
-    /// The mode of the last frame of speech.
+    /// The mode that was told last.
     mode: u8,
 }
 
@@ -80,11 +80,22 @@ impl Amr {
                     self.mode = mode.index();
                     FrameKind::Speech
                 }
-                AmrFrameType::Sid(_) => FrameKind::ComfortNoise,
+                AmrFrameType::Sid(_) => {
+                    self.mode = self.said_mode(&data).unwrap_or(self.mode);
+                    FrameKind::ComfortNoise
+                }
                 AmrFrameType::NoData => FrameKind::NoData,
                 AmrFrameType::SpeechLost => FrameKind::Lost,
             };
             self.frame(&CodedFrame { kind, mode: self.mode, quality_ok, data }, heard);
+        }
+    }
+
+    /// The mode that a frame of comfort noise tells: it is that of the frames after it which have none.
+    fn said_mode(&self, data: &[u8]) -> Option<u8> {
+        match self.variant {
+            AmrVariant::NarrowBand => nb::bitstream::parse_sid_header(data).map(|header| header.mode_index),
+            AmrVariant::WideBand => (data.len() == 5).then(|| wb::bitstream::sid_mode_indication(data))?,
         }
     }
 

@@ -8,6 +8,8 @@ pub(crate) mod codec;
 mod conceal;
 mod level;
 pub(crate) mod listener;
+#[cfg(test)]
+mod reference;
 pub(crate) mod wav;
 
 pub(crate) use self::codec::{Coder, Decoder};
