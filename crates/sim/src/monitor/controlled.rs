@@ -94,7 +94,7 @@ impl Functions {
         let is_other = |place: &usize| self.arrivals[*place].inviter != *first;
         let is_confirmed = session.invites_nobody
             || session.arrivals.iter().any(is_other)
-            || session.legs.iter().any(|leg| self.has_answered(leg));
+            || session.legs.iter().any(|leg| self.has_accepted(leg));
         let connected = others + inside + usize::from(!is_over(initiator));
         match is_confirmed {
             true => connected < session.fewer_than,
@@ -177,6 +177,12 @@ impl Functions {
             is_justified || may_be_over || self.was_removed,
             "I10: a session goes on, and somebody is sent away: {call_id:?} of {session:?}"
         );
+    }
+
+    /// Whether somebody has accepted who was still wanted.
+    fn has_accepted(&self, call_id: &Bytes) -> bool {
+        let last = self.agent.last_attempt(call_id);
+        last.is_some_and(|invited| invited.answers.values().any(|answer| !answer.unwanted))
     }
 
     fn has_answered(&self, call_id: &Bytes) -> bool {
