@@ -103,6 +103,19 @@ pub enum Fate {
     LetGo,
 }
 
+impl Fate {
+    /// It in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrives(_) => "arrives",
+            Self::Doubled(_) => "doubled",
+            Self::Lost => "lost",
+            Self::Held => "held back",
+            Self::LetGo => "let go",
+        }
+    }
+}
+
 impl Trace {
     /// An empty trace between clients: name and address of each, from left to right.
     pub fn new(parties: Vec<(String, SocketAddr)>) -> Self {
@@ -204,40 +217,9 @@ impl Trace {
 
     /// Something that a party was told.
     pub fn event(&mut self, now: Instant, place: usize, event: &Event) {
-        let text = match event {
-            Event::Progress { status: 180, .. } => "told: it rings (180)".to_owned(),
-            Event::Progress { status, .. } => format!("told: progress ({status})"),
-            Event::Invited { .. } => "told: invited".to_owned(),
-            Event::Established { .. } => "told: in session".to_owned(),
-            Event::Modified { .. } => "told: media changed".to_owned(),
-            Event::ModificationEnded { .. } => "told: media as before".to_owned(),
-            Event::Ended { outcome, .. } => match outcome.status {
-                Some(status) => format!("told: {outcome} ({status})"),
-                None => format!("told: {outcome}"),
-            },
-            Event::MemberProgress { status, .. } => format!("told: about a user ({status})"),
-            Event::MemberChanged { status: Some(status), .. } => {
-                format!("told: decided about a user ({status})")
-            }
-            Event::MemberChanged { status: None, .. } => "told: nothing about a user".to_owned(),
-            Event::Participants { .. } => "told: who takes part".to_owned(),
-            Event::WatchEnded { .. } => "told: no more who takes part".to_owned(),
-            Event::Alerted { .. } => "told: alerted".to_owned(),
-            Event::AlertAnswered { .. } => "told: the alert is answered".to_owned(),
-            Event::PreEstablished => "told: pre-established".to_owned(),
-            Event::PreEstablishedEnded { .. } => "told: not pre-established".to_owned(),
-            Event::Locate { .. } => "told: look up the next hop".to_owned(),
-            Event::Registered { .. } => "told: registered".to_owned(),
-            Event::RegistrationFailed { .. } => "told: not registered".to_owned(),
-            Event::Deregistered { .. } => "told: no longer registered".to_owned(),
-            Event::SettingsPublished => "told: settings published".to_owned(),
-            Event::SettingsFailed { .. } => "told: settings not published".to_owned(),
-            Event::TalkBurst { told, .. } => format!("told: {}", burst(told)),
-            // The packets are shown as they come.
-            Event::Heard { .. } => return,
-            Event::Disconnect { .. } => "told: stream broken".to_owned(),
-        };
-        self.note(now, place, text);
+        if let Some(text) = told(event) {
+            self.note(now, place, text);
+        }
     }
 
     /// The rule that a message follows. An ACK follows another rule for a failure than for a 2xx: the branch tells.
@@ -406,6 +388,44 @@ fn put(row: &mut Vec<char>, at: usize, text: &str) {
             None => row.push(each),
         }
     }
+}
+
+/// What a user is told, in a word or two; `None`: it is shown otherwise.
+pub fn told(event: &Event) -> Option<String> {
+    let text = match event {
+        Event::Progress { status: 180, .. } => "told: it rings (180)".to_owned(),
+        Event::Progress { status, .. } => format!("told: progress ({status})"),
+        Event::Invited { .. } => "told: invited".to_owned(),
+        Event::Established { .. } => "told: in session".to_owned(),
+        Event::Modified { .. } => "told: media changed".to_owned(),
+        Event::ModificationEnded { .. } => "told: media as before".to_owned(),
+        Event::Ended { outcome, .. } => match outcome.status {
+            Some(status) => format!("told: {outcome} ({status})"),
+            None => format!("told: {outcome}"),
+        },
+        Event::MemberProgress { status, .. } => format!("told: about a user ({status})"),
+        Event::MemberChanged { status: Some(status), .. } => {
+            format!("told: decided about a user ({status})")
+        }
+        Event::MemberChanged { status: None, .. } => "told: nothing about a user".to_owned(),
+        Event::Participants { .. } => "told: who takes part".to_owned(),
+        Event::WatchEnded { .. } => "told: no more who takes part".to_owned(),
+        Event::Alerted { .. } => "told: alerted".to_owned(),
+        Event::AlertAnswered { .. } => "told: the alert is answered".to_owned(),
+        Event::PreEstablished => "told: pre-established".to_owned(),
+        Event::PreEstablishedEnded { .. } => "told: not pre-established".to_owned(),
+        Event::Locate { .. } => "told: look up the next hop".to_owned(),
+        Event::Registered { .. } => "told: registered".to_owned(),
+        Event::RegistrationFailed { .. } => "told: not registered".to_owned(),
+        Event::Deregistered { .. } => "told: no longer registered".to_owned(),
+        Event::SettingsPublished => "told: settings published".to_owned(),
+        Event::SettingsFailed { .. } => "told: settings not published".to_owned(),
+        Event::TalkBurst { told, .. } => format!("told: {}", burst(told)),
+        // The packets are shown as they come.
+        Event::Heard { .. } => return None,
+        Event::Disconnect { .. } => "told: stream broken".to_owned(),
+    };
+    Some(text)
 }
 
 /// What a user is told about who speaks, in a word or two.

@@ -8,9 +8,11 @@
 pub mod chance;
 pub mod explore;
 pub mod ladder;
+pub mod lane;
 pub mod monitor;
 pub mod network;
 pub mod story;
+pub mod swarm;
 pub mod system;
 pub mod world;
 

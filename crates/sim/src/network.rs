@@ -8,6 +8,7 @@ use sip::{Duration, Instant, Message};
 
 use crate::chance::Chance;
 use crate::ladder::{Fate, label};
+use crate::lane::Lane;
 
 /// How bad the network is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +77,8 @@ pub struct Network {
     held: Vec<Transmit>,
     script: Vec<(Which, Deed)>,
     sent: u64,
+    /// By [`Network::send_by`].
+    lanes: Vec<Lane>,
 }
 
 impl Network {
@@ -89,6 +92,7 @@ impl Network {
             held: Vec::new(),
             script: Vec::new(),
             sent: 0,
+            lanes: Vec::new(),
         }
     }
 
@@ -100,6 +104,28 @@ impl Network {
     /// From now on the network is as good or bad as this.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
+    }
+
+    /// A lane more. Its number.
+    pub fn add_lane(&mut self, lane: Lane) -> usize {
+        self.lanes.push(lane);
+        self.lanes.len() - 1
+    }
+
+    /// The lane of this number.
+    pub fn lane(&mut self, number: usize) -> &mut Lane {
+        &mut self.lanes[number]
+    }
+
+    /// Takes a datagram by a lane, whatever the script says, and tells what becomes of it.
+    pub fn send_by(&mut self, lane: usize, now: Instant, datagram: &Transmit) -> Fate {
+        self.sent += 1;
+        let (spans, fate) = self.lanes[lane].send(now, datagram);
+        for span in spans.into_iter().flatten() {
+            self.entered += 1;
+            self.flying.insert((now + span, self.entered), datagram.clone());
+        }
+        fate
     }
 
     /// How many datagrams were sent.

@@ -234,6 +234,11 @@ impl Watch {
         format!("{:#?}", self.parts[place])
     }
 
+    /// The same, if nothing but speech and talk burst control was sent and received.
+    pub fn media_settled(&mut self) {
+        self.talking.settled();
+    }
+
     /// Everything is over: what must be true then.
     pub fn finish(&mut self) {
         for part in &self.parts {

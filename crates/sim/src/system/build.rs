@@ -1,6 +1,8 @@
 //! What a system is made of.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use poc::sdp::Capabilities;
@@ -51,10 +53,10 @@ pub struct Setup {
 }
 
 /// A client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Terminal {
     /// The name of its user, who may have several.
-    pub user: &'static str,
+    pub user: Arc<str>,
     /// Its network: 0 or 1.
     pub home: usize,
     /// What its user wants.
@@ -67,8 +69,14 @@ pub struct Terminal {
 
 impl Terminal {
     /// A client whose user answers by hand.
-    pub fn new(user: &'static str, home: usize) -> Self {
-        Self { user, home, settings: PocSettings::default(), has_factory: false, pre_establishes: false }
+    pub fn new(user: impl Into<Arc<str>>, home: usize) -> Self {
+        Self {
+            user: user.into(),
+            home,
+            settings: PocSettings::default(),
+            has_factory: false,
+            pre_establishes: false,
+        }
     }
 }
 
@@ -87,7 +95,7 @@ pub(super) const fn ports_of(pair: u16) -> Ports {
 }
 
 /// More than there are clients.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// Octets of a datagram: whatever there is.
 const DATAGRAM_MAX: usize = 60_000;
@@ -140,13 +148,14 @@ impl Setup {
     /// The client of `place`.
     pub(super) fn client(&self, place: usize, seed: [u8; 32]) -> Client {
         let terminal = self.terminal(place);
-        let Terminal { user, home, .. } = *terminal;
+        let Terminal { user, home, .. } = terminal;
+        let home = *home;
         let address = client_address(place);
         let mut sip = sip::Config::new(vec![listener(address)], seed);
         sip.owner = Owner { node: 100 + place as u16, shard: 0 };
         sip.datagram_max = DATAGRAM_MAX;
         sip.reliability = self.reliability;
-        let (username, secret) = (Bytes::from(user), Bytes::from(secret_of(user)));
+        let (username, secret) = (Bytes::from(user.to_string()), Bytes::from(secret_of(user)));
         sip.credentials = vec![Credentials { realm: None, username, secret }];
         let capabilities = capabilities_at(address);
         let from = Bytes::from([b"<", &terminal.address()[..], b">"].concat());
@@ -182,7 +191,7 @@ impl Setup {
         let mut core = Core::new(config);
         for Terminal { user, .. } in self.terminals.iter().filter(|terminal| terminal.home == home) {
             let ha1 = Ha1::of(user.as_bytes(), DOMAINS[home].as_bytes(), secret_of(user).as_bytes());
-            let user = sipcore::User { name: Bytes::from(*user), ha1 };
+            let user = sipcore::User { name: Bytes::from(user.to_string()), ha1 };
             core.handle_input(sip::Instant::START, sipcore::Input::Command(sipcore::Command::PutUser(user)));
         }
         core
@@ -224,11 +233,11 @@ impl System {
         let border = setup.border();
         let mut elements = Vec::new();
         let client = |place: usize, chance: &mut Chance| {
-            let user = setup.terminal(place).user;
+            let user = &setup.terminal(place).user;
             let former = setup.terminals[..if place < border { place } else { place - 4 }].iter();
-            let number = former.filter(|terminal| terminal.user == user).count();
+            let number = former.filter(|terminal| terminal.user == *user).count();
             Element {
-                name: if number == 0 { user.to_owned() } else { format!("{user}{}", number + 1) },
+                name: if number == 0 { user.to_string() } else { format!("{user}{}", number + 1) },
                 address: client_address(place),
                 machine: Machine::Client(Box::new(setup.client(place, chance.seed()))),
             }
@@ -263,10 +272,21 @@ impl System {
             watch,
             events: Vec::new(),
             records: Vec::new(),
+            keeps_story: true,
             story: Vec::new(),
             to_strangers: Vec::new(),
+            digest: None,
+            places: BTreeMap::new(),
+            due: BTreeSet::new(),
+            due_of: Vec::new(),
+            districts: Vec::new(),
+            first_district: 0,
+            seats: Vec::new(),
+            acting: None,
             setup,
         };
+        system.places = system.elements.iter().map(|element| element.address.ip()).zip(0..).collect();
+        system.due_of = vec![None; system.elements.len()];
         for terminal in system.setup.terminals.clone() {
             system.put_user(terminal.home, User::new(terminal.address()));
         }
@@ -289,8 +309,13 @@ fn capabilities_at(address: SocketAddr) -> Capabilities {
     capabilities
 }
 
+/// The first hundred are beside the cores and servers; the others have addresses of RFC 2544.
 fn client_address(place: usize) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1 + place as u8], 5060))
+    let ip = match place {
+        ..100 => [192, 0, 2, 1 + place as u8],
+        100.. => [198, 18, (place >> 8) as u8, place as u8],
+    };
+    SocketAddr::from((ip, 5060))
 }
 
 fn core_address(home: usize) -> SocketAddr {

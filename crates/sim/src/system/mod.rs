@@ -9,15 +9,20 @@
 //! Every line is the simulated network, the one between a core and its server too.
 
 mod build;
+pub(crate) mod district;
 pub(crate) mod element;
 pub mod story;
 mod stranger;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use poc::client::{Alert, AlertId, Change};
 use poc::server::{Command as Order, Record, User};
 use poc::talk_burst::Priority;
 use poc::{Addressee, AnswerRequest, Client, Command, Event, Input};
+use sip::hash::Keyed;
 use sip::transport::{Path, Transmit, Transport};
 use sip::{Instant, SessionId};
 
@@ -25,8 +30,9 @@ pub use self::build::{Setup, Terminal};
 pub use self::element::{Element, Machine};
 pub use self::stranger::AMPLIFICATION_MAX;
 
+use self::district::{District, Seat};
 use self::element::Told;
-use crate::ladder::{Fate, Trace};
+use crate::ladder::{Fate, Trace, told};
 use crate::monitor::system::Watch;
 use crate::network::Network;
 
@@ -104,11 +110,62 @@ pub struct System {
     pub events: Vec<(usize, Event)>,
     /// What the servers closed.
     pub records: Vec<(usize, Record)>,
+    /// Whether it is kept what happened, for a ladder.
+    pub keeps_story: bool,
     setup: Setup,
     /// What happened, in order.
     story: Vec<(Instant, Happened)>,
     /// What left for addresses that are no element's.
     to_strangers: Vec<Transmit>,
+    /// Of all that happened, if somebody wants it.
+    pub(crate) digest: Option<Digest>,
+    /// The place of each address.
+    places: BTreeMap<IpAddr, usize>,
+    /// When something is due at which place, and that of each place.
+    due: BTreeSet<(Instant, usize)>,
+    due_of: Vec<Option<Instant>>,
+    /// The parts that are watched each for itself; if there are none, `watch` is for the whole.
+    pub(crate) districts: Vec<District>,
+    /// The number of the first of them.
+    first_district: usize,
+    /// The seat of each place.
+    seats: Vec<Option<Seat>>,
+    /// The district in which something was looked at last.
+    pub(crate) acting: Option<usize>,
+}
+
+/// A digest of a story: equal stories have equal ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Digest {
+    keyed: Keyed,
+    so_far: [u8; 32],
+}
+
+impl Digest {
+    /// Of a story in which nothing has happened.
+    pub(crate) fn new() -> Self {
+        Self { keyed: Keyed::new([0; 16]), so_far: [b'0'; 32] }
+    }
+
+    fn add(&mut self, at: Instant, happened: &Happened) {
+        let at = at.since_start().as_nanos().to_be_bytes();
+        let mut add = |what: &[u8], how: &[u8]| {
+            self.so_far = self.keyed.key(&[&self.so_far, &at, what, how]).digits();
+        };
+        match happened {
+            Happened::Message(transmit, fate) | Happened::Media(transmit, fate) => {
+                add(&transmit.bytes, fate.name().as_bytes());
+            }
+            Happened::Note(_, text) => add(text.as_bytes(), b"note"),
+            Happened::Told(_, event) => add(told(event).unwrap_or_default().as_bytes(), b"told"),
+        }
+    }
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.so_far))
+    }
 }
 
 /// A line of the story, to be drawn if somebody wants to see it.
@@ -204,15 +261,16 @@ impl System {
             if !matches!(act, Act::Speak(_)) {
                 self.note(place, what);
             }
+            let (watch, place) = self.watch_at(place);
             match act {
                 Act::Start { .. } | Act::Call { .. } => {
-                    session.into_iter().for_each(|session| self.watch.began(place, session))
+                    session.into_iter().for_each(|session| watch.began(place, session))
                 }
-                Act::HangUp(session) => self.watch.hung_up(now, place, session),
+                Act::HangUp(session) => watch.hung_up(now, place, session),
                 Act::Press(session, _)
                 | Act::Speak(session)
                 | Act::LetGo(session)
-                | Act::AskPosition(session) => self.watch.talking.acts(session),
+                | Act::AskPosition(session) => watch.talking.acts(session),
                 Act::Accept(_)
                 | Act::Modify(_)
                 | Act::Withdraw(_)
@@ -231,7 +289,9 @@ impl System {
     pub fn die(&mut self, place: usize) {
         self.note(place, "dies".to_owned());
         self.elements[place].machine = Machine::Gone;
-        self.watch.died(place);
+        self.schedule(place);
+        let (watch, seat) = self.watch_at(place);
+        watch.died(seat);
     }
 
     /// The client of `place` stops, and another one with the same settings takes its place, which knows nothing and
@@ -239,7 +299,8 @@ impl System {
     pub fn restart(&mut self, place: usize, seed: [u8; 32]) {
         self.note(place, "restarts".to_owned());
         self.elements[place].machine = Machine::Client(Box::new(self.setup.client(place, seed)));
-        self.watch.restarted(place);
+        let (watch, seat) = self.watch_at(place);
+        watch.restarted(seat);
         self.act(place, Act::Register);
     }
 
@@ -253,7 +314,7 @@ impl System {
         let address = self.setup.address_of(place);
         let home = self.setup.home_of(place);
         self.note(place, "is served no more".to_owned());
-        self.watch.removed();
+        self.watch_at(place).0.removed();
         self.order(home, Order::RemoveUser { address });
     }
 
@@ -289,8 +350,8 @@ impl System {
 
     /// The next moment at which something happens by itself.
     pub fn next_moment(&self) -> Option<Instant> {
-        let timeouts = self.elements.iter().filter_map(|element| element.machine.poll_timeout());
-        timeouts.chain(self.network.next_arrival()).chain(self.media.next_arrival()).min()
+        let due = self.due.first().map(|(at, _)| *at);
+        due.into_iter().chain(self.network.next_arrival()).chain(self.media.next_arrival()).min()
     }
 
     /// Moves time to `moment`, which is not before now, and lets everything happen that is due then.
@@ -303,13 +364,11 @@ impl System {
         while let Some(datagram) = self.media.arrived(moment) {
             self.deliver_media(&datagram);
         }
-        for place in 0..self.elements.len() {
-            if self.elements[place].machine.poll_timeout().is_some_and(|at| at <= moment) {
-                self.elements[place].machine.handle_timeout(moment);
-                self.settle(place);
-                let next = self.elements[place].machine.poll_timeout();
-                assert!(next.is_none_or(|next| next > moment), "the next timeout is later than the last");
-            }
+        while let Some((_, place)) = self.due.first().copied().filter(|(at, _)| *at <= moment) {
+            self.elements[place].machine.handle_timeout(moment);
+            self.settle(place);
+            let next = self.due_of[place];
+            assert!(next.is_none_or(|next| next > moment), "the next timeout is later than the last");
         }
     }
 
@@ -360,7 +419,7 @@ impl System {
     /// Lets go what the script holds back.
     pub fn let_go(&mut self) {
         for datagram in self.network.let_go(self.now) {
-            self.story.push((self.now, Happened::Message(datagram, Fate::LetGo)));
+            self.keep(Happened::Message(datagram, Fate::LetGo));
         }
     }
 
@@ -368,7 +427,16 @@ impl System {
     fn note(&mut self, place: usize, what: String) {
         let name = &self.elements[place].name;
         let text = format!("{name} {what}");
-        self.story.push((self.now, Happened::Note(place, text)));
+        self.keep(Happened::Note(place, text));
+    }
+
+    fn keep(&mut self, happened: Happened) {
+        if let Some(digest) = &mut self.digest {
+            digest.add(self.now, &happened);
+        }
+        if self.keeps_story {
+            self.story.push((self.now, happened));
+        }
     }
 
     /// The story as a ladder of all elements that have a part in it.
@@ -410,40 +478,59 @@ impl System {
         trace
     }
 
+    /// The place of the element that has this address.
+    fn place_at(&self, ip: IpAddr) -> Option<usize> {
+        self.places.get(&ip).copied()
+    }
+
     fn deliver(&mut self, datagram: &Transmit) {
         let Path { local, remote, .. } = datagram.path;
-        let Some(place) = self.elements.iter().position(|element| element.address == remote) else { return };
+        let place = self.place_at(remote.ip()).filter(|place| self.elements[*place].address == remote);
+        let Some(place) = place else { return };
         if matches!(self.elements[place].machine, Machine::Gone) {
             return;
         }
         let path = Path { transport: Transport::Udp, local: remote, remote: local, connection: None };
-        self.watch.received(self.now, place, datagram);
+        let (now, seat) = (self.now, self.seat_of(place, datagram));
+        self.look(seat).received(now, seat.place, datagram);
         self.elements[place].machine.handle_datagram(self.now, path, datagram.bytes.clone());
-        self.settle(place);
+        self.settle_with(place, Some((seat, Looked::Whole)));
     }
 
     fn deliver_media(&mut self, datagram: &Transmit) {
         let Path { local, remote, .. } = datagram.path;
-        let ip = remote.ip();
-        let place = self.elements.iter().position(|element| element.address.ip() == ip);
+        let place = self.place_at(remote.ip());
         if let (Some(place), Some(port)) = (place, element::media_port_of(remote.port())) {
-            self.watch.media_received(place, datagram);
+            let seat = self.seat_of(place, datagram);
+            self.look(seat).media_received(seat.place, datagram);
             self.elements[place].machine.handle_media(self.now, port, local, datagram.bytes.clone());
-            self.settle(place);
+            self.settle_with(place, Some((seat, Looked::Media)));
         }
     }
 
-    /// Drains an element: what it sends goes into the network, what it tells is kept.
     fn settle(&mut self, place: usize) {
+        let own = self.own_seat(place).map(|seat| (seat, Looked::Whole));
+        self.settle_with(place, own);
+    }
+
+    /// Drains an element: what it sends goes into the network, what it tells is kept. `seat`: where something arrived.
+    fn settle_with(&mut self, place: usize, seat: Option<(Seat, Looked)>) {
         let now = self.now;
+        let mut looked: BTreeMap<Seat, Looked> = seat.into_iter().collect();
         while let Some(transmit) = self.elements[place].machine.poll_transmit() {
             if self.is_strange(transmit.path.remote) {
                 self.to_strangers.push(transmit);
                 continue;
             }
-            self.watch.sent(now, place, &transmit);
-            let fate = self.network.send(now, &transmit);
-            self.story.push((now, Happened::Message(transmit, fate)));
+            let seat = self.seat_of(place, &transmit);
+            looked.insert(seat, Looked::Whole);
+            self.look(seat).sent(now, seat.place, &transmit);
+            let fate = match self.lanes_of(seat) {
+                Some((lane, _)) => self.network.send_by(lane, now, &transmit),
+                None => self.network.send(now, &transmit),
+            };
+            self.note_word(seat, &transmit);
+            self.keep(Happened::Message(transmit, fate));
         }
         let ip = self.elements[place].address.ip();
         loop {
@@ -456,35 +543,76 @@ impl System {
                     self.to_strangers.push(transmit);
                     continue;
                 }
-                self.watch.media_sent(place, &transmit);
-                let fate = self.media.send(now, &transmit);
-                self.story.push((now, Happened::Media(transmit, fate)));
+                let seat = self.seat_of(place, &transmit);
+                looked.entry(seat).or_insert(Looked::Media);
+                self.look(seat).media_sent(seat.place, &transmit);
+                let fate = match self.lanes_of(seat) {
+                    Some((_, lane)) => self.media.send_by(lane, now, &transmit),
+                    None => self.media.send(now, &transmit),
+                };
+                self.keep(Happened::Media(transmit, fate));
             }
         }
         while let Some(told) = self.elements[place].machine.poll_event() {
             match told {
                 Told::User(event) => {
-                    self.watch.told(now, place, &event);
-                    self.story.push((now, Happened::Told(place, event.clone())));
+                    let seat = self.own_seat(place).expect("a client has a seat");
+                    looked.insert(seat, Looked::Whole);
+                    self.look(seat).told(now, seat.place, &event);
+                    self.keep(Happened::Told(place, event.clone()));
                     self.events.push((place, event));
                 }
                 Told::Closed(record) => {
-                    self.watch.closed(place, &record);
+                    let seat = self.seat_of_record(place, &record);
+                    looked.insert(seat, Looked::Whole);
+                    self.look(seat).closed(seat.place, &record);
                     self.records.push((place, *record));
                 }
             }
         }
-        let machine = &self.elements[place].machine;
-        self.watch.settled(place, |user: &[u8]| match machine {
-            Machine::Server(server) => server.sessions_of(user),
-            Machine::Client(_) | Machine::Core(_) | Machine::Gone => None,
-        });
+        for (seat, what) in looked {
+            let machine = &self.elements[place].machine;
+            let watch = match seat.district {
+                None => &mut self.watch,
+                Some(district) => &mut self.districts[district].watch,
+            };
+            let slots = |user: &[u8]| match machine {
+                Machine::Server(server) => server.sessions_of(user),
+                Machine::Client(_) | Machine::Core(_) | Machine::Gone => None,
+            };
+            match (what, seat.district) {
+                (Looked::Media, Some(_)) => watch.media_settled(),
+                (Looked::Media, None) | (Looked::Whole, _) => watch.settled(seat.place, slots),
+            }
+        }
+        self.schedule(place);
+    }
+
+    /// When something is due at a place is known.
+    fn schedule(&mut self, place: usize) {
+        let due = self.elements[place].machine.poll_timeout();
+        let before = std::mem::replace(&mut self.due_of[place], due);
+        if before != due {
+            if let Some(at) = before {
+                self.due.remove(&(at, place));
+            }
+            self.due.extend(due.map(|at| (at, place)));
+        }
     }
 
     /// The address of the user of a place.
     pub fn address_of(&self, place: usize) -> Bytes {
         self.setup.address_of(place)
     }
+}
+
+/// What is looked at once an element has nothing more to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Looked {
+    /// Who speaks.
+    Media,
+    /// Everything.
+    Whole,
 }
 
 /// Whom a call is for, as a ladder has it.

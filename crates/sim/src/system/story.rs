@@ -12,9 +12,10 @@ use poc::server::{Access, OverrideBy, User};
 use poc::{AnswerMode, AnswerRequest, Event, PocSettings, Profile};
 use sip::{Duration, Instant, Reliability, SessionId};
 
+pub(crate) use self::groups::HOPS;
 use self::groups::Whom;
 use self::stopping::Stopped;
-use self::talking::Talkers;
+pub(crate) use self::talking::Talkers;
 use super::{Act, Setup, System, Terminal};
 use crate::chance::Chance;
 use crate::network::Faults;
@@ -129,7 +130,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Each hop may have to wait 64*T1 until a 1xx lets its CANCEL leave, and the last of them has 256*T1 + 2*T4 like a hop that is
 /// alone. Where every copy of a CANCEL or BYE is lost the other side goes by its own limit instead: that of ringing, or that
 /// of a session that is not refreshed.
-fn life(setup: &Setup, hops: u32) -> Duration {
+pub(crate) fn life(setup: &Setup, hops: u32) -> Duration {
     let seconds = Duration::from_secs;
     let limit = setup.no_answer_after.max(setup.ring_limit).max(setup.session_expires);
     limit + seconds(32) * hops + seconds(4 * 32 + 10)
@@ -427,7 +428,7 @@ impl Teller {
 }
 
 /// Seven hops lose more than one: most networks are better than those of [`Faults::draw`].
-fn faults(chance: &mut Chance) -> Faults {
+pub(crate) fn faults(chance: &mut Chance) -> Faults {
     let ms = Duration::from_millis;
     Faults {
         loss: chance.pick(&[0, 0, 0, 20, 50, 100, 200, 400, 900]),
@@ -447,7 +448,7 @@ fn setup(chance: &mut Chance) -> Setup {
         _ => terminals.push(terminal(chance, "dan", 1)),
     }
     if chance.happens(200)
-        && let Some(last) = terminals.last().copied()
+        && let Some(last) = terminals.last().cloned()
     {
         terminals.push(last); // a second terminal of one user
     }
@@ -479,7 +480,7 @@ fn terminal(chance: &mut Chance, user: &'static str, home: usize) -> Terminal {
 }
 
 /// Whom the user of `place` wants to hear.
-fn rules(chance: &mut Chance, system: &mut System, place: usize) {
+pub(crate) fn rules(chance: &mut Chance, system: &mut System, place: usize) {
     let address: Bytes = system.address_of(place);
     let user = User {
         access: chance.pick(&[

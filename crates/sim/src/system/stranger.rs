@@ -64,11 +64,11 @@ impl System {
 
     /// Whether there is nobody at this address.
     pub(super) fn is_strange(&self, address: SocketAddr) -> bool {
-        self.elements.iter().all(|element| element.address != address)
+        self.place_at(address.ip()).is_none_or(|place| self.elements[place].address != address)
     }
 
     /// Whether nobody has this address.
     pub(super) fn is_strange_host(&self, ip: IpAddr) -> bool {
-        self.elements.iter().all(|element| element.address.ip() != ip)
+        self.place_at(ip).is_none()
     }
 }

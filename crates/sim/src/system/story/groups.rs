@@ -11,7 +11,7 @@ use super::{Planned, Teller};
 use crate::chance::Chance;
 
 /// Hops from one client to another by way of the server of the inviter, that of the group, and that of the invited user.
-pub(super) const HOPS: u32 = 11;
+pub(crate) const HOPS: u32 = 11;
 
 /// Whom a call is for.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use super::super::{Act, System};
 use crate::chance::Chance;
 
 /// The users who speak.
-pub(super) struct Talkers {
+pub(crate) struct Talkers {
     chance: Chance,
     /// What they will do, by moment.
     plan: BTreeMap<(Instant, u64), (usize, Deed)>,
@@ -41,22 +41,22 @@ impl Deed {
 const PACE: Duration = Duration::from_millis(100);
 
 impl Talkers {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { chance: Chance::new(seed), plan: BTreeMap::new(), planned: 0 }
     }
 
     /// The longest talk burst of a story.
-    pub(super) fn stop_talking(&mut self) -> Duration {
+    pub(crate) fn stop_talking(&mut self) -> Duration {
         Duration::from_secs(self.chance.pick(&[30, 30, 2]))
     }
 
     /// When somebody does something next.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.plan.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// What users do in a session that stands.
-    pub(super) fn begin(&mut self, now: Instant, place: usize, session: SessionId) {
+    pub(crate) fn begin(&mut self, now: Instant, place: usize, session: SessionId) {
         for _ in 0..self.chance.pick(&[0, 1, 1, 2, 3]) {
             let when = now + self.moment(&[300, 3_000, 10_000]);
             let priority = self.chance.pick(&[
@@ -75,7 +75,7 @@ impl Talkers {
     }
 
     /// The user of `place` has heard this of a session, and speaks once it may.
-    pub(super) fn react(&mut self, now: Instant, place: usize, session: SessionId, told: &Told) {
+    pub(crate) fn react(&mut self, now: Instant, place: usize, session: SessionId, told: &Told) {
         match told {
             Told::Granted { .. } => {
                 let packets = self.chance.pick(&[0, 1, 5, 15, 40]);
@@ -107,7 +107,7 @@ impl Talkers {
     }
 
     /// What is due is done.
-    pub(super) fn carry_out(&mut self, system: &mut System) {
+    pub(crate) fn carry_out(&mut self, system: &mut System) {
         let now = system.now;
         while let Some(entry) = self.plan.first_entry().filter(|entry| entry.key().0 <= now) {
             let (place, deed) = entry.remove();
@@ -134,12 +134,12 @@ impl Talkers {
     }
 
     /// The session is over for the user of `place`.
-    pub(super) fn end(&mut self, place: usize, session: SessionId) {
+    pub(crate) fn end(&mut self, place: usize, session: SessionId) {
         self.plan.retain(|_, (whom, deed)| (*whom, deed.session()) != (place, session));
     }
 
     /// What the user of `place` knew is no more.
-    pub(super) fn forget(&mut self, place: usize) {
+    pub(crate) fn forget(&mut self, place: usize) {
         self.plan.retain(|_, (whom, _)| *whom != place);
     }
 
