@@ -19,6 +19,7 @@ mod serve;
 mod session;
 #[cfg(unix)]
 mod sessions;
+mod sim;
 #[cfg(unix)]
 mod trace;
 #[cfg(unix)]
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Probe(probe::Arguments),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
+    /// Simulate the whole system with as many clients as are wanted: one seed, virtual time, all invariants watched.
+    Sim(sim::Arguments),
 }
 
 /// What commands wait in: one thread, with sockets and a clock.
@@ -117,6 +120,7 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Bench(bench) => bench::run(bench),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
+        Command::Sim(arguments) => sim::run(arguments),
     }
 }
 
