@@ -66,6 +66,8 @@ pub struct Client {
     enrolment: Option<Box<Enrolment>>,
     chance: Identifiers,
     now: Instant,
+    /// What went in, while somebody keeps it.
+    kept: Option<Vec<(Instant, Input)>>,
 }
 
 impl Client {
@@ -103,6 +105,7 @@ impl Client {
             is_closed: false,
             described: 0,
             now: Instant::START,
+            kept: None,
         }
     }
 
@@ -112,6 +115,9 @@ impl Client {
     /// [`Misuse`] for a command that the state does not allow; nothing has changed then.
     pub fn handle_input(&mut self, now: Instant, input: Input) -> Result<Option<SessionId>, Misuse> {
         self.now = now;
+        if let Some(kept) = &mut self.kept {
+            kept.push((now, input.clone()));
+        }
         let below = match input {
             Input::Datagram { path, bytes } => sip::Input::Datagram { path, bytes },
             Input::Stream { path, bytes } => sip::Input::Stream { path, bytes },
@@ -294,6 +300,16 @@ impl Client {
     pub fn hang_up(&mut self, now: Instant, session: SessionId) -> Result<(), Misuse> {
         self.session(session)?.hang_up(now);
         Ok(())
+    }
+
+    /// From now on keeps what goes in, for whoever writes a journal and calls [`take_inputs`](Self::take_inputs).
+    pub fn keep_inputs(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// What went in since the last call, if it is kept.
+    pub fn take_inputs(&mut self) -> Vec<(Instant, Input)> {
+        self.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Cancels, refuses or leaves every session, and has none any more: before a client is dropped. Drive it then until
