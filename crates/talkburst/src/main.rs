@@ -8,6 +8,8 @@ mod config;
 #[cfg(unix)]
 mod control;
 mod driver;
+#[cfg(unix)]
+mod journal;
 mod locate;
 mod record;
 #[cfg(unix)]

@@ -15,6 +15,8 @@ mod group;
 mod password;
 mod probe;
 #[cfg(unix)]
+mod replay;
+#[cfg(unix)]
 mod serve;
 mod session;
 #[cfg(unix)]
@@ -82,6 +84,9 @@ pub(crate) enum Command {
     Probe(probe::Arguments),
     /// Two clients over real UDP sockets play through how a session is cancelled.
     Demo(demo::Arguments),
+    /// Do again what a journal has, and say whether the same comes of it.
+    #[cfg(unix)]
+    Replay(replay::Arguments),
     /// Simulate the whole system with as many clients as are wanted: one seed, virtual time, all invariants watched.
     Sim(sim::Arguments),
 }
@@ -120,6 +125,8 @@ pub(crate) fn run(command: Command) -> Result<u8, Failure> {
         Command::Bench(bench) => bench::run(bench),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments).map(|()| DONE),
+        #[cfg(unix)]
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Sim(arguments) => sim::run(arguments),
     }
 }
@@ -140,6 +147,9 @@ pub(crate) enum Failure {
     Network(io::Error),
     /// A file could not be written.
     File(PathBuf, String),
+    /// This is no journal that can be read.
+    #[cfg(unix)]
+    Journal(PathBuf, String),
     /// The options do not go together.
     Usage(&'static str),
     /// This is not the address that is wanted there.
@@ -207,7 +217,7 @@ impl Failure {
             #[cfg(unix)]
             Self::Value(_) | Self::Configuration(_) => Self::USAGE,
             #[cfg(unix)]
-            Self::Store(_) => 3,
+            Self::Store(_) | Self::Journal(..) => 3,
             #[cfg(unix)]
             Self::Server(_) | Self::NoServer(..) => 4,
             #[cfg(unix)]
@@ -232,6 +242,8 @@ impl fmt::Display for Failure {
             Self::File(path, error) => {
                 write!(f, "failed to write {}: {error}; choose a place that can be written", path.display())
             }
+            #[cfg(unix)]
+            Self::Journal(path, why) => write!(f, "failed to read {}: {why}", path.display()),
             Self::Usage(why) => write!(f, "failed to read the command line: {why}"),
             Self::Address { what, typed, why } => {
                 write!(f, "failed to read {what} {typed:?}: {why}")

@@ -65,6 +65,10 @@ pub(crate) struct Arguments {
     /// Record each talk burst to a file in this folder. Tell your users.
     #[arg(long, value_name = "FOLDER")]
     record: Option<PathBuf>,
+    /// Keep all that comes in, in this file, so that `replay` can do the same again. It has what is said and what passwords are
+    /// checked against.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Keep the last messages for a capture, so many octets a shard, such as 64M.
     #[arg(long, value_name = "SIZE", value_parser = super::capture::size)]
     ring: Option<u64>,
@@ -137,6 +141,7 @@ impl Arguments {
         let mut settings = configuration.settings;
         settings.metrics = self.metrics.or(settings.metrics);
         settings.recordings = self.record.clone().or(settings.recordings);
+        settings.journal.clone_from(&self.journal);
         settings.ring =
             self.ring.map_or(settings.ring, |octets| usize::try_from(octets).unwrap_or(usize::MAX));
         settings.log.format = self.log_format.unwrap_or(settings.log.format);

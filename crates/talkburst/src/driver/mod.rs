@@ -26,6 +26,8 @@ pub(crate) use self::sockets::{Occupied, Sockets, address_towards, unspecified};
 
 use self::connection::{Connection, Report, Reported};
 use crate::clock::Clock;
+#[cfg(unix)]
+use crate::journal::{Input as Kept, Keeper, Said};
 use crate::record::{Recorder, Way};
 
 /// Connections that peers may have open at once. Beyond it a further one is closed at once.
@@ -55,7 +57,14 @@ pub(crate) struct Driver {
     events: VecDeque<Event>,
     /// What went over the wire.
     pub(crate) recorder: Recorder,
+    /// What goes in and comes out is kept.
+    #[cfg(unix)]
+    journal: Option<Journal>,
 }
+
+/// A journal, and who writes it.
+#[cfg(unix)]
+type Journal = (Keeper, std::thread::JoinHandle<()>);
 
 /// Something that happened outside.
 pub(crate) struct Happening(What);
@@ -95,7 +104,16 @@ impl Driver {
             media_buffer: Box::new([0; 2048]),
             events: VecDeque::new(),
             recorder,
+            #[cfg(unix)]
+            journal: None,
         }
+    }
+
+    /// From now on it is kept what goes in and comes out.
+    #[cfg(unix)]
+    pub(crate) fn keep(&mut self, journal: Journal) {
+        self.client.keep_inputs();
+        self.journal = Some(journal);
     }
 
     /// Waits for something to happen.
@@ -206,6 +224,12 @@ impl Driver {
             }
         };
         let _ = tokio::time::timeout(patience, all).await;
+        #[cfg(unix)]
+        if let Some((keeper, thread)) = self.journal {
+            drop(keeper);
+            // What made it panic has been told by the panic.
+            let _ = thread.join();
+        }
         self.recorder
     }
 
@@ -258,22 +282,51 @@ impl Driver {
 
     /// Drains the client: transmits first, then events.
     async fn settle(&mut self) {
+        self.drain().await;
+        #[cfg(unix)]
+        if let Some((keeper, _)) = &mut self.journal {
+            for (at, input) in self.client.take_inputs() {
+                keeper.input(at, || Kept::Client(input));
+            }
+            keeper.settled();
+        }
+    }
+
+    async fn drain(&mut self) {
         loop {
             while let Some(transmit) = self.client.poll_transmit() {
+                #[cfg(unix)]
+                self.said(&Said::Message(&transmit));
                 self.send(transmit).await;
             }
-            while let Some(MediaTransmit { from, to, bytes }) = self.client.poll_media() {
+            while let Some(media) = self.client.poll_media() {
+                #[cfg(unix)]
+                self.said(&Said::ClientMedia(&media));
+                let MediaTransmit { from, to, bytes } = media;
                 if let Ok(local) = self.media.local(from) {
                     self.recorder.media(self.clock.now(), Way::Out, (local, to), from, &bytes);
                 }
                 self.media.send(from, to, &bytes);
             }
-            match self.client.poll_event() {
+            let event = self.client.poll_event();
+            #[cfg(unix)]
+            if let Some(event) = &event {
+                self.said(&Said::ClientEvent(event));
+            }
+            match event {
                 // What follows may be something to send.
                 Some(Event::Disconnect { connection }) => self.drop_connection(connection),
                 Some(event) => self.events.push_back(event),
                 None => return,
             }
+        }
+    }
+
+    /// The client has said this.
+    #[cfg(unix)]
+    fn said(&mut self, said: &Said<'_>) {
+        if let Some((keeper, _)) = &mut self.journal {
+            keeper.said(said);
         }
     }
 

@@ -44,6 +44,7 @@ use self::worker::{HANDED_MAX, Heard, Neighbour, Worker};
 use crate::clock::{Clock, wall};
 use crate::command::Failure;
 use crate::control::{self, Desk};
+use crate::journal;
 use crate::store::StoreError;
 use crate::store::account::FACTORY;
 use crate::watch::{self, Condition, Meter, Observed, Tap, Watch};
@@ -114,16 +115,36 @@ impl Service {
         let plan =
             Plan { settings: &settings, domain: &domain, listeners: &listeners, secret: random()?, begun };
         let mut shards = Vec::new();
-        let mut media = Vec::new();
+        let (mut media, mut configs) = (Vec::new(), Vec::new());
         for number in 0..settings.shards {
             let sockets = MediaPorts::open(&settings.media, listeners[0].bind, number).map_err(unusable)?;
-            let mut shard = plan.shard(number, &sockets.ports)?;
+            let config = plan.shard(number, &sockets.ports)?;
             media.push(sockets);
-            for account in &accounts {
-                shard.handle_input(clock.now(), clerk::put(account, &domain));
+            configs.push(config);
+        }
+        let (mut keepers, journal) = match &settings.journal {
+            None => (Vec::new(), None),
+            Some(path) => {
+                let unusable = |error: io::Error| Failure::File(path.clone(), error.to_string());
+                let (keepers, thread) = journal::write(
+                    path,
+                    configs.iter().cloned().map(Box::new).map(journal::Config::Shard).collect(),
+                )
+                .map_err(unusable)?;
+                (keepers, Some(thread))
             }
-            for group in &groups {
-                shard.handle_input(clock.now(), clerk::put_group(group, &domain));
+        };
+        for (number, config) in configs.into_iter().enumerate() {
+            let mut shard = Shard::of_config(config);
+            let accounts = accounts.iter().map(|account| clerk::put(account, &domain));
+            let groups = groups.iter().map(|group| clerk::put_group(group, &domain));
+            for input in accounts.chain(groups) {
+                let now = clock.now();
+                if let Some(keeper) = keepers.get_mut(number) {
+                    worker::keep(Some(keeper), now, &input);
+                    keeper.begun();
+                }
+                shard.handle_input(now, input);
             }
             shards.push(shard);
         }
@@ -148,6 +169,7 @@ impl Service {
         }
         let meters: Vec<_> = neighbours.iter().map(|_| Arc::<Meter>::default()).collect();
         let mut threads = Vec::new();
+        let mut keepers = keepers.into_iter();
         for ((((shard, ports), media), (handed, orders)), number) in
             shards.into_iter().zip(ports).zip(media).zip(receivers).zip(0..)
         {
@@ -162,11 +184,13 @@ impl Service {
                 recorder: recorder.clone(),
                 dropped: Arc::clone(&dropped),
                 tap: Tap::new(clock, Arc::clone(&meters[usize::from(number)]), listeners[0].advertised),
+                journal: keepers.next(),
             };
             threads.push(spawn(worker, (ports, media), ended_to.clone())?);
         }
         // It ends once no shard has anything to record.
         threads.extend(recording);
+        threads.extend(journal);
 
         // 5. The clerk, and the socket at which it takes orders.
         let shown = meters.into_iter().zip(&neighbours);
@@ -332,17 +356,15 @@ impl Plan<'_> {
         self.listeners[0].advertised
     }
 
-    fn shard(&self, number: u8, media: &[MediaPair]) -> Result<Shard, Failure> {
+    fn shard(&self, number: u8, media: &[MediaPair]) -> Result<shard::Config, Failure> {
         let core = self.core(number)?;
         let mut server = match self.settings.core {
             CoreAt::Embedded => self.server(number)?,
             CoreAt::Outside(address) => self.server_behind(address, number)?,
         };
         server.set_ports(media.to_vec());
-        Ok(match self.settings.core {
-            CoreAt::Embedded => Shard::new(core, server),
-            CoreAt::Outside(_) => Shard::behind(core, server),
-        })
+        let is_behind = matches!(self.settings.core, CoreAt::Outside(_));
+        Ok(shard::Config { core, server, is_behind })
     }
 
     /// Where the network is.

@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) release_within: Duration,
     /// Where talk bursts are recorded.
     pub(crate) recordings: Option<PathBuf>,
+    /// Where it is kept what goes into the shards.
+    pub(crate) journal: Option<PathBuf>,
     /// For how long records of sessions are kept.
     pub(crate) records_kept: Duration,
     /// Events as lines of JSON on standard output.
@@ -219,6 +221,7 @@ impl Settings {
             log: LogSettings { format: LogFormat::Human, filter: "warn".to_owned(), file: None },
             release_within: Duration::from_secs(5),
             recordings: None,
+            journal: None,
             records_kept: Duration::from_secs(90 * 24 * 60 * 60),
             json: false,
         }

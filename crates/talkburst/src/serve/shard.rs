@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::server::{MediaPort, MediaTransmit, Recording, Standing};
+use serde::{Deserialize, Serialize};
 use sip::hash::Keyed;
 use sip::message::{Message, Name, Uri};
 use sip::transport::{ConnectionId, Path, Transmit, Transport};
@@ -55,6 +56,15 @@ pub(crate) struct Shard {
     watched: Option<Vec<Hop>>,
 }
 
+/// What a shard is told once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) core: sipcore::Config,
+    pub(crate) server: poc::server::Config,
+    /// The core is elsewhere.
+    pub(crate) is_behind: bool,
+}
+
 /// What is between the network and the PoC Server.
 #[derive(Clone, Debug)]
 enum Front {
@@ -65,7 +75,7 @@ enum Front {
 }
 
 /// Everything that can happen to a shard.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Input {
     /// A message arrived from the network: a datagram, or one that was cut from a stream.
     Message { path: Path, bytes: Bytes },
@@ -102,17 +112,18 @@ pub(crate) enum Input {
 }
 
 /// A message on its way between two elements of this process.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Hop {
     pub(crate) to: Element,
     pub(crate) path: Path,
     pub(crate) bytes: Bytes,
-    /// The same, if it has been read.
+    /// The same, if it has been read. A journal has the octets alone.
+    #[serde(skip)]
     pub(crate) message: Option<Box<Message>>,
 }
 
 /// A part of a shard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Element {
     Core,
     Server,
@@ -139,6 +150,11 @@ pub(crate) enum Event {
 }
 
 impl Shard {
+    /// The shard that is told this.
+    pub(crate) fn of_config(Config { core, server, is_behind }: Config) -> Self {
+        if is_behind { Self::behind(core, server) } else { Self::new(core, server) }
+    }
+
     /// A shard of as many as `core` says, the number of which `core` has. Nobody is known to it.
     pub(crate) fn new(core: sipcore::Config, server: poc::server::Config) -> Self {
         let front = Front::Core(Box::new(sipcore::Core::new(core.clone())));
@@ -162,6 +178,14 @@ impl Shard {
             events: VecDeque::new(),
             watched: None,
         }
+    }
+
+    /// Hands in what a journal has.
+    pub(crate) fn replay(&mut self, now: Instant, mut input: Input) {
+        if let Input::Hop(hop) = &mut input {
+            hop.message = self.read(&hop.bytes);
+        }
+        self.handle_input(now, input);
     }
 
     /// The one way in.

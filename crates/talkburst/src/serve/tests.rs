@@ -58,7 +58,7 @@ impl Stage {
             secret: [7; 16],
             begun: Duration::ZERO,
         };
-        let shards = (0..count).map(|number| plan.shard(number, &MEDIA).unwrap()).collect();
+        let shards = (0..count).map(|number| Shard::of_config(plan.shard(number, &MEDIA).unwrap())).collect();
         let (clients, told, closed) = (BTreeMap::new(), Vec::new(), Vec::new());
         let settled = BTreeMap::new();
         let mut stage = Self { now: Instant::START, shards, clients, told, closed, settled, hops: 0 };

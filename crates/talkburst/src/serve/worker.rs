@@ -23,6 +23,7 @@ use super::recording::Recorded;
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::Clock;
 use crate::driver::connection::{self, Congested, Connection, Report, Reported};
+use crate::journal::{self, Keeper, Said};
 use crate::watch::{Depths, Question, Tap};
 
 /// Messages that may wait for another shard. Beyond it they are dropped and counted. Who sent one by UDP sends it again; a hop
@@ -135,6 +136,8 @@ pub(crate) struct Worker {
     pub(crate) recorder: Option<SyncSender<Recorded>>,
     pub(crate) dropped: Arc<Dropped>,
     pub(crate) tap: Tap,
+    /// What goes in and comes out is kept.
+    pub(crate) journal: Option<Keeper>,
 }
 
 /// What the thread runs.
@@ -243,9 +246,13 @@ impl Run {
         self.hand_in(Input::Abandon);
         self.send_all().await;
         while let Some(event) = self.worker.shard.poll_event() {
+            self.said(&Said::Event(&event));
             let heard = Heard { shard: self.worker.number, at: self.worker.clock.now(), event };
             // Without a clerk nobody is told.
             let _ = self.worker.events.send(heard).await;
+        }
+        if let Some(journal) = &mut self.worker.journal {
+            journal.settled();
         }
         let Self { worker, connections, reports, .. } = self;
         drop((worker, reports));
@@ -263,8 +270,9 @@ impl Run {
     }
 
     fn hand_in_at(&mut self, now: Instant, input: Input) {
-        let Worker { shard, tap, .. } = &mut self.worker;
+        let Worker { shard, tap, journal, .. } = &mut self.worker;
         tap.received(now, &input);
+        keep(journal.as_mut(), now, &input);
         shard.handle_input(now, input);
         tap.inside(now, shard);
     }
@@ -295,7 +303,9 @@ impl Run {
         let at = self.media.receive(place, &mut self.media_inbox)?;
         let now = self.worker.clock.now();
         while let Some((remote, bytes)) = self.media.next(&mut self.media_inbox) {
-            self.worker.shard.handle_input(now, Input::Media { at, remote, bytes });
+            let input = Input::Media { at, remote, bytes };
+            keep(self.worker.journal.as_mut(), now, &input);
+            self.worker.shard.handle_input(now, input);
         }
         Ok(())
     }
@@ -401,17 +411,29 @@ impl Run {
     async fn settle(&mut self) {
         loop {
             self.send_all().await;
-            let Some(event) = self.worker.shard.poll_event() else { return };
+            let Some(event) = self.worker.shard.poll_event() else { break };
+            self.said(&Said::Event(&event));
             self.worker.tap.told(&event);
             let heard = Heard { shard: self.worker.number, at: self.worker.clock.now(), event };
             if self.worker.events.try_send(heard).is_err() {
                 self.worker.dropped.untold.fetch_add(1, Ordering::Relaxed);
             }
         }
+        if let Some(journal) = &mut self.worker.journal {
+            journal.settled();
+        }
+    }
+
+    /// The shard has said this.
+    fn said(&mut self, said: &Said<'_>) {
+        if let Some(journal) = &mut self.worker.journal {
+            journal.said(said);
+        }
     }
 
     async fn send_all(&mut self) {
         while let Some(outgoing) = self.worker.shard.poll_transmit() {
+            self.said(&Said::Outgoing(&outgoing));
             match outgoing {
                 Outgoing::Network(transmit) => {
                     self.worker.tap.sent(&transmit);
@@ -426,10 +448,12 @@ impl Run {
         // All datagrams of this turn together.
         self.network.flush().await;
         while let Some(transmit) = self.worker.shard.poll_media() {
+            self.said(&Said::Media(&transmit));
             self.media.send(transmit);
         }
         self.media.flush();
         while let Some(recording) = self.worker.shard.poll_recording() {
+            self.said(&Said::Recording(&recording));
             let Worker { number, recorder, dropped, .. } = &self.worker;
             let is_taken = recorder.as_ref().is_some_and(|to| to.try_send((*number, recording)).is_ok());
             if !is_taken {
@@ -516,6 +540,13 @@ impl Run {
                 return id;
             }
         }
+    }
+}
+
+/// This is about to go into the shard.
+pub(super) fn keep(journal: Option<&mut Keeper>, now: Instant, input: &Input) {
+    if let Some(journal) = journal {
+        journal.input(now, || journal::Input::Shard(input.clone()));
     }
 }
 

@@ -57,6 +57,7 @@ fn every_file_that_a_document_links_to_exists() {
         "docs/operations.md",
         "docs/performance.md",
         "docs/reliability.md",
+        "docs/replay.md",
         "docs/responses.md",
         "docs/screen.md",
     ] {

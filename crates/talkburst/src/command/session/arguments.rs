@@ -72,6 +72,10 @@ pub(crate) struct Shared {
     /// Write every message to this file, which tshark and Wireshark open.
     #[arg(long, value_name = "FILE")]
     pub(super) pcap: Option<PathBuf>,
+    /// Keep all that goes in, in this file, so that `replay` can do the same again. It has what is said and the password.
+    #[cfg(unix)]
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
     /// Leave this long after the session is established.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(super) leave_after: Option<Duration>,

@@ -25,6 +25,8 @@ use super::wishes::{Keys, Wishes, has_keys};
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::driver::{Driver, MediaSockets, Sockets, address_towards, unspecified};
+#[cfg(unix)]
+use crate::journal;
 use crate::record::Recorder;
 use crate::voice::wav::Wav;
 
@@ -58,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) sound: SoundPlan,
     codecs: Vec<CodecName>,
     session_expires: Option<Duration>,
+    #[cfg(unix)]
+    journal: Option<PathBuf>,
 }
 
 /// An outbound proxy.
@@ -143,6 +147,8 @@ impl Settings {
             sound,
             codecs: shared.codec.clone(),
             session_expires: shared.session_expires,
+            #[cfg(unix)]
+            journal: shared.journal.clone(),
         })
     }
 
@@ -238,7 +244,19 @@ impl Settings {
             sockets.bind
         };
         let recorder = Recorder::new(local, self.capture.take(), self.ladder.then_some(name));
-        Ok(Driver::new(clock, Client::new(config), sockets, media, recorder))
+        #[cfg(unix)]
+        let kept = self.journal.as_ref().map(|path| (path, config.clone()));
+        let mut driver = Driver::new(clock, Client::new(config), sockets, media, recorder);
+        #[cfg(unix)]
+        if let Some((path, config)) = kept {
+            let unusable = |error: std::io::Error| Failure::File(path.clone(), error.to_string());
+            let (keepers, thread) =
+                journal::write(path, vec![journal::Config::Client(Box::new(config))]).map_err(unusable)?;
+            if let Some(keeper) = keepers.into_iter().next() {
+                driver.keep((keeper, thread));
+            }
+        }
+        Ok(driver)
     }
 }
 
