@@ -11,12 +11,13 @@ mod system;
 mod system;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
 
 use bytes::Bytes;
 use sip::transport::{Path, Transport};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 use super::outbox::{Leaving, Outbox, Together, sent_together};
 
@@ -29,9 +30,14 @@ const ROOM: usize = 65_536;
 /// What a segment may have on every way: IPv6 carries 1,280 octets (RFC 8200 §5), 48 of them headers.
 const SEGMENT_ALWAYS: usize = 1_232;
 
+/// No datagram of media is longer: more than one frame on any link without fragments.
+const ROOM_OF_MEDIA: usize = 2048;
+
 /// What has been received and not taken yet, of any socket of one shard.
 pub(crate) struct Inbox {
     buffer: Vec<u8>,
+    /// Octets for each datagram, or for what the kernel has joined.
+    room: usize,
     pieces: Vec<Piece>,
     taken: usize,
 }
@@ -55,7 +61,16 @@ struct Received {
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        Self { buffer: vec![0; RECEIVED_MAX * ROOM], pieces: Vec::new(), taken: 0 }
+        Self::with_room(ROOM)
+    }
+
+    /// The same for media: what is longer is dropped.
+    pub(crate) fn of_media() -> Self {
+        Self::with_room(ROOM_OF_MEDIA)
+    }
+
+    fn with_room(room: usize) -> Self {
+        Self { buffer: vec![0; RECEIVED_MAX * room], room, pieces: Vec::new(), taken: 0 }
     }
 
     /// Whether there is something to take.
@@ -85,36 +100,41 @@ impl Inbox {
 
     fn put(&mut self, number: usize, local: SocketAddr, received: &Received) {
         let Received { remote, length, segment } = *received;
-        let (begin, segment) = (number * ROOM, segment.filter(|segment| *segment > 0).unwrap_or(length));
+        let (begin, segment) = (number * self.room, segment.filter(|segment| *segment > 0).unwrap_or(length));
         // An empty datagram says nothing.
-        for from in (0..length.min(ROOM)).step_by(segment.max(1)) {
-            let end = (from + segment).min(length).min(ROOM);
+        for from in (0..length.min(self.room)).step_by(segment.max(1)) {
+            let end = (from + segment).min(length).min(self.room);
             self.pieces.push(Piece { local, remote, begin: begin + from, end: begin + end });
         }
     }
 }
 
-/// A UDP socket, and what leaves by it.
+/// A UDP socket, and what leaves by it. It is waited for as one to be read: if it were one to be written too, all that has left it
+/// would wake its thread once more.
 pub(crate) struct Datagrams {
     bind: SocketAddr,
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
     outbox: Outbox,
     /// Octets that one datagram of a run may have; 0 if there are no runs.
     segment_max: usize,
     sender: system::Sender,
+    receiver: system::Receiver,
 }
 
 impl Datagrams {
-    /// Takes a socket that is bound to this address.
-    pub(crate) fn new(bind: SocketAddr, socket: UdpSocket) -> Self {
+    /// Takes a socket that is bound to this address and never blocks.
+    pub(crate) fn new(bind: SocketAddr, socket: UdpSocket) -> io::Result<Self> {
         system::prepare(&socket);
         let segment_max = if system::HAS_RUNS { ROOM } else { 0 };
-        Self { segment_max, ..Self::without_runs(bind, socket) }
+        let receiver = system::Receiver::new(system::HAS_RUNS);
+        Ok(Self { segment_max, receiver, ..Self::without_runs(bind, socket)? })
     }
 
     /// The same, and the kernel joins nothing, neither way.
-    pub(crate) fn without_runs(bind: SocketAddr, socket: UdpSocket) -> Self {
-        Self { bind, socket, outbox: Outbox::default(), segment_max: 0, sender: system::Sender::new() }
+    pub(crate) fn without_runs(bind: SocketAddr, socket: UdpSocket) -> io::Result<Self> {
+        let (sender, receiver) = (system::Sender::new(), system::Receiver::new(false));
+        let socket = watched(socket, Interest::READABLE)?;
+        Ok(Self { bind, socket, outbox: Outbox::default(), segment_max: 0, sender, receiver })
     }
 
     /// Whether something can be received; else the task of `context` is woken once it can.
@@ -122,19 +142,20 @@ impl Datagrams {
         &self,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<io::Result<()>> {
-        self.socket.poll_recv_ready(context)
+        self.socket.poll_read_ready(context).map_ok(|mut ready| ready.retain_ready())
     }
 
     /// Receives what there is, up to a batch, once all of the last one has been taken.
-    pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
+    pub(crate) fn receive(&mut self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.pieces.clear();
         inbox.taken = 0;
         let mut count = 0;
         let mut buffer = std::mem::take(&mut inbox.buffer);
-        let received = self.socket.try_io(Interest::READABLE, || {
-            system::receive(&self.socket, &mut buffer, |received| {
+        let (receiver, bind, room) = (&mut self.receiver, self.bind, inbox.room);
+        let received = self.socket.try_io(Interest::READABLE, |socket| {
+            receiver.receive(socket, (&mut buffer, room), |received| {
                 if let Some(received) = received {
-                    inbox.put(count, self.bind, &received);
+                    inbox.put(count, bind, &received);
                 }
                 count += 1;
             })?;
@@ -164,21 +185,21 @@ impl Datagrams {
             let sent = match sent_together(rest) {
                 Together::Run(count) => {
                     let run = &rest[..count];
-                    match send_all(&self.socket, || self.sender.run(&self.socket, run)).await {
+                    match send_all(self.socket.get_ref(), |socket| self.sender.run(socket, run)).await {
                         Err(error) if system::refuses_runs(&error) => {
                             // 1. Too long for this way, or the kernel or the device cannot do it at all.
                             let length = run[0].bytes.len();
                             let is_long = length > SEGMENT_ALWAYS && !system::is_of_device(&error);
                             self.segment_max = if is_long { length - 1 } else { 0 };
                             // 2. Each by itself.
-                            send_singles(&self.socket, &mut self.sender, run).await;
+                            send_singles(self.socket.get_ref(), &mut self.sender, run).await;
                         }
                         Ok(_) | Err(_) => {}
                     }
                     count
                 }
                 Together::Singles(count) => {
-                    send_singles(&self.socket, &mut self.sender, &rest[..count]).await;
+                    send_singles(self.socket.get_ref(), &mut self.sender, &rest[..count]).await;
                     count
                 }
             };
@@ -188,37 +209,64 @@ impl Datagrams {
 }
 
 impl Datagrams {
-    /// Sends the same octets, in two parts, to each of these now. Those who come after one that cannot be sent to have their turn all
-    /// the same, unless there is no room.
-    pub(crate) fn send_copies(&mut self, head: &[u8], tail: &[u8], to: &[SocketAddr]) {
-        let mut rest = to;
-        while !rest.is_empty() {
-            let (socket, sender) = (&self.socket, &mut self.sender);
-            match socket.try_io(Interest::WRITABLE, || sender.copies(socket, [head, tail], rest)) {
-                Ok(count) => rest = &rest[count.clamp(1, rest.len())..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => rest = &rest[1..],
-            }
+    /// Sends the same octets to each of these now, and says how many are lost since the kernel has no room for them. Those who come
+    /// after one that cannot be sent to have their turn all the same.
+    pub(crate) fn send_copies(&mut self, bytes: &[u8], to: &[SocketAddr]) -> usize {
+        let (socket, sender) = (self.socket.get_ref(), &mut self.sender);
+        send_now(to, |rest| sender.copies(socket, bytes, rest))
+    }
+
+    /// The same, to each what is for it.
+    pub(crate) fn send_each(&mut self, all: &[(SocketAddr, Bytes)]) -> usize {
+        let (socket, sender) = (self.socket.get_ref(), &mut self.sender);
+        send_now(all, |rest| sender.each(socket, rest.iter().map(|(to, bytes)| (*to, &bytes[..]))))
+    }
+}
+
+/// Sends all of these by calls that say how many of the first ones they have sent.
+fn send_now<T>(mut rest: &[T], mut send: impl FnMut(&[T]) -> io::Result<usize>) -> usize {
+    while !rest.is_empty() {
+        match send(rest) {
+            Ok(count) => rest = &rest[count.clamp(1, rest.len())..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return rest.len(),
+            Err(_) => rest = &rest[1..],
         }
     }
+    0
 }
 
 /// Sends these, each in a datagram of its own, and leaves out those that cannot leave.
 async fn send_singles(socket: &UdpSocket, sender: &mut system::Sender, mut singles: &[Leaving]) {
     while !singles.is_empty() {
-        let sent = send_all(socket, || sender.singles(socket, singles)).await.unwrap_or(1);
+        let sent = send_all(socket, |socket| sender.singles(socket, singles)).await.unwrap_or(1);
         singles = &singles[sent.clamp(1, singles.len())..];
     }
 }
 
 /// Calls `send` until the kernel has room for it.
-async fn send_all(socket: &UdpSocket, mut send: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+async fn send_all(
+    socket: &UdpSocket,
+    mut send: impl FnMut(&UdpSocket) -> io::Result<usize>,
+) -> io::Result<usize> {
     loop {
-        match socket.try_io(Interest::WRITABLE, &mut send) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+        match send(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // By another name, since the socket is waited for as one to be read.
+                let other = socket.as_fd().try_clone_to_owned()?;
+                let _ = watched(other, Interest::WRITABLE)?.writable().await?;
+            }
             other => return other,
         }
     }
+}
+
+/// For the runtime that this is called in, and for nothing but this.
+#[expect(
+    deprecated,
+    reason = "what has taken its place is unsafe; what is handed in here owns its descriptor and keeps it"
+)]
+fn watched<T: AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(socket, interest)
 }
 
 #[cfg(test)]

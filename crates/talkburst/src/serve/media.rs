@@ -1,7 +1,8 @@
 //! The sockets of speech and talk burst control of a shard: a pair of ports for each of [`Config::ports`](poc::server::Config::ports).
 //!
 //! What is received is copied into a buffer that is used again once nobody needs what is in it, and a packet of speech for many is
-//! one call for up to 64 of them, all with the same octets: a packet costs no allocation.
+//! one call for up to 64 of them, all with the same octets: a packet costs no allocation. A grant leaves at once; other talk burst
+//! control leaves together, at the end of a turn, and never before what was for the same participant before.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,7 +12,6 @@ use bytes::{Bytes, BytesMut};
 use poc::media::Stream;
 use poc::server::{MediaPort, MediaTransmit, Ports};
 use sip::transport::Transport;
-use tokio::net::UdpSocket;
 
 use super::datagrams::{Datagrams, Inbox};
 use super::ports::{self, Unusable};
@@ -19,6 +19,9 @@ use crate::driver::{Occupied, neighbours};
 
 /// Octets that are received before the buffer is looked at again.
 const ROOM: usize = 256 * 1024;
+
+/// Messages of talk burst control that wait at most until a turn is over: a grant would wait for them to be sent.
+const WAITING_MAX: usize = 4096;
 
 /// Where media are received.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,10 +67,10 @@ impl MediaPorts {
     pub(crate) fn into_tokio(self) -> io::Result<MediaNetwork> {
         let open = |socket: std::net::UdpSocket| {
             let local = socket.local_addr()?;
-            Ok(Datagrams::without_runs(local, UdpSocket::from_std(socket)?))
+            Datagrams::without_runs(local, socket)
         };
         let sockets = self.sockets.into_iter().map(open).collect::<io::Result<_>>()?;
-        Ok(MediaNetwork { sockets, turn: 0, room: BytesMut::new(), waiting: None })
+        Ok(MediaNetwork::new(sockets))
     }
 }
 
@@ -96,14 +99,13 @@ pub(crate) struct MediaNetwork {
     /// Which has its turn first.
     turn: usize,
     room: BytesMut,
-    /// Talk burst control that is the same for several, until they are together.
-    waiting: Option<Waiting>,
-}
-
-struct Waiting {
-    from: MediaPort,
-    to: Vec<SocketAddr>,
-    bytes: Bytes,
+    /// The octets of a copy.
+    copy: Vec<u8>,
+    /// Talk burst control from one port, until it is sent together.
+    waiting: Vec<(SocketAddr, Bytes)>,
+    waiting_from: MediaPort,
+    /// Datagrams for which the kernel had no room.
+    lost: usize,
 }
 
 fn place(port: MediaPort) -> usize {
@@ -116,6 +118,18 @@ fn port(place: usize) -> MediaPort {
 }
 
 impl MediaNetwork {
+    fn new(sockets: Vec<Datagrams>) -> Self {
+        Self {
+            sockets,
+            turn: 0,
+            room: BytesMut::new(),
+            copy: Vec::new(),
+            waiting: Vec::new(),
+            waiting_from: port(0),
+            lost: 0,
+        }
+    }
+
     /// Waits for datagrams, and says at which socket.
     pub(crate) async fn readable(&self) -> io::Result<usize> {
         poll_fn(|context| ports::first(&self.sockets, self.turn, |socket| socket.poll_readable(context)))
@@ -140,39 +154,54 @@ impl MediaNetwork {
         Some((remote, self.room.split().freeze()))
     }
 
-    /// Sends this, or puts it to others that are the same.
-    pub(crate) fn send(&mut self, transmit: MediaTransmit) {
+    /// Sends this, or puts it to other talk burst control. True if it is a grant: it has left.
+    pub(crate) fn send(&mut self, transmit: MediaTransmit) -> bool {
+        let is_grant = transmit.is_grant();
         match transmit {
             MediaTransmit::Speech { from, to, head, tail } => {
                 self.flush();
-                self.copies(from, &head, &tail, &to);
+                self.copy.clear();
+                self.copy.extend_from_slice(&head);
+                self.copy.extend_from_slice(&tail);
+                if let Some(socket) = self.sockets.get_mut(place(from)) {
+                    self.lost += socket.send_copies(&self.copy, &to);
+                }
             }
             MediaTransmit::Control { from, to, bytes } => {
-                // One message for many is one buffer.
-                let is_same = |waiting: &Waiting| {
-                    waiting.from == from && waiting.bytes.as_ptr() == bytes.as_ptr() && waiting.bytes == bytes
-                };
-                if let Some(waiting) = self.waiting.as_mut().filter(|waiting| is_same(waiting)) {
-                    return waiting.to.push(to);
+                if is_grant && !self.waiting.iter().any(|(other, _)| *other == to) {
+                    if let Some(socket) = self.sockets.get_mut(place(from)) {
+                        self.lost += socket.send_each(&[(to, bytes)]);
+                    }
+                    return true;
                 }
-                let mut others = self.flush();
-                others.push(to);
-                self.waiting = Some(Waiting { from, to: others, bytes });
+                if self.waiting_from != from || self.waiting.len() >= WAITING_MAX {
+                    self.flush();
+                }
+                self.waiting_from = from;
+                self.waiting.push((to, bytes));
+                if is_grant {
+                    self.flush();
+                }
             }
         }
+        is_grant
     }
 
-    /// Sends what waits; the room of its list comes back.
-    pub(crate) fn flush(&mut self) -> Vec<SocketAddr> {
-        let Some(Waiting { from, mut to, bytes }) = self.waiting.take() else { return Vec::new() };
-        self.copies(from, &[], &bytes, &to);
-        to.clear();
-        to
+    /// Sends what waits. What the kernel has no room for is lost: speech that comes late is of no use, and control is said again.
+    pub(crate) fn flush(&mut self) {
+        if let Some(socket) =
+            self.sockets.get_mut(place(self.waiting_from)).filter(|_| !self.waiting.is_empty())
+        {
+            self.lost += socket.send_each(&self.waiting);
+        }
+        self.waiting.clear();
     }
 
-    /// What the kernel has no room for is lost: speech that comes late is of no use, and control is said again.
-    fn copies(&mut self, from: MediaPort, head: &[u8], tail: &[u8], to: &[SocketAddr]) {
-        let Some(socket) = self.sockets.get_mut(place(from)) else { return };
-        socket.send_copies(head, tail, to);
+    /// How many were lost since the last call.
+    pub(crate) fn take_lost(&mut self) -> usize {
+        std::mem::take(&mut self.lost)
     }
 }
+
+#[cfg(test)]
+mod tests;

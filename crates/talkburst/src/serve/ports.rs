@@ -9,7 +9,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use sip::transport::Transport;
 use socket2::{Domain, Protocol, Type};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::datagrams::{Datagrams, Inbox};
 use super::settings::Listening;
@@ -67,8 +67,8 @@ impl Ports {
 
     /// The sockets, for the runtime that this is called in.
     pub(crate) fn into_tokio(self) -> io::Result<Socket> {
-        let (udp, tcp) = (UdpSocket::from_std(self.udp)?, TcpListener::from_std(self.tcp)?);
-        Ok(Socket { bind: self.bind, udp: Datagrams::new(self.bind, udp), tcp })
+        let (udp, tcp) = (Datagrams::new(self.bind, self.udp)?, TcpListener::from_std(self.tcp)?);
+        Ok(Socket { bind: self.bind, udp, tcp })
     }
 }
 
@@ -171,6 +171,8 @@ fn prepare(socket: &socket2::Socket, address: SocketAddr, is_shared: bool) -> io
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UdpSocket;
+
     use super::*;
     use crate::store::fixture::block_on;
 

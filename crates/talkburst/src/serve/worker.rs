@@ -21,7 +21,7 @@ use super::media::MediaNetwork;
 use super::ports::{Network, Socket};
 use super::recording::Recorded;
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timer};
 use crate::driver::connection::{self, Congested, Connection, Report, Reported};
 use crate::journal::{self, Keeper, Said};
 use crate::watch::{Depths, Question, Tap};
@@ -143,6 +143,7 @@ pub(crate) struct Worker {
 /// What the thread runs.
 struct Run {
     worker: Worker,
+    timer: Timer,
     network: Network,
     accept_after: Option<Instant>,
     /// Datagrams that have been received and not handed in yet.
@@ -177,12 +178,13 @@ impl Worker {
     pub(crate) async fn run(self, sockets: Vec<Socket>, media: MediaNetwork) -> io::Result<()> {
         let (reporter, reports) = connection::reports();
         let run = Run {
+            timer: self.clock.timer(),
             worker: self,
             network: Network::new(sockets),
             accept_after: None,
             inbox: Inbox::new(),
             media,
-            media_inbox: Inbox::new(),
+            media_inbox: Inbox::of_media(),
             full_turns: 0,
             connections: BTreeMap::new(),
             opened: 0,
@@ -230,7 +232,7 @@ impl Run {
                         return Ok(());
                     }
                 },
-                () = clock.until(due) => {
+                () = self.timer.until(due) => {
                     self.close_silent();
                     self.hand_in(Input::Timeout);
                 }
@@ -306,6 +308,8 @@ impl Run {
             let input = Input::Media { at, remote, bytes };
             keep(self.worker.journal.as_mut(), now, &input);
             self.worker.shard.handle_input(now, input);
+            // Neither a grant nor speech waits for what else has come.
+            self.send_media(Some(now));
         }
         Ok(())
     }
@@ -447,17 +451,26 @@ impl Run {
         }
         // All datagrams of this turn together.
         self.network.flush().await;
-        while let Some(transmit) = self.worker.shard.poll_media() {
-            self.said(&Said::Media(&transmit));
-            self.media.send(transmit);
-        }
+        self.send_media(None);
         self.media.flush();
+        self.worker.tap.lost(self.media.take_lost());
         while let Some(recording) = self.worker.shard.poll_recording() {
             self.said(&Said::Recording(&recording));
             let Worker { number, recorder, dropped, .. } = &self.worker;
             let is_taken = recorder.as_ref().is_some_and(|to| to.try_send((*number, recording)).is_ok());
             if !is_taken {
                 dropped.unrecorded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Sends speech and talk burst control, the latter in part with what else is said in this turn; `since`: when that came which is
+    /// answered by it.
+    fn send_media(&mut self, since: Option<Instant>) {
+        while let Some(transmit) = self.worker.shard.poll_media() {
+            self.said(&Said::Media(&transmit));
+            if let (true, Some(since)) = (self.media.send(transmit), since) {
+                self.worker.tap.granted(since);
             }
         }
     }

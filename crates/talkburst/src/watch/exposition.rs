@@ -83,8 +83,8 @@ pub(super) async fn page(watch: &Watch) -> String {
     messages(&mut page, &meters, &censuses);
     sessions(&mut page, &meters, &censuses);
     cancels(&mut page, &meters, &censuses);
-    bursts(&mut page, &censuses);
-    speech(&mut page, &censuses);
+    bursts(&mut page, &meters, &censuses);
+    speech(&mut page, &meters, &censuses);
     tables(&mut page, &censuses);
     refusals(&mut page, &meters, &censuses);
     queues(&mut page, watch, &meters, &censuses);
@@ -290,7 +290,7 @@ fn cancels(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
 }
 
 /// What became of talk bursts.
-fn bursts(page: &mut Page, censuses: &Censuses<'_>) {
+fn bursts(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
     page.counter("talkburst_bursts_granted_total", "Talk bursts that were granted.");
     page.samples(censuses, |census| census.media.granted);
     page.counter("talkburst_bursts_queued_total", "Requests that had to wait.");
@@ -313,10 +313,18 @@ fn bursts(page: &mut Page, censuses: &Censuses<'_>) {
     family("talkburst_bursts_ended_total", "Talk bursts that are over.", "how", &ENDINGS, |media| {
         &media.ended
     });
+    page.begin(
+        "talkburst_grant_seconds",
+        "histogram",
+        "From taking talk burst control off the network to the Talk Burst Granted that leaves because of it.",
+    );
+    for (shard, meter) in meters {
+        page.histogram(&[("shard", shard)], &meter.granted);
+    }
 }
 
 /// What became of datagrams of media.
-fn speech(page: &mut Page, censuses: &Censuses<'_>) {
+fn speech(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
     type Part = fn(&MediaCounters) -> u64;
     let families: [(&'static str, &str, Part); 9] = [
         ("talkburst_speech_received_total", "Packets of speech of who may speak.", |media| media.speech),
@@ -348,6 +356,15 @@ fn speech(page: &mut Page, censuses: &Censuses<'_>) {
         "Participants who never said that they had heard who speaks.",
     );
     page.samples(censuses, |census| census.media.unproven);
+    page.counter(
+        "talkburst_unlatched_legs_total",
+        "Participants who are gone, and of whom nothing has come by way of media.",
+    );
+    page.samples(censuses, |census| census.media.unlatched);
+    page.counter("talkburst_media_lost_total", "Datagrams of media for which the kernel had no room.");
+    for (shard, meter) in meters {
+        page.sample(&[("shard", shard)], meter.lost());
+    }
 }
 
 fn tables(page: &mut Page, censuses: &Censuses<'_>) {

@@ -115,6 +115,10 @@ pub(crate) struct Meter {
     pub(crate) cancel_answered: Histogram,
     /// From a CANCEL to the CANCELs that leave because of it.
     pub(crate) cancel_forwarded: Histogram,
+    /// From a message of talk burst control to the Talk Burst Granted that leaves because of it.
+    pub(crate) granted: Histogram,
+    /// Datagrams of media for which the kernel had no room.
+    lost: AtomicU64,
     invites: [[[AtomicU64; SIDES.len()]; ENDS.len()]; FUNCTIONS.len()],
     members: [AtomicU64; ENDS.len()],
     /// By status, from 300 on.
@@ -132,6 +136,8 @@ impl Default for Meter {
             handled: std::array::from_fn(|_| Histogram::default()),
             cancel_answered: Histogram::default(),
             cancel_forwarded: Histogram::default(),
+            granted: Histogram::default(),
+            lost: zeros(),
             invites: Default::default(),
             members: Default::default(),
             refused: std::array::from_fn(|_| zeros()),
@@ -169,6 +175,14 @@ impl Meter {
 
     pub(super) fn note_cancel_forwarded(&self, span: Duration) {
         self.cancel_forwarded.note(span);
+    }
+
+    pub(super) fn note_granted(&self, span: Duration) {
+        self.granted.note(span);
+    }
+
+    pub(super) fn note_lost(&self, count: usize) {
+        add(&self.lost, u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     pub(super) fn note_unseen(&self) {
@@ -231,6 +245,10 @@ impl Meter {
             .zip(&self.refused)
             .map(|(status, count)| (status, read(count)))
             .filter(|(_, count)| *count > 0)
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        read(&self.lost)
     }
 
     pub(crate) fn unseen(&self) -> u64 {

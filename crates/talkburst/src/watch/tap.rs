@@ -163,6 +163,18 @@ impl Tap {
         }
     }
 
+    /// A Talk Burst Granted has left, because of what came at `since`.
+    pub(crate) fn granted(&self, since: Instant) {
+        self.meter.note_granted(self.clock.now().saturating_since(since));
+    }
+
+    /// So many datagrams of media could not leave.
+    pub(crate) fn lost(&self, count: usize) {
+        if count > 0 {
+            self.meter.note_lost(count);
+        }
+    }
+
     /// Everything has left.
     pub(crate) fn settled(&mut self) {
         self.cancelled = None;

@@ -36,6 +36,8 @@ pub struct MediaCounters {
     pub ended: [u64; ENDINGS.len()],
     /// Participants who never said that they had heard.
     pub unproven: u64,
+    /// Participants who are gone, and of whom nothing has come.
+    pub unlatched: u64,
 }
 
 /// Why requests are denied, as it is shown.

@@ -111,6 +111,8 @@ pub(in super::super) struct Legs {
     in_use: BTreeMap<(Bytes, u16), usize>,
     keyed: Keyed,
     pairs: u16,
+    /// Legs that took part and are gone, and of which nothing has come.
+    pub(super) unlatched: u64,
 }
 
 impl Legs {
@@ -127,6 +129,7 @@ impl Legs {
             in_use: BTreeMap::new(),
             keyed: Keyed::new(secret),
             pairs: u16::try_from(ports.len()).unwrap_or(u16::MAX),
+            unlatched: 0,
         }
     }
 
@@ -162,7 +165,7 @@ impl Legs {
 
     /// Says where the participant is.
     pub(in super::super) fn connect(&mut self, leg: usize, agreed: Agreed) {
-        self.disconnect(leg);
+        self.part(leg);
         let Some(media) = self.legs.get_mut(leg) else { return };
         let pair = media.pair;
         let agreed = media.agreed.insert(agreed);
@@ -178,9 +181,16 @@ impl Legs {
 
     /// Nothing comes from the participant any more, and nothing goes to it.
     pub(in super::super) fn disconnect(&mut self, leg: usize) {
-        let Some(media) = self.legs.get_mut(leg) else { return };
+        if self.part(leg) && self.legs.get(leg).is_some_and(|media| media.ssrc == 0) {
+            self.unlatched += 1;
+        }
+    }
+
+    /// Whether anything was agreed.
+    fn part(&mut self, leg: usize) -> bool {
+        let Some(media) = self.legs.get_mut(leg) else { return false };
         let pair = media.pair;
-        let Some(agreed) = media.agreed.take() else { return };
+        let Some(agreed) = media.agreed.take() else { return false };
         for stream in Stream::ALL {
             let at = MediaPort { pair, stream };
             self.by_host.remove(&(at, agreed.host, leg));
@@ -188,6 +198,7 @@ impl Legs {
                 self.forget(at, remote, leg);
             }
         }
+        true
     }
 
     /// The leg is over.

@@ -87,6 +87,17 @@ pub enum MediaTransmit {
 }
 
 impl MediaTransmit {
+    /// Whether it lets somebody speak: nothing is waited for as much.
+    pub fn is_grant(&self) -> bool {
+        match self {
+            // User-plane digest 4.1: Talk Burst Granted has the subtype 1.
+            Self::Control { bytes, .. } => {
+                matches!(bytes[..], [0x81, 204, ..]) && bytes.get(8..12) == Some(b"PoC1")
+            }
+            Self::Speech { .. } => false,
+        }
+    }
+
     /// From where it leaves, where to, and its octets: for whoever sends each datagram by itself.
     pub fn into_datagrams(self) -> (MediaPort, Vec<SocketAddr>, Bytes) {
         match self {
@@ -216,7 +227,7 @@ impl Server {
 
     /// What happened to datagrams of media so far.
     pub fn media_counters(&self) -> MediaCounters {
-        self.media.counters
+        MediaCounters { unlatched: self.media.legs.unlatched, ..self.media.counters }
     }
 
     /// A datagram of media.

@@ -1,11 +1,10 @@
 //! A socket of the generator: the one that the server has.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use bytes::Bytes;
 use sip::message::Message;
-use tokio::net::UdpSocket;
 
 use crate::serve::{Datagrams, Inbox};
 
@@ -22,17 +21,10 @@ pub(super) struct Port {
 impl Port {
     /// A free port at this address. Without `has_runs` each datagram is one for the kernel too.
     pub(super) fn open(at: SocketAddr, has_runs: bool) -> io::Result<Self> {
-        let domain = socket2::Domain::for_address(at);
-        let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
-        // Less than asked for is no failure.
-        let _ = socket.set_recv_buffer_size(BUFFER);
-        let _ = socket.set_send_buffer_size(BUFFER);
-        socket.set_nonblocking(true)?;
-        socket.bind(&at.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        let socket = UdpSocket::from(open_socket(at)?);
         let local = socket.local_addr()?;
         let datagrams =
-            if has_runs { Datagrams::new(local, socket) } else { Datagrams::without_runs(local, socket) };
+            if has_runs { Datagrams::new(local, socket)? } else { Datagrams::without_runs(local, socket)? };
         Ok(Self { local, datagrams, inbox: Inbox::new() })
     }
 
@@ -60,4 +52,16 @@ impl Port {
         }
         self.datagrams.flush().await;
     }
+}
+
+/// A socket with room in the kernel.
+pub(super) fn open_socket(at: SocketAddr) -> io::Result<socket2::Socket> {
+    let domain = socket2::Domain::for_address(at);
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+    // Less than asked for is no failure.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    Ok(socket)
 }

@@ -1,7 +1,7 @@
 //! The calls of Linux.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
@@ -10,9 +10,8 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
     sendmmsg, sendmsg, setsockopt, sockopt,
 };
-use tokio::net::UdpSocket;
 
-use super::{RECEIVED_MAX, ROOM, Received};
+use super::{RECEIVED_MAX, Received};
 use crate::serve::outbox::{Leaving, RUN_MAX};
 
 /// Whether a call can send a run.
@@ -24,20 +23,41 @@ pub(super) fn prepare(socket: &UdpSocket) {
     let _ = setsockopt(socket, sockopt::UdpGroSegment, &true);
 }
 
-/// Receives a batch, and tells each: `None` where one cannot be read.
-pub(super) fn receive(
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-    mut tell: impl FnMut(Option<Received>),
-) -> io::Result<()> {
-    // New each time: the kernel writes into them how much room for control data it has used, and would find no more.
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(RECEIVED_MAX, Some(cmsg_space!(i32)));
-    let mut rooms = buffer.chunks_exact_mut(ROOM);
-    let mut slices = [(); RECEIVED_MAX].map(|()| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
-    for each in recvmmsg(socket.as_raw_fd(), &mut headers, &mut slices, MsgFlags::MSG_DONTWAIT, None)? {
-        tell(read(&each));
+/// What receiving needs each time.
+pub(super) struct Receiver {
+    headers: MultiHeaders<SockaddrStorage>,
+    /// Whether the kernel joins what it receives, and says so.
+    is_told: bool,
+}
+
+impl Receiver {
+    pub(super) fn new(is_told: bool) -> Self {
+        Self { headers: headers(is_told), is_told }
     }
-    Ok(())
+
+    /// Receives a batch into rooms of that length, and tells each: `None` where one cannot be read.
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        (buffer, room): (&mut [u8], usize),
+        mut tell: impl FnMut(Option<Received>),
+    ) -> io::Result<()> {
+        if self.is_told {
+            // New each time: the kernel writes into them how much room for control data it has used, and would find no more.
+            self.headers = headers(true);
+        }
+        let mut rooms = buffer.chunks_exact_mut(room);
+        let mut slices = [(); RECEIVED_MAX].map(|()| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        for each in recvmmsg(socket.as_raw_fd(), &mut self.headers, &mut slices, flags, None)? {
+            tell(read(&each));
+        }
+        Ok(())
+    }
+}
+
+fn headers(is_told: bool) -> MultiHeaders<SockaddrStorage> {
+    MultiHeaders::preallocate(RECEIVED_MAX, is_told.then(|| cmsg_space!(i32)))
 }
 
 /// `None` for what was cut, and for a sender without an address.
@@ -87,41 +107,37 @@ impl Sender {
 
     /// Sends these, each by itself, and says how many of the first ones; fails if that is none.
     pub(super) fn singles(&mut self, socket: &UdpSocket, singles: &[Leaving]) -> io::Result<usize> {
-        if let [one] = singles {
-            let (slices, to) = ([IoSlice::new(&one.bytes)], SockaddrStorage::from(one.remote));
-            sendmsg(socket.as_raw_fd(), &slices, &[], MsgFlags::MSG_DONTWAIT, Some(&to))?;
-            return Ok(1);
-        }
-        let (mut slices, mut to) = ([[IoSlice::new(&[])]; RUN_MAX], [None; RUN_MAX]);
-        for ((slice, to), each) in slices.iter_mut().zip(&mut to).zip(singles) {
-            *slice = [IoSlice::new(&each.bytes)];
-            *to = Some(SockaddrStorage::from(each.remote));
-        }
-        let slices = &slices[..singles.len().min(RUN_MAX)];
-        let sent = sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, to, [], MsgFlags::MSG_DONTWAIT)?;
-        Ok(sent.count())
+        self.each(socket, singles.iter().map(|each| (each.remote, &each.bytes[..])))
     }
 
     /// Sends the same octets to each of these, and says to how many of the first ones; fails if that is none.
     pub(super) fn copies(
         &mut self,
         socket: &UdpSocket,
-        [head, tail]: [&[u8]; 2],
+        bytes: &[u8],
         to: &[SocketAddr],
     ) -> io::Result<usize> {
-        let parts = [IoSlice::new(head), IoSlice::new(tail)];
-        if let [one] = to {
-            let to = SockaddrStorage::from(*one);
-            sendmsg(socket.as_raw_fd(), &parts, &[], MsgFlags::MSG_DONTWAIT, Some(&to))?;
-            return Ok(1);
+        self.each(socket, to.iter().map(|to| (*to, bytes)))
+    }
+
+    /// Sends to each of these what is for it, and says to how many of the first ones; fails if that is none.
+    pub(super) fn each<'a>(
+        &mut self,
+        socket: &UdpSocket,
+        all: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>,
+    ) -> io::Result<usize> {
+        let count = all.len().min(RUN_MAX);
+        let (mut slices, mut remotes) = ([[IoSlice::new(&[])]; RUN_MAX], [None; RUN_MAX]);
+        for ((slice, remote), (to, bytes)) in slices.iter_mut().zip(&mut remotes).zip(all) {
+            *slice = [IoSlice::new(bytes)];
+            *remote = Some(SockaddrStorage::from(to));
         }
-        let count = to.len().min(RUN_MAX);
-        let mut remotes = [None; RUN_MAX];
-        for (remote, to) in remotes.iter_mut().zip(to) {
-            *remote = Some(SockaddrStorage::from(*to));
+        let (slices, remotes, flags) = (&slices[..count], &remotes[..count], MsgFlags::MSG_DONTWAIT);
+        if let ([slice], [Some(to)]) = (slices, remotes) {
+            return sendmsg(socket.as_raw_fd(), slice, &[], flags, Some(to))
+                .map(|_| 1)
+                .map_err(io::Error::from);
         }
-        let (slices, remotes) = (&[parts; RUN_MAX][..count], &remotes[..count]);
-        let flags = MsgFlags::MSG_DONTWAIT;
         Ok(sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, remotes, [], flags)?.count())
     }
 }

@@ -1,11 +1,9 @@
 //! One datagram a call, as every system can.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
-use tokio::net::UdpSocket;
-
-use super::{RECEIVED_MAX, ROOM, Received};
+use super::{RECEIVED_MAX, Received};
 use crate::serve::outbox::Leaving;
 
 /// Whether a call can send a run.
@@ -14,20 +12,30 @@ pub(super) const HAS_RUNS: bool = false;
 /// Nothing to prepare.
 pub(super) fn prepare(_: &UdpSocket) {}
 
-/// Receives a batch, and tells each.
-pub(super) fn receive(
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-    mut tell: impl FnMut(Option<Received>),
-) -> io::Result<()> {
-    for (room, number) in buffer.chunks_exact_mut(ROOM).zip(0..RECEIVED_MAX) {
-        match socket.try_recv_from(room) {
-            Ok((length, remote)) => tell(Some(Received { remote, length, segment: None })),
-            Err(error) if number == 0 => return Err(error),
-            Err(_) => break,
-        }
+/// What receiving needs each time.
+pub(super) struct Receiver;
+
+impl Receiver {
+    pub(super) fn new(_: bool) -> Self {
+        Self
     }
-    Ok(())
+
+    /// Receives a batch into rooms of that length, and tells each.
+    pub(super) fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        (buffer, room): (&mut [u8], usize),
+        mut tell: impl FnMut(Option<Received>),
+    ) -> io::Result<()> {
+        for (room, number) in buffer.chunks_exact_mut(room).zip(0..RECEIVED_MAX) {
+            match socket.recv_from(room) {
+                Ok((length, remote)) => tell(Some(Received { remote, length, segment: None })),
+                Err(error) if number == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What sending needs each time.
@@ -46,18 +54,28 @@ impl Sender {
     /// Sends the first of these.
     pub(super) fn singles(&mut self, socket: &UdpSocket, singles: &[Leaving]) -> io::Result<usize> {
         let Some(first) = singles.first() else { return Ok(0) };
-        socket.try_send_to(&first.bytes, first.remote).map(|_| 1)
+        socket.send_to(&first.bytes, first.remote).map(|_| 1)
     }
 
     /// Sends the same octets to the first of these.
     pub(super) fn copies(
         &mut self,
         socket: &UdpSocket,
-        parts: [&[u8]; 2],
+        bytes: &[u8],
         to: &[SocketAddr],
     ) -> io::Result<usize> {
         let Some(first) = to.first() else { return Ok(0) };
-        socket.try_send_to(&parts.concat(), *first).map(|_| 1)
+        socket.send_to(bytes, *first).map(|_| 1)
+    }
+
+    /// Sends to the first of these what is for it.
+    pub(super) fn each<'a>(
+        &mut self,
+        socket: &UdpSocket,
+        mut all: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>,
+    ) -> io::Result<usize> {
+        let Some((to, bytes)) = all.next() else { return Ok(0) };
+        socket.send_to(bytes, to).map(|_| 1)
     }
 }
 

@@ -115,3 +115,20 @@ fn other_media_take_the_place_of_the_former() {
     legs.close(leg);
     assert!(legs.is_empty());
 }
+
+#[test]
+fn a_leg_of_which_nothing_came_is_counted_once_it_is_gone() {
+    let mut legs = legs(1);
+    // Never answered; answered and silent, on other ports after a while; heard.
+    let refused = legs.open(&Bytes::from_static(b"a"), OF);
+    let silent = connected(&mut legs, "b", 1, 40_000);
+    legs.connect(silent, agreed(1, 42_000));
+    let heard = connected(&mut legs, "c", 2, 40_000);
+    legs.get_mut(heard).unwrap().ssrc = 7;
+    assert_eq!(legs.unlatched, 0);
+    for leg in [refused, silent, heard] {
+        legs.disconnect(leg);
+        legs.close(leg);
+    }
+    assert_eq!(legs.unlatched, 1);
+}
