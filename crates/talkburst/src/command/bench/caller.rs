@@ -101,6 +101,8 @@ pub(super) struct Caller {
     pub(super) latencies: Vec<u32>,
     /// From the CANCEL to its answer.
     pub(super) cancel_latencies: Vec<u32>,
+    /// The session descriptions that calls were answered with which stay.
+    pub(super) answers: Vec<(u32, Bytes)>,
     /// The last refusal that nobody expected.
     pub(super) refusal: Option<u16>,
 }
@@ -122,6 +124,7 @@ impl Caller {
             counts: Counts::default(),
             latencies: Vec::new(),
             cancel_latencies: Vec::new(),
+            answers: Vec::new(),
             refusal: None,
         }
     }
@@ -190,6 +193,7 @@ impl Caller {
                 let (ack, bye) = self.within(number, message);
                 self.out.push(ack);
                 if self.holds {
+                    self.answers.push((number, Bytes::copy_from_slice(message.body())));
                     self.hold(number);
                 } else {
                     self.out.push(bye.clone());

@@ -1,14 +1,18 @@
 //! The server that is measured: a child with a data folder of its own, and what the kernel says of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::text::pair;
+use super::text::{group, pair};
+use poc::server::{GroupKind, Who};
+
 use crate::command::Failure;
 use crate::control::Desk;
 use crate::store::StoreError;
 use crate::store::account::{Account, Ha1, Rules};
+use crate::store::group::{Group, Policy};
 
 /// Ticks a second in which `/proc` counts (proc(5)): the same for every process of Linux.
 const TICKS: u64 = 100;
@@ -24,6 +28,8 @@ pub(super) struct Wanted<'a> {
     pub(super) listen: SocketAddr,
     pub(super) domain: &'a str,
     pub(super) pairs: usize,
+    /// Chat groups that everybody may join.
+    pub(super) groups: usize,
     /// Whom it trusts; nobody: everybody has to prove who they are.
     pub(super) trusted: Option<SocketAddr>,
     pub(super) shards: u8,
@@ -80,7 +86,15 @@ pub(super) async fn fill(folder: &Path, wanted: &Wanted<'_>) -> Result<(), Failu
     };
     let accounts: Vec<_> =
         (0..wanted.pairs).map(pair).flat_map(|(caller, called)| [account(caller), account(called)]).collect();
-    Ok(store.add_all(&accounts).await?)
+    store.add_all(&accounts).await?;
+    let (kind, participants_max) = (GroupKind::Chat, 10_000);
+    for name in (0..wanted.groups).map(group) {
+        let policy =
+            Policy { joins: Who::Anybody, initiates: Who::Anybody, participants_max, ..Policy::of(kind) };
+        let members = BTreeMap::new();
+        store.add_group(&Group { name, display_name: None, policy, members }).await?;
+    }
+    Ok(())
 }
 
 /// What processes have used.
@@ -127,4 +141,11 @@ pub(super) fn memory(processes: &[u32]) -> u64 {
         line.split_ascii_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
     };
     processes.iter().map(of).sum()
+}
+
+/// KiB of memory that a process has, what it shares too.
+pub(super) fn resident(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_ascii_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -94,7 +94,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-fn rate(typed: &str) -> Result<f64, &'static str> {
+pub(super) fn rate(typed: &str) -> Result<f64, &'static str> {
     let wrong = "not a number of calls a second, such as 500";
     typed.parse().ok().filter(|rate| (0.1..=1e6).contains(rate)).ok_or(wrong)
 }
@@ -124,7 +124,8 @@ async fn measure(arguments: &Arguments) -> Result<u8, Failure> {
                 more.extend(["--setup-timer".to_owned(), "170s".to_owned()]);
             }
             let program = arguments.program.as_deref();
-            let wanted = Wanted { listen, domain, pairs, trusted, shards, program, more: &more };
+            let groups = 0;
+            let wanted = Wanted { listen, domain, pairs, groups, trusted, shards, program, more: &more };
             let child = Server::start(&wanted).await?;
             let access = enter(clock, &mut called_port, listen, domain, pairs).await?;
             (listen, Some(child), Some(access))
@@ -172,7 +173,7 @@ async fn measure(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 /// A port at the address of `other` that is free.
-async fn free(other: SocketAddr) -> Result<SocketAddr, Failure> {
+pub(super) async fn free(other: SocketAddr) -> Result<SocketAddr, Failure> {
     let any = SocketAddr::new(other.ip(), 0);
     let failed = |occupied: crate::driver::Occupied| Failure::Listen(occupied.transport, any, occupied.error);
     Ok(Sockets::open(any, None).await.map_err(failed)?.bind)

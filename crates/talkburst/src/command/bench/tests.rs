@@ -31,6 +31,7 @@ fn calls_come_in_at_one_listener_and_leave_by_another() {
             listen: free("127.0.0.1:0"),
             domain,
             pairs: 1,
+            groups: 0,
             trusted: None,
             shards: 2,
             program: None,

@@ -56,6 +56,17 @@ pub(super) fn pair(number: usize) -> (String, String) {
     (format!("c{number:05}"), format!("u{number:05}"))
 }
 
+/// A user of the pairs.
+pub(super) fn user(number: usize) -> String {
+    let (caller, called) = pair(number / 2);
+    if number.is_multiple_of(2) { caller } else { called }
+}
+
+/// A group.
+pub(super) fn group(number: usize) -> String {
+    format!("g{number:05}")
+}
+
 /// What a caller says that is the same in every call.
 pub(super) struct Lines {
     /// `sip:u00001@home.net`
