@@ -1,7 +1,7 @@
 //! Every way in which a scene can go, within bounds: delivery, loss, copies, overtaking, time, and what users decide.
 //!
 //! The machines are those that ship, and the rules are those of the simulation's monitors. Each state is reached once: a state is
-//! known by the fingerprint of its canonical form ([`canon`]), and what is known is not explored again. The search goes deep first, for
+//! known by the fingerprint of its canonical form (`canon`), and what is known is not explored again. The search goes deep first, for
 //! then only the states of one way are kept; if a rule is broken it is made again, broad first, for the shortest way there.
 //!
 //! Messages and decisions come at the moments at which something changes by itself, in every order; between two such moments nothing

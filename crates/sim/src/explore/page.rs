@@ -28,7 +28,7 @@ pub fn write(name: &str, table: &str) {
 /// Writes a row into a table of it, in place of the one that begins with the same two cells.
 ///
 /// # Panics
-/// As [`write`].
+/// As [`write()`].
 pub fn write_row(name: &str, head: &str, row: &str) {
     let page = std::fs::read_to_string(path()).expect("docs/proof.md");
     let mark = format!("<!-- {name} -->\n");
