@@ -139,7 +139,7 @@ fn sipp_that_is_called() {
 /// A stateful proxy that stays in the dialog, and asks nobody for a password.
 const PROXY: &str = r#"#!KAMAILIO
 fork=yes
-children=2
+children=1
 disable_tcp=yes
 auto_aliases=no
 listen=udp:ADDRESS:5060
