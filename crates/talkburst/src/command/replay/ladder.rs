@@ -1,11 +1,12 @@
 //! A replay as a ladder: a machine and those who speak with it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use poc::media::Stream;
 use poc::server::{MediaPort, MediaTransmit};
 use sim::ladder::{Fate, Party, Role, Trace, told};
-use sip::transport::{Path, Transmit};
+use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit};
 use sip::{Duration, Instant};
 
 use super::machine::Output;
@@ -21,6 +22,8 @@ pub(super) struct Ladder {
     own: SocketAddr,
     role: Role,
     peers: Vec<SocketAddr>,
+    /// What of each stream is not a whole message yet.
+    framers: BTreeMap<ConnectionId, Framer>,
     lines: Vec<(Instant, Line)>,
 }
 
@@ -41,7 +44,7 @@ impl Ladder {
         };
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let own = listeners.first().map_or(nowhere, |listener| listener.bind);
-        Self { name, own, role, peers: Vec::new(), lines: Vec::new() }
+        Self { name, own, role, peers: Vec::new(), framers: BTreeMap::new(), lines: Vec::new() }
     }
 
     fn meet(&mut self, peer: SocketAddr) {
@@ -55,13 +58,32 @@ impl Ladder {
         self.lines.push((at, Line::Message { from, to, bytes: bytes.clone() }));
     }
 
+    /// A stream brings several messages at once, or a part of one.
+    fn stream(&mut self, at: Instant, path: &Path, bytes: &bytes::Bytes) {
+        let Some(connection) = path.connection else { return };
+        let framer = self.framers.entry(connection).or_insert_with(|| Framer::new(connection));
+        framer.push(bytes);
+        let mut whole = Vec::new();
+        while let Some(frame) = framer.next_frame() {
+            match frame {
+                Frame::Message(bytes) => whole.push(bytes),
+                Frame::Ping | Frame::Pong => {}
+                Frame::Fault(_) => break,
+            }
+        }
+        for bytes in whole {
+            self.message(at, path.remote, self.own, &bytes);
+        }
+    }
+
     fn media(&mut self, at: Instant, ends: (SocketAddr, SocketAddr), stream: Stream, bytes: bytes::Bytes) {
         self.lines.push((at, Line::Media { from: ends.0, to: ends.1, stream, bytes }));
     }
 
     pub(super) fn input(&mut self, at: Instant, input: &Input) {
         match input {
-            Input::Client(poc::Input::Datagram { path, bytes } | poc::Input::Stream { path, bytes })
+            Input::Client(poc::Input::Stream { path, bytes }) => self.stream(at, path, bytes),
+            Input::Client(poc::Input::Datagram { path, bytes })
             | Input::Shard(shard::Input::Message { path, bytes }) => {
                 self.message(at, path.remote, self.own, bytes);
             }
