@@ -118,15 +118,7 @@ def run(name, rounds):
         told = [f"{label} {min(found[k]):.5g} / {statistics.median(found[k]):.5g} / {max(found[k]):.5g}"
                 for k, label in SHOWN if k in found]
         print(f"  {each:12} " + (", ".join(told) or "every run is void"))
-    for key, other, limit, stretch in targets:
-        mine, theirs = results["ours"].get(key), results.get(other, {}).get(key)
-        if not mine or not theirs:
-            print(f"  {key} / {other}: not measured")
-            continue
-        value, low, high = sip.ratio(mine, theirs)
-        verdicts = [f"{word} <= {bound}: {sip.judge(low, high, bound)}"
-                    for word, bound in (("target", limit), ("stretch", stretch)) if bound is not None]
-        print(f"  {key} / {other}: {value:.3f} [{low:.3f}, {high:.3f}]  " + "; ".join(verdicts), flush=True)
+    sip.tell_targets(results, targets)
 
 
 def main():

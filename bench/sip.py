@@ -157,6 +157,11 @@ def run(name, rounds):
         figures_of = [f"{label} {min(found[k]):.6g} / {statistics.median(found[k]):.6g} / {max(found[k]):.6g}"
                       for k, label in shown if k in found]
         print(f"  {each:20} " + (", ".join(figures_of) or "every run is void"))
+    tell_targets(results, targets)
+
+
+def tell_targets(results, targets):
+    """Each ratio, or figure, with its target."""
     for key, other, limit, stretch in targets:
         mine = results["ours"].get(key)
         theirs = results.get(other, {}).get(key) if other else None

@@ -35,6 +35,12 @@ impl Chance {
         choices[self.below(choices.len() as u64) as usize]
     }
 
+    /// When a user gives up: at once, around the time of a hop or of the whole way, or late.
+    pub(crate) fn moment_to_give_up(&mut self) -> Duration {
+        let longest = self.pick(&[0, 50, 400, 2_000, 2_000, 8_000, 30_000]);
+        self.span(Duration::from_millis(longest))
+    }
+
     /// A seed for something else.
     pub fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];

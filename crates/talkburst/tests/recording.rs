@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use etherparse::{NetHeaders, PacketHeaders, PayloadSlice};
 use pcap_file::pcap::PcapReader;
-use program::{Folder, PATIENCE, Program, user};
+use program::{Folder, PATIENCE, Program, client, user};
 use rtp_types::RtpPacket;
 use serde_json::Value;
 
@@ -42,12 +42,6 @@ fn network(name: &str) -> (Folder, PathBuf, Program, String) {
         std::fs::write(folder.join(name), name).unwrap();
     }
     (folder, recordings, server, address)
-}
-
-fn client(folder: &Folder, server: &str, name: &str, arguments: &[&str]) -> Program {
-    let password = folder.join(name);
-    let own = ["--server", server, "--user", name, "--password-file", password.to_str().unwrap()];
-    Program::start(&[arguments, &own].concat())
 }
 
 /// All files that were recorded, and all lines about them.

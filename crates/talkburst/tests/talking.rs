@@ -4,7 +4,7 @@
 
 mod program;
 
-use program::{Folder, Program, group, user};
+use program::{Folder, Program, client, group, user};
 use serde_json::Value;
 
 const NAMES: [&str; 3] = ["anna", "ben", "cara"];
@@ -21,12 +21,6 @@ fn network(name: &str) -> (Folder, Program, String) {
     }
     assert_eq!(group(&folder, &["add", "field", "--kind", "chat", "--joins", "anybody"]).0, Some(0));
     (folder, server, address)
-}
-
-fn client(folder: &Folder, server: &str, name: &str, arguments: &[&str]) -> Program {
-    let password = folder.join(name);
-    let own = ["--server", server, "--user", name, "--password-file", password.to_str().unwrap()];
-    Program::start(&[arguments, &own].concat())
 }
 
 /// Whether this event is a talk burst that has come to this.

@@ -10,7 +10,7 @@ use codec_core::codecs::amr::{AmrCodec, AmrVariant};
 use codec_core::codecs::g711::{alaw_compress, alaw_expand, ulaw_compress, ulaw_expand};
 use codec_core::types::{CodecConfig, VariableRateCodec};
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
-use program::{Folder, Program, user};
+use program::{Folder, Program, client, user};
 use serde_json::Value;
 
 /// A server with Anna and Ben.
@@ -38,9 +38,7 @@ impl Network {
     }
 
     fn client(&self, name: &str, arguments: &[&str]) -> Program {
-        let password = self.path(name);
-        let own = ["--server", &self.address, "--user", name, "--password-file", &password];
-        Program::start(&[arguments, &own].concat())
+        client(&self.folder, &self.address, name, arguments)
     }
 
     /// Anna calls Ben and says this file; what Ben has heard, and what he was told.

@@ -405,7 +405,7 @@ impl Life {
 
     /// When a user hangs up at the latest, and most of them before.
     fn plan_to_end(&mut self, now: Instant, place: usize, session: SessionId, chance: &mut Chance) {
-        let when = now + moment_to_give_up(chance);
+        let when = now + chance.moment_to_give_up();
         self.plan(when, place, Planned::HangUp(session));
         self.plan(now + PATIENCE, place, Planned::HangUp(session));
     }
@@ -423,7 +423,7 @@ impl Life {
             Event::Invited { session, answer_mode: AnswerMode::Manual, .. } => {
                 self.open.insert((place, *session));
                 let mut chance = self.chance_of(place);
-                let when = now + moment_to_give_up(&mut chance);
+                let when = now + chance.moment_to_give_up();
                 match chance.below(6) {
                     0 => self.plan(when, place, Planned::HangUp(*session)),
                     1 => return, // nobody is there
@@ -470,25 +470,19 @@ impl Life {
     /// What the user of `place` does in a session that stands, besides talking and leaving.
     fn plan_company(&mut self, now: Instant, place: usize, session: SessionId, chance: &mut Chance) {
         if chance.happens(200) {
-            self.plan(now + moment_to_give_up(chance), place, Planned::Modify(session));
+            self.plan(now + chance.moment_to_give_up(), place, Planned::Modify(session));
             if chance.happens(500) {
-                self.plan(now + moment_to_give_up(chance), place, Planned::Withdraw(session));
+                self.plan(now + chance.moment_to_give_up(), place, Planned::Withdraw(session));
             }
         }
         if chance.happens(200) {
-            self.plan(now + moment_to_give_up(chance), place, Planned::Watch(session));
+            self.plan(now + chance.moment_to_give_up(), place, Planned::Watch(session));
         }
         for change in [Change::Add, Change::Remove] {
             if chance.happens(100) {
                 let whom = chance.pick(&self.clients);
-                self.plan(now + moment_to_give_up(chance), place, Planned::Refer(session, change, whom));
+                self.plan(now + chance.moment_to_give_up(), place, Planned::Refer(session, change, whom));
             }
         }
     }
-}
-
-/// At once, around the time of a hop or of the whole way, or late.
-fn moment_to_give_up(chance: &mut Chance) -> Duration {
-    let longest = chance.pick(&[0, 50, 400, 2_000, 2_000, 8_000, 30_000]);
-    chance.span(Duration::from_millis(longest))
 }

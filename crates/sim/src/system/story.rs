@@ -302,7 +302,7 @@ impl Teller {
             Planned::Modify(session) => {
                 let modified = self.system.act(place, Act::Modify(session));
                 if modified.is_some() && self.chance.happens(500) {
-                    let when = now + self.moment_to_give_up();
+                    let when = now + self.chance.moment_to_give_up();
                     self.plan(when, place, Planned::Withdraw(session));
                 }
                 modified
@@ -362,16 +362,10 @@ impl Teller {
     fn plan_to_end(&mut self, place: usize, session: SessionId) {
         let now = self.system.now;
         if self.longest == PATIENCE || self.chance.happens(300) {
-            let when = now + self.moment_to_give_up();
+            let when = now + self.chance.moment_to_give_up();
             self.plan(when, place, Planned::HangUp(session));
         }
         self.plan(now + self.longest, place, Planned::HangUp(session));
-    }
-
-    /// At once, around the time of a hop or of the whole way, or late.
-    fn moment_to_give_up(&mut self) -> Duration {
-        let longest = self.chance.pick(&[0, 50, 400, 2_000, 2_000, 8_000, 30_000]);
-        self.chance.span(Duration::from_millis(longest))
     }
 
     fn react(&mut self, place: usize, event: &Event) {
@@ -379,7 +373,7 @@ impl Teller {
         match event {
             Event::Invited { session, answer_mode: AnswerMode::Manual, .. } => {
                 self.open.insert((place, *session));
-                let when = now + self.moment_to_give_up();
+                let when = now + self.chance.moment_to_give_up();
                 let planned = match self.chance.below(6) {
                     0 => Planned::HangUp(*session),
                     1 => return, // nobody is there
@@ -395,7 +389,7 @@ impl Teller {
                 self.plan_to_end(place, *session);
                 self.talkers.begin(now, place, *session);
                 if self.chance.happens(300) {
-                    let when = now + self.moment_to_give_up();
+                    let when = now + self.chance.moment_to_give_up();
                     self.plan(when, place, Planned::Modify(*session));
                 }
             }

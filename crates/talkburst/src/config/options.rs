@@ -174,6 +174,27 @@ macro_rules! count {
     };
 }
 
+/// A file or folder that a field of the settings names, if it is said.
+macro_rules! path {
+    ($table:literal, $key:literal, $($field:ident).+, $empty:literal, $else_:literal, $meaning:literal) => {
+        Item {
+            table: $table,
+            key: $key,
+            kind: Kind::Text {
+                what: "path",
+                bounds: "",
+                set: |settings, text| {
+                    settings.$($field).+ = Some(PathBuf::from(text));
+                    if text.is_empty() { Err($empty.to_owned()) } else { Ok(()) }
+                },
+                get: |settings| settings.$($field).+.as_ref().map(|path| path.display().to_string()),
+                else_: $else_,
+            },
+            meaning: $meaning,
+        }
+    };
+}
+
 const MODES: &[&str] = &["refused", "manual", "automatic"];
 const RELIABLE: &[&str] = &["never", "when-required", "when-supported"];
 const FORMATS: &[&str] = &["human", "json"];
@@ -699,21 +720,14 @@ pub(super) static OPTIONS: &[Item] = &[
         sessions.connect_wait,
         "T15, T16: after so long a Connect or a Disconnect that is not acknowledged is sent again, three times in all"
     ),
-    Item {
-        table: "recording",
-        key: "folder",
-        kind: Kind::Text {
-            what: "path",
-            bounds: "",
-            set: |settings, text| {
-                settings.recordings = Some(PathBuf::from(text));
-                if text.is_empty() { Err("is empty; name a folder".to_owned()) } else { Ok(()) }
-            },
-            get: |settings| settings.recordings.as_ref().map(|folder| folder.display().to_string()),
-            else_: "nothing is recorded",
-        },
-        meaning: "where each talk burst is recorded, a file each; only its user may read it",
-    },
+    path!(
+        "recording",
+        "folder",
+        recordings,
+        "is empty; name a folder",
+        "nothing is recorded",
+        "where each talk burst is recorded, a file each; only its user may read it"
+    ),
     Item {
         table: "log",
         key: "format",
@@ -744,21 +758,7 @@ pub(super) static OPTIONS: &[Item] = &[
         },
         meaning: "what is logged: error, warn, info, debug or trace, for all or for a part",
     },
-    Item {
-        table: "log",
-        key: "file",
-        kind: Kind::Text {
-            what: "path",
-            bounds: "",
-            set: |settings, text| {
-                settings.log.file = Some(PathBuf::from(text));
-                if text.is_empty() { Err("is empty; name a file".to_owned()) } else { Ok(()) }
-            },
-            get: |settings| settings.log.file.as_ref().map(|file| file.display().to_string()),
-            else_: "standard error",
-        },
-        meaning: "where the log goes",
-    },
+    path!("log", "file", log.file, "is empty; name a file", "standard error", "where the log goes"),
     Item {
         table: "metrics",
         key: "listen",

@@ -47,21 +47,28 @@ struct Amr {
     mode: u8,
 }
 
+/// Which AMR it is, and what packs and unpacks its payloads.
+pub(crate) fn amr(format: Format) -> Option<(AmrVariant, AmrPayloadCodec)> {
+    let variant = if format.is_wide { AmrVariant::WideBand } else { AmrVariant::NarrowBand };
+    let config = match format.is_octet_aligned {
+        true => AmrPayloadConfig::octet_aligned(variant),
+        false => AmrPayloadConfig::bandwidth_efficient(variant),
+    };
+    Some((variant, AmrPayloadCodec::new(config).ok()?))
+}
+
 impl Amr {
-    fn new(Format { is_wide, is_octet_aligned }: Format, modes: u16) -> Option<Self> {
-        let (variant, config) = match is_wide {
-            true => (AmrVariant::WideBand, CodecConfig::amr_wb()),
-            false => (AmrVariant::NarrowBand, CodecConfig::amr_nb()),
-        };
-        let payload = match is_octet_aligned {
-            true => AmrPayloadConfig::octet_aligned(variant),
-            false => AmrPayloadConfig::bandwidth_efficient(variant),
+    fn new(format: Format, modes: u16) -> Option<Self> {
+        let (variant, payload) = amr(format)?;
+        let config = match variant {
+            AmrVariant::WideBand => CodecConfig::amr_wb(),
+            AmrVariant::NarrowBand => CodecConfig::amr_nb(),
         };
         let modes: Vec<_> = (0..variant.speech_mode_count()).filter(|mode| modes >> mode & 1 == 1).collect();
-        let config = config.with_amr_octet_align(is_octet_aligned).with_amr_mode_set(&modes);
+        let config = config.with_amr_octet_align(format.is_octet_aligned).with_amr_mode_set(&modes);
         let codec = Box::new(AmrCodec::new(&config).ok()?);
         let mode = codec.current_mode();
-        Some(Self { codec, payload: AmrPayloadCodec::new(payload).ok()?, variant, mode })
+        Some(Self { codec, payload, variant, mode })
     }
 
     /// 20 ms as the payload of a packet.

@@ -98,6 +98,13 @@ impl Program {
     }
 }
 
+/// A client of a server that has this user, whose password is the name, in a file of that name.
+pub(crate) fn client(folder: &std::path::Path, server: &str, name: &str, arguments: &[&str]) -> Program {
+    let password = folder.join(name);
+    let own = ["--server", server, "--user", name, "--password-file", password.to_str().unwrap()];
+    Program::start(&[arguments, &own].concat())
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -82,7 +82,7 @@ impl Server {
         for Row { pair, payload, to } in &fan.rows {
             self.media.copy((*pair, *payload, to), bytes, has_mode_request && is_group);
         }
-        if self.config.is_recording && !fan.rows.is_empty() {
+        if !fan.rows.is_empty() {
             self.note_heard(place);
         }
     }

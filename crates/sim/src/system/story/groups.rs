@@ -85,7 +85,7 @@ impl Teller {
     }
 
     fn plan_soon(&mut self, place: usize, planned: Planned) {
-        let at = self.system.now + self.moment_to_give_up();
+        let at = self.system.now + self.chance.moment_to_give_up();
         self.plan(at, place, planned);
     }
 

@@ -27,11 +27,14 @@ pub(super) struct Scene {
     /// Of whom each must hear all that was said, and nothing else; of nobody where nobody is named.
     pub(super) hears: &'static [&'static [usize]],
     /// What the PoC Server must record, in whatever order: which function, how it ended, and the final response to the inviter.
-    pub(super) records: &'static [(Function, End, Option<u16>)],
+    pub(super) records: &'static [Recorded],
 }
 
 /// How a session must end: how, by whom, and with which final response to the INVITE.
 pub(super) type Expected = (End, Party, Option<u16>);
+
+/// What the server must record of an INVITE: which function, how it ended, and the final response to the inviter.
+pub(super) type Recorded = (Function, End, Option<u16>);
 
 type Play = for<'a> fn(&'a mut Stage) -> Pin<Box<dyn Future<Output = Result<(), Stuck>> + 'a>>;
 

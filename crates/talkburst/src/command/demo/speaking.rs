@@ -12,7 +12,7 @@ use sip::usage::{End, Party};
 use sip::{Duration, Misuse, SessionId};
 
 use super::cast::{Between, GROUP, Rules, address_of};
-use super::scene::{MANUAL, Scene, is_established};
+use super::scene::{MANUAL, Recorded, Scene, is_established};
 use super::stage::{ANNA, BEN, CARA, DAN, Stage, Stuck};
 use super::voices;
 
@@ -24,6 +24,10 @@ const PACKET: Duration = Duration::from_millis(20);
 
 /// What who joins and leaves a chat sends.
 const JOINS: &[&str] = &["INVITE", "ACK", "INVITE", "ACK", "BYE"];
+
+/// What the server records of a call of two.
+const OF_TWO: &[Recorded] =
+    &[(Function::Controlling, End::Released, Some(200)), (Function::Participating, End::Released, Some(200))];
 
 /// Everybody answers at once.
 const AUTOMATIC: Rules = Rules { answer_mode: AnswerMode::Automatic, ..MANUAL };
@@ -63,10 +67,7 @@ pub(super) const ALL: &[Scene] = &[
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
         hears: &[&[], &[ANNA]],
-        records: &[
-            (Function::Controlling, End::Released, Some(200)),
-            (Function::Participating, End::Released, Some(200)),
-        ],
+        records: OF_TWO,
     },
     Scene {
         name: "pre-emption",
@@ -101,10 +102,7 @@ pub(super) const ALL: &[Scene] = &[
         ends: &[Some((End::Left, Party::Local, None)), Some((End::Released, Party::Remote, None))],
         sends: &[&["INVITE", "ACK", "INVITE", "ACK", "BYE"], &["200 (INVITE)", "200 (BYE)"]],
         hears: &[&[], &[ANNA]],
-        records: &[
-            (Function::Controlling, End::Released, Some(200)),
-            (Function::Participating, End::Released, Some(200)),
-        ],
+        records: OF_TWO,
     },
     Scene {
         name: "buffered-cancel",

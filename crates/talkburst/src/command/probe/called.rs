@@ -6,44 +6,36 @@ use sip::message::{Method, Name};
 use super::call::{Call, send};
 use super::case::Case;
 use super::settings::Callee;
-use super::stage::{Heard, Sides, Stage, Step, Stop, answers, is_of, tag, word};
-
-const fn case(
-    (name, title): (&'static str, &'static str),
-    (rule, source): (&'static str, &'static str),
-    play: fn(&mut Stage<'_>) -> Step,
-) -> Case {
-    Case { name, title, rule, source, sides: Sides::Inviter, is_long: false, play }
-}
+use super::stage::{Heard, Stage, Step, Stop, answers, is_of, tag, word};
 
 /// What is tried while the target rings.
 pub(super) const CASES: &[Case] = &[
-    case(
+    Case::called(
         ("C49", "a CANCEL while it rings ends the INVITE"),
         ("the CANCEL is answered with 200, and the INVITE with a final response", "RFC 3261 §9.2"),
         a_cancel_while_it_rings,
     ),
-    case(
+    Case::called(
         ("C50", "the cause is 487 when the CANCEL won"),
         ("the INVITE is answered with 487 (Request Terminated), with nothing else", "RFC 3261 §9.2"),
         the_cause_is_487,
     ),
-    case(
+    Case::called(
         ("I6", "the CANCEL is answered before its INVITE"),
         ("200 (CANCEL), then 487 (INVITE)", "I6"),
         the_cancel_is_answered_first,
     ),
-    case(
+    Case::called(
         ("S8", "one To tag in all responses"),
         ("180, 487 and the 200 of the CANCEL have the same To tag", "RFC 3261 §9.2, §8.2.6.2"),
         one_to_tag,
     ),
-    case(
+    Case::called(
         ("I4", "one final response"),
         ("after the 487 was acknowledged no other final response comes", "RFC 3261 §17.2.1, I4"),
         one_final_response,
     ),
-    case(
+    Case::called(
         ("C53", "each copy of a CANCEL gets the 200"),
         (
             "copies of the CANCEL are answered as the first was, and there is one 487",
@@ -51,32 +43,32 @@ pub(super) const CASES: &[Case] = &[
         ),
         copies_of_the_cancel,
     ),
-    case(
+    Case::called(
         ("I8", "a copy of the CANCEL after the ACK"),
         ("the CANCEL's own transaction answers it with 200 until timer J", "RFC 3261 §17.2.2"),
         a_copy_after_the_ack,
     ),
-    case(
+    Case::called(
         ("C54", "three CANCELs in ten milliseconds"),
         ("they are absorbed, and the target serves the next call", "RFC 3261 §17.2.2"),
         three_cancels_at_once,
     ),
-    case(
+    Case::called(
         ("R6", "a 487 that is not acknowledged is sent again"),
         ("timer G: after T1 the 487 is sent again, unchanged", "RFC 3261 §17.2.1"),
         the_487_is_sent_again,
     ),
-    case(
+    Case::called(
         ("S9", "the ACK ends the 487"),
         ("in Confirmed nothing is sent again, and copies of the ACK are absorbed", "RFC 3261 §17.2.1"),
         the_ack_ends_the_487,
     ),
-    case(
+    Case::called(
         ("C65", "INVITE and CANCEL in one burst"),
         ("the INVITE has a server transaction at once: 200 and 487, no 481", "RFC 3261 §9.2"),
         invite_and_cancel_in_one_burst,
     ),
-    case(
+    Case::called(
         ("C58", "the CANCEL comes with the first response"),
         (
             "200 (CANCEL) and exactly one final response to the INVITE, whatever the target is doing",
@@ -84,42 +76,42 @@ pub(super) const CASES: &[Case] = &[
         ),
         a_cancel_at_the_first_response,
     ),
-    case(
+    Case::called(
         ("S6", "copies of the INVITE while it rings"),
         ("the last provisional response is sent again; there is no second call", "RFC 3261 §17.2.1"),
         copies_of_the_invite,
     ),
-    case(
+    Case::called(
         ("S10", "a copy of the INVITE behind the 487"),
         ("in Completed a copy of the INVITE gets the 487 again", "RFC 3261 §17.2.1"),
         a_copy_of_the_invite_after_the_487,
     ),
-    case(
+    Case::called(
         ("C48", "the Call-ID is called again after the CANCEL"),
         ("a new INVITE transaction of a cancelled call is a new call", "RFC 3261 §8.2.2.2, R23"),
         the_call_is_tried_again,
     ),
-    case(
+    Case::called(
         ("R16", "BYE in the early dialog"),
         ("the BYE is answered with 2xx, and the pending INVITE with 487", "RFC 3261 §15, §15.1.2"),
         bye_in_the_early_dialog,
     ),
-    case(
+    Case::called(
         ("R18", "the INVITE expires"),
         ("an INVITE that has expired is answered with 487", "RFC 3261 §13.3.1"),
         the_invite_expires,
     ),
-    case(
+    Case::called(
         ("R24", "a CANCEL is not challenged"),
         ("a CANCEL cannot be sent again with credentials, so no 401 or 407 answers it", "RFC 3261 §22.1"),
         a_cancel_is_not_challenged,
     ),
-    case(
+    Case::called(
         ("C60", "PRACK behind the 487"),
         ("a late PRACK gets 2xx or 481; no reliable 1xx is sent after the 487", "RFC 3262 §3, R12"),
         prack_behind_the_487,
     ),
-    case(
+    Case::called(
         ("C82", "twenty calls that are cancelled at once"),
         ("each gets 200 and 487, and the target goes on", "RFC 3261 §9.2"),
         twenty_calls,

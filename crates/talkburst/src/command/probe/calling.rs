@@ -5,42 +5,26 @@ use sip::{Duration, Message};
 
 use super::call::answer;
 use super::case::Case;
-use super::stage::{Heard, Sides, Stage, Step, Stop, asks, branch, tag, text};
-
-const fn case(
-    (name, title): (&'static str, &'static str),
-    (rule, source): (&'static str, &'static str),
-    play: fn(&mut Stage<'_>) -> Step,
-) -> Case {
-    Case { name, title, rule, source, sides: Sides::Invited, is_long: false, play }
-}
-
-const fn long(
-    (name, title): (&'static str, &'static str),
-    (rule, source): (&'static str, &'static str),
-    play: fn(&mut Stage<'_>) -> Step,
-) -> Case {
-    Case { name, title, rule, source, sides: Sides::Invited, is_long: true, play }
-}
+use super::stage::{Heard, Stage, Step, Stop, asks, branch, tag, text};
 
 /// What is tried on who gives up.
 pub(super) const CASES: &[Case] = &[
-    case(
+    Case::calling(
         ("I1", "the CANCEL is that of its INVITE"),
         ("Request-URI, Call-ID, From, To, CSeq number and Route are identical", "RFC 3261 §9.1, I1"),
         the_cancel_is_that_of_its_invite,
     ),
-    case(
+    Case::calling(
         ("C01", "To as in the INVITE"),
         ("To is that of the INVITE, octet for octet: no tag, though the 180 had one", "RFC 3261 §9.1"),
         to_has_no_tag,
     ),
-    case(
+    Case::calling(
         ("C04", "one Via, with the branch of the INVITE"),
         ("a single Via, identical to the topmost of the INVITE", "RFC 3261 §9.1"),
         one_via,
     ),
-    case(
+    Case::calling(
         ("C20", "what else is in the CANCEL"),
         (
             "Max-Forwards is there, Require and Proxy-Require are not, and there is no body",
@@ -48,127 +32,127 @@ pub(super) const CASES: &[Case] = &[
         ),
         what_else_is_in_it,
     ),
-    case(
+    Case::calling(
         ("C12", "the CANCEL takes the way of its INVITE"),
         ("same source and destination, same transport", "RFC 3261 §9.1"),
         the_way_of_its_invite,
     ),
-    case(
+    Case::calling(
         ("C24", "no CANCEL before a provisional response"),
         ("nothing has come back: no CANCEL", "RFC 3261 §9.1"),
         no_cancel_before_a_1xx,
     ),
-    case(
+    Case::calling(
         ("C22", "the CANCEL leaves with the first 1xx"),
         ("the user gave up in silence; a 180 comes, and the CANCEL goes", "RFC 3261 §9.1"),
         the_cancel_leaves_with_the_180,
     ),
-    case(
+    Case::calling(
         ("S2", "a 100 is a provisional response"),
         ("the user gave up in silence; a 100 comes, and the CANCEL goes", "RFC 3261 §9.1"),
         the_cancel_leaves_with_the_100,
     ),
-    case(
+    Case::calling(
         ("S3", "silence, then a 200"),
         ("the CANCEL is dropped: ACK, then BYE", "RFC 3261 §9.1, §13.2.2.4, R1"),
         silence_then_a_200,
     ),
-    case(
+    Case::calling(
         ("R1", "silence, then a refusal"),
         ("the CANCEL is dropped: ACK, and nothing else", "RFC 3261 §9.1, §17.1.1.3, R1"),
         silence_then_a_refusal,
     ),
-    case(
+    Case::calling(
         ("C29", "silence, then a challenge"),
         ("the wish is sticky: ACK, and no INVITE with credentials", "I3; RFC 3261 §22.2"),
         silence_then_a_challenge,
     ),
-    case(
+    Case::calling(
         ("C08", "a challenge crosses the CANCEL"),
         ("ACK, and no INVITE with credentials", "I3; RFC 3261 §22.2"),
         a_challenge_crosses,
     ),
-    case(
+    Case::calling(
         ("I3", "a redirection crosses the CANCEL"),
         ("ACK, and no INVITE to another place", "I3; RFC 3261 §8.1.3.4"),
         a_redirection_crosses,
     ),
-    case(
+    Case::calling(
         ("C17", "a 503 crosses the CANCEL"),
         ("ACK, and no INVITE to another server", "I3; RFC 3263 §4.3"),
         a_503_crosses,
     ),
-    case(
+    Case::calling(
         ("R10", "a refusal crosses the CANCEL"),
         ("ACK, and neither BYE nor another CANCEL", "RFC 3261 §17.1.1.3, R4"),
         a_refusal_crosses,
     ),
-    case(
+    Case::calling(
         ("C36", "a 200 crosses the CANCEL"),
         ("the 2xx is acknowledged, and left with BYE", "RFC 3261 §9.1, §13.2.2.4, §15; RFC 5407 §3.1.2"),
         a_200_crosses,
     ),
-    case(
+    Case::calling(
         ("C37", "a 200, then 481 to the CANCEL"),
         ("ACK and BYE all the same", "RFC 5407 §3.1.2"),
         a_200_then_481,
     ),
-    case(
+    Case::calling(
         ("R7", "481 to the CANCEL, then a 200"),
         ("ACK and BYE all the same", "RFC 5407 §3.1.2"),
         a_481_then_200,
     ),
-    case(
+    Case::calling(
         ("C45", "the 200 has the first tag"),
         ("no 1xx had a tag; the 2xx makes the dialog: ACK and BYE in it", "RFC 3261 §12.1.2, §13.2.2.4"),
         the_first_tag,
     ),
-    case(
+    Case::calling(
         ("C38", "copies of the 200 that crossed"),
         ("each copy is acknowledged, and there is one BYE", "RFC 3261 §13.2.2.4, I5"),
         copies_of_the_200,
     ),
-    case(
+    Case::calling(
         ("C42", "the BYE is of the dialog"),
         ("Request-URI is the Contact, CSeq is higher, both tags are there", "RFC 3261 §12.2.1.1"),
         the_bye_is_of_the_dialog,
     ),
-    case(
+    Case::calling(
         ("C41", "the BYE is not answered"),
         ("timer E: it is sent again until it is", "RFC 3261 §17.1.2.2"),
         the_bye_is_sent_again,
     ),
-    case(
+    Case::calling(
         ("C40", "a second fork answers too"),
         ("each 2xx is acknowledged and left, once", "RFC 3261 §13.2.2.4, I11"),
         two_forks,
     ),
-    case(
+    Case::calling(
         ("R9", "several early dialogs"),
         ("one CANCEL, without a To tag", "RFC 3261 §9.1, R9"),
         several_early_dialogs,
     ),
-    case(
+    Case::calling(
         ("I2", "more 1xx behind the CANCEL"),
         ("no second CANCEL transaction", "RFC 3261 §9.1, I2"),
         more_provisional_responses,
     ),
-    case(
+    Case::calling(
         ("S4", "the CANCEL is not answered"),
         ("timer E: it is sent again, unchanged, until it is", "RFC 3261 §17.1.2.2"),
         the_cancel_is_sent_again,
     ),
-    case(
+    Case::calling(
         ("C52", "481 to the CANCEL, then 487"),
         ("the 487 is acknowledged", "RFC 3261 §17.1.1.3, R28"),
         a_481_then_487,
     ),
-    case(
+    Case::calling(
         ("R24", "the CANCEL is challenged"),
         ("it is not sent again with credentials", "RFC 3261 §22.1"),
         the_cancel_is_challenged,
     ),
-    case(
+    Case::calling(
         ("S7", "copies of the 487"),
         (
             "each is acknowledged, with the branch of the INVITE and the To of the response",
@@ -176,47 +160,47 @@ pub(super) const CASES: &[Case] = &[
         ),
         copies_of_the_487,
     ),
-    case(
+    Case::calling(
         ("I6", "487 before the 200 of the CANCEL"),
         ("the order of the two does not matter to who cancels", "RFC 3261 §9.1"),
         the_487_comes_first,
     ),
-    case(
+    Case::calling(
         ("S8", "200 (CANCEL) with another tag"),
         ("the tag of that response means nothing: the 487 is acknowledged", "RFC 3261 §9.1"),
         another_tag_in_the_200,
     ),
-    case(
+    Case::calling(
         ("S14", "responses in short and long forms"),
         ("compact names, other letters and folded lines mean the same", "RFC 3261 §7.3.1, §7.3.3"),
         other_forms,
     ),
-    case(
+    Case::calling(
         ("C46", "200 and BYE cross the CANCEL"),
         ("the BYE is answered, and the 200 acknowledged", "RFC 3261 §15.1.2, §13.2.2.4"),
         okay_and_bye_cross,
     ),
-    case(
+    Case::calling(
         ("R13", "a reliable 183 behind the CANCEL"),
         ("no second CANCEL; the 487 is acknowledged, with or without a PRACK", "RFC 3262 §4, R13"),
         a_reliable_response_behind,
     ),
-    case(
+    Case::calling(
         ("S6", "the INVITE is not answered"),
         ("timer A: it is sent again, unchanged", "RFC 3261 §17.1.1.2"),
         the_invite_is_sent_again,
     ),
-    case(
+    Case::calling(
         ("C62", "a 100 stops the copies of the INVITE"),
         ("in Proceeding the INVITE is not sent again", "RFC 3261 §17.1.1.2"),
         a_100_stops_timer_a,
     ),
-    long(
+    Case::long_calling(
         ("C76", "neither CANCEL nor INVITE is ever answered"),
         ("timer F: after 64*T1 nothing is sent any more", "RFC 3261 §9.1, §17.1.2.2, I9"),
         nobody_answers,
     ),
-    long(
+    Case::long_calling(
         ("C77", "200 to the CANCEL, and never a 487"),
         (
             "after 64*T1 the INVITE is over; a 487 that comes later brings no INVITE and no CANCEL",
@@ -224,7 +208,7 @@ pub(super) const CASES: &[Case] = &[
         ),
         never_a_487,
     ),
-    long(
+    Case::long_calling(
         ("I5", "a 200 long after the CANCEL"),
         ("within 64*T1 a 2xx is acknowledged and left", "RFC 3261 §9.1, I5"),
         a_late_200,

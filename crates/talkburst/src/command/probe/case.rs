@@ -19,7 +19,41 @@ pub(super) struct Case {
     pub(super) sides: Sides,
     /// It waits for 64*T1.
     pub(super) is_long: bool,
-    pub(super) play: fn(&mut Stage<'_>) -> Step,
+    pub(super) play: Play,
+}
+
+type Play = fn(&mut Stage<'_>) -> Step;
+type Words = (&'static str, &'static str);
+
+impl Case {
+    const fn new(
+        (sides, is_long): (Sides, bool),
+        (name, title): (&'static str, &'static str),
+        (rule, source): (&'static str, &'static str),
+        play: Play,
+    ) -> Self {
+        Self { name, title, rule, source, sides, is_long, play }
+    }
+
+    /// The target is called: what it is called and is about, what the rule is and where it stands, and how it is tried.
+    pub(super) const fn called(about: Words, rule: Words, play: Play) -> Self {
+        Self::new((Sides::Inviter, false), about, rule, play)
+    }
+
+    /// The target calls.
+    pub(super) const fn calling(about: Words, rule: Words, play: Play) -> Self {
+        Self::new((Sides::Invited, false), about, rule, play)
+    }
+
+    /// The same, and it takes 64*T1.
+    pub(super) const fn long_calling(about: Words, rule: Words, play: Play) -> Self {
+        Self::new((Sides::Invited, true), about, rule, play)
+    }
+
+    /// The target is between two of ours.
+    pub(super) const fn between(about: Words, rule: Words, play: Play) -> Self {
+        Self::new((Sides::Both, false), about, rule, play)
+    }
 }
 
 /// What a case comes to.

@@ -6,24 +6,16 @@ use sip::{Duration, Message};
 use super::call::{Call, send};
 use super::called::{callee, cancel};
 use super::case::Case;
-use super::stage::{Heard, Sides, Stage, Step, Stop, answers, asks, is_of, tag, word};
-
-const fn case(
-    (name, title): (&'static str, &'static str),
-    (rule, source): (&'static str, &'static str),
-    play: fn(&mut Stage<'_>) -> Step,
-) -> Case {
-    Case { name, title, rule, source, sides: Sides::Inviter, is_long: false, play }
-}
+use super::stage::{Heard, Stage, Step, Stop, answers, asks, is_of, tag, word};
 
 /// What is tried once the target has answered.
 pub(super) const CASES: &[Case] = &[
-    case(
+    Case::called(
         ("C46", "the CANCEL comes after the 200"),
         ("it has no effect: the session is there, until its BYE", "RFC 3261 §9.2"),
         a_cancel_after_the_200,
     ),
-    case(
+    Case::called(
         ("S11", "a late CANCEL is answered with 200"),
         (
             "the server transaction lives on in Accepted, so that the CANCEL matches it",
@@ -31,37 +23,37 @@ pub(super) const CASES: &[Case] = &[
         ),
         a_late_cancel_gets_200,
     ),
-    case(
+    Case::called(
         ("C37", "a CANCEL in the session"),
         ("after the ACK a CANCEL ends nothing", "RFC 3261 §9.2"),
         a_cancel_in_the_session,
     ),
-    case(
+    Case::called(
         ("R3", "CANCEL, ACK, BYE behind a 200"),
         ("who has lost the race leaves: the BYE is answered with 2xx, once, and no other", "RFC 5407 §3.1.2"),
         the_race_is_lost,
     ),
-    case(
+    Case::called(
         ("C38", "the 200 is sent again until its ACK"),
         ("the 200 is sent again after T1, and no more after the ACK", "RFC 3261 §13.3.1.4"),
         the_200_is_sent_again,
     ),
-    case(
+    Case::called(
         ("S12", "copies of the INVITE behind the 200"),
         ("they are absorbed: no second call", "RFC 6026 §7.1"),
         copies_of_the_invite,
     ),
-    case(
+    Case::called(
         ("C45", "BYE without an ACK"),
         ("a BYE of the inviter ends the session, acknowledged or not", "RFC 3261 §15, §15.1.2"),
         bye_without_an_ack,
     ),
-    case(
+    Case::called(
         ("C61", "a re-INVITE is cancelled"),
         ("that re-INVITE ends, the session does not", "RFC 3261 §14.1, §9.2"),
         a_reinvite_is_cancelled,
     ),
-    case(
+    Case::called(
         ("I10", "a CANCEL of another call"),
         (
             "a CANCEL with the dialog's identifiers and a new branch gets 481 and ends nothing",
@@ -69,12 +61,12 @@ pub(super) const CASES: &[Case] = &[
         ),
         a_cancel_with_a_new_branch,
     ),
-    case(
+    Case::called(
         ("R4", "the CANCEL comes after a refusal"),
         ("200, and the INVITE ends as it was refused: no 487", "RFC 3261 §9.2, R4"),
         a_cancel_after_a_refusal,
     ),
-    case(
+    Case::called(
         ("C42", "a BYE that was answered, again"),
         (
             "a copy gets the same answer; a new BYE gets 481, or 2xx from who remembers",

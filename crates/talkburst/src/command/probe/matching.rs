@@ -6,110 +6,106 @@ use sip::message::Method;
 use super::call::{Call, fresh};
 use super::called::{call, cancel, cancel_answered, is_alive, must_be_487, ringing, terminated};
 use super::case::Case;
-use super::stage::{Sides, Stage, Step, Stop, answers, word};
-
-const fn case(
-    (name, title): (&'static str, &'static str),
-    (rule, source): (&'static str, &'static str),
-    play: fn(&mut Stage<'_>) -> Step,
-) -> Case {
-    Case { name, title, rule, source, sides: Sides::Inviter, is_long: false, play }
-}
+use super::stage::{Stage, Step, Stop, answers, word};
 
 /// Which CANCEL is that of which INVITE.
 pub(super) const CASES: &[Case] = &[
-    case(
+    Case::called(
         ("C52", "a CANCEL that matches nothing"),
         ("481 (Call/Transaction Does Not Exist)", "RFC 3261 §9.2"),
         a_cancel_of_nothing,
     ),
-    case(
+    Case::called(
         ("I7", "a CANCEL with another branch"),
         ("481, and the INVITE is as pending as before", "RFC 3261 §9.2, §17.2.3, I7"),
         another_branch,
     ),
-    case(
+    Case::called(
         ("R2", "the CANCEL overtakes its INVITE"),
         ("481, and the INVITE that follows is served", "RFC 3261 §9.2, R2"),
         the_cancel_comes_first,
     ),
-    case(
+    Case::called(
         ("C57", "a CANCEL with a To tag"),
         ("the branch decides: it cancels all the same", "RFC 3261 §9.2, §17.2.3"),
         a_to_tag,
     ),
-    case(
+    Case::called(
         ("C56", "a CANCEL with another sent-by"),
         ("200 and 487, or 481 and no effect; never one without the other", "RFC 3261 §17.2.3"),
         another_sent_by,
     ),
-    case(
+    Case::called(
         ("C78", "the CANCEL comes from another port"),
         ("200 and 487, or a refusal and no effect; never one without the other", "RFC 3261 §17.2.3"),
         another_port,
     ),
-    case(
+    Case::called(
         ("C09", "a CANCEL with another CSeq number"),
         ("200 and 487, or a refusal and no effect; never one without the other", "RFC 3261 §9.1, §17.2.3"),
         another_cseq,
     ),
-    case(
+    Case::called(
         ("C14", "a CANCEL with another Request-URI"),
         ("200 and 487, or a refusal and no effect; never one without the other", "RFC 3261 §9.1, §17.2.3"),
         another_request_uri,
     ),
-    case(
+    Case::called(
         ("C06", "a CANCEL with another Call-ID"),
         ("200 and 487, or a refusal and no effect; never one without the other", "RFC 3261 §9.1, §17.2.3"),
         another_call_id,
     ),
-    case(
+    Case::called(
         ("C20", "a CANCEL without Max-Forwards"),
         ("200 and 487, or a refusal and no effect; never one without the other", "RFC 3261 §8.1.1, §16.3"),
         no_max_forwards,
     ),
-    case(
+    Case::called(
         ("R20", "a CANCEL at the end of its hops"),
         ("Max-Forwards of 0 stops who would forward, not who is meant", "RFC 3261 §8.1.1.6, §16.3"),
         no_hops_left,
     ),
-    case(
+    Case::called(
         ("C16", "a CANCEL that requires something"),
         ("Require is ignored in a CANCEL", "RFC 3261 §8.2.2.3"),
         a_requirement,
     ),
-    case(
+    Case::called(
         ("C90", "a CANCEL with a reason"),
         ("Reason changes nothing for the transactions", "RFC 3326 §2, §3.1"),
         a_reason,
     ),
-    case(
+    Case::called(
         ("C89", "a CANCEL with a reason nobody knows"),
         ("unknown protocols and causes are ignored", "RFC 3326 §2"),
         an_unknown_reason,
     ),
-    case(
+    Case::called(
         ("C01", "a CANCEL in short and long forms"),
         ("compact names, other letters and folded lines mean the same", "RFC 3261 §7.3.1, §7.3.3"),
         other_forms,
     ),
-    case(
+    Case::called(
         ("C02", "a CANCEL with a body"),
         ("a body is no reason not to cancel", "RFC 3261 §9.1, §8.2.3"),
         a_body,
     ),
-    case(("C04", "a CANCEL with two Via lines"), ("the topmost Via decides", "RFC 3261 §17.2.3"), two_vias),
-    case(
+    Case::called(
+        ("C04", "a CANCEL with two Via lines"),
+        ("the topmost Via decides", "RFC 3261 §17.2.3"),
+        two_vias,
+    ),
+    Case::called(
         ("S14", "a CANCEL that is cut off"),
         ("400 or silence, the INVITE is as pending as before, and nothing breaks", "RFC 3261 §18.3, §21.4.1"),
         cut_off,
     ),
-    case(
+    Case::called(
         ("C84", "a CANCEL whose CSeq has another method"),
         ("it is refused or ignored, and the INVITE is as pending as before", "RFC 3261 §8.1.1.5"),
         another_method_in_cseq,
     ),
-    case(
+    Case::called(
         ("R21", "a CANCEL of OPTIONS"),
         ("200 if the transaction is known, 481 if not, and no effect", "RFC 3261 §9.2"),
         a_cancel_of_options,

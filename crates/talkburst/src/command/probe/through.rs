@@ -6,24 +6,16 @@ use sip::{Duration, Message};
 use super::call::{Call, answer, prepare, register, send};
 use super::called::must_be_487;
 use super::case::Case;
-use super::stage::{Heard, Sides, Stage, Step, Stop, answers, asks, branch, tag, text, word};
-
-const fn case(
-    (name, title): (&'static str, &'static str),
-    (rule, source): (&'static str, &'static str),
-    play: fn(&mut Stage<'_>) -> Step,
-) -> Case {
-    Case { name, title, rule, source, sides: Sides::Both, is_long: false, play }
-}
+use super::stage::{Heard, Stage, Step, Stop, answers, asks, branch, tag, text, word};
 
 /// What is tried on who is between.
 pub(super) const CASES: &[Case] = &[
-    case(
+    Case::between(
         ("C05", "each hop's CANCEL has the branch of that hop's INVITE"),
         ("one Via: that of the INVITE that was passed on", "RFC 3261 §9.1, §16.10"),
         the_branch_of_the_hop,
     ),
-    case(
+    Case::between(
         ("I1", "the CANCEL that is passed on is that of its INVITE"),
         (
             "Request-URI, Call-ID, From, To and CSeq number as in the INVITE that was passed on",
@@ -31,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
         ),
         identity,
     ),
-    case(
+    Case::between(
         ("C20", "what else is in the CANCEL that is passed on"),
         (
             "Max-Forwards is there, Require and Proxy-Require are not, and there is no body",
@@ -39,117 +31,117 @@ pub(super) const CASES: &[Case] = &[
         ),
         what_else_is_in_it,
     ),
-    case(
+    Case::between(
         ("C72", "the CANCEL is answered at once"),
         ("200 before the invited side has said anything", "RFC 3261 §16.10, I6"),
         answered_at_once,
     ),
-    case(
+    Case::between(
         ("C49", "the 487 of the invited side reaches the inviter"),
         ("one 487 upstream, acknowledged on either hop by itself", "RFC 3261 §16.7, §17.1.1.3"),
         the_487_goes_up,
     ),
-    case(
+    Case::between(
         ("C24", "no CANCEL before the invited side has said anything"),
         ("a branch without a provisional response is not cancelled yet", "RFC 3261 §9.1, §16.10"),
         no_cancel_before_a_1xx,
     ),
-    case(
+    Case::between(
         ("C22", "the CANCEL goes on with the first 1xx"),
         ("the wish waits for the 1xx of the branch, and no longer", "RFC 3261 §9.1"),
         the_cancel_goes_with_the_1xx,
     ),
-    case(
+    Case::between(
         ("C53", "copies of the CANCEL"),
         ("each gets the 200; one CANCEL goes on, and one 487 comes back", "RFC 3261 §17.2.2, §16.10"),
         copies_of_the_cancel,
     ),
-    case(
+    Case::between(
         ("C54", "three CANCELs in ten milliseconds"),
         ("one CANCEL transaction goes on", "RFC 3261 §17.2.2, I8"),
         three_at_once,
     ),
-    case(
+    Case::between(
         ("C36", "a 200 of the invited side crosses the CANCEL"),
         ("the 2xx is passed on; ACK and BYE go through", "RFC 3261 §16.7, §16.10"),
         a_200_crosses,
     ),
-    case(
+    Case::between(
         ("R4", "a refusal crosses the CANCEL"),
         ("the inviter hears the refusal or a 487, once", "RFC 3261 §16.7, R4"),
         a_refusal_crosses,
     ),
-    case(
+    Case::between(
         ("C08", "a challenge of the invited side crosses the CANCEL"),
         ("no further INVITE goes to the invited side", "RFC 3261 §16.7, I3"),
         a_challenge_crosses,
     ),
-    case(
+    Case::between(
         ("I3", "a redirection crosses the CANCEL"),
         ("no further INVITE goes to anybody", "RFC 3261 §16.7 step 4, I3"),
         a_redirection_crosses,
     ),
-    case(
+    Case::between(
         ("C52", "a CANCEL that matches nothing"),
         ("481, or it is passed on statelessly", "RFC 3261 §16.10, §9.2"),
         nothing_to_cancel,
     ),
-    case(
+    Case::between(
         ("I7", "a CANCEL with another branch"),
         ("the INVITE stays pending", "RFC 3261 §16.10, §17.2.3"),
         another_branch,
     ),
-    case(
+    Case::between(
         ("C57", "a CANCEL with a To tag"),
         ("the branch decides: it cancels all the same", "RFC 3261 §9.2, §17.2.3"),
         a_to_tag,
     ),
-    case(
+    Case::between(
         ("C88", "the reason of the CANCEL"),
         ("Reason is in the CANCEL that is passed on", "RFC 3326 §1, I13"),
         the_reason_goes_on,
     ),
-    case(
+    Case::between(
         ("R6", "the inviter does not acknowledge the 487"),
         ("timer G: it is sent again, unchanged", "RFC 3261 §17.2.1"),
         the_487_is_sent_again,
     ),
-    case(
+    Case::between(
         ("S7", "the invited side repeats the 487"),
         ("each copy is acknowledged, and none goes up", "RFC 3261 §17.1.1.2"),
         copies_of_the_487,
     ),
-    case(
+    Case::between(
         ("S4", "the invited side does not answer the CANCEL"),
         ("timer E: it is sent again, unchanged", "RFC 3261 §17.1.2.2"),
         the_cancel_is_sent_again,
     ),
-    case(
+    Case::between(
         ("R7", "481 to the CANCEL, then 487"),
         ("the inviter hears the 487, and nothing of the 481", "RFC 3261 §16.10"),
         a_481_then_487,
     ),
-    case(
+    Case::between(
         ("I2", "more 1xx behind the CANCEL"),
         ("no second CANCEL to the same branch", "RFC 3261 §9.1, I2"),
         more_provisional_responses,
     ),
-    case(
+    Case::between(
         ("C65", "INVITE and CANCEL in one burst"),
         ("the invited side is not left ringing", "RFC 3261 §16.10, §9.2"),
         one_burst,
     ),
-    case(
+    Case::between(
         ("C62", "a 100 of the invited side"),
         ("it stops the copies of the INVITE, and does not go up", "RFC 3261 §17.1.1.2, §16.7 step 5"),
         a_100_stays,
     ),
-    case(
+    Case::between(
         ("C46", "the CANCEL comes after the 200"),
         ("no CANCEL goes on, and the session stays", "RFC 3261 §16.10, §9.1"),
         a_late_cancel,
     ),
-    case(
+    Case::between(
         ("C61", "a re-INVITE is cancelled"),
         ("its CANCEL goes to the same side, and the session stays", "RFC 3261 §14.1, §16.10"),
         a_reinvite_is_cancelled,

@@ -1,11 +1,10 @@
 //! The files of talk bursts: WAV for G.711, the storage format of RFC 4867 for AMR. What is in them is what was sent, and nothing is
 //! decoded. By hand, because no library writes G.711 in WAV, and because a file has to be whole at every moment.
 
-use codec_core::codecs::amr::{
-    AmrPacket, AmrPayloadCodec, AmrPayloadConfig, AmrPayloadFrame, AmrVariant, storage,
-};
-use poc::amr::Format;
+use codec_core::codecs::amr::{AmrPacket, AmrPayloadCodec, AmrPayloadFrame, AmrVariant, storage};
 use poc::media::Encoding;
+
+use crate::voice::codec;
 
 /// `WAVE_FORMAT_ALAW` and `WAVE_FORMAT_MULAW` (RFC 2361).
 const A_LAW: u16 = 6;
@@ -48,13 +47,9 @@ impl Container {
         match encoding {
             Encoding::Pcmu => Some(law(MU_LAW, MU_LAW_SILENCE)),
             Encoding::Pcma => Some(law(A_LAW, A_LAW_SILENCE)),
-            Encoding::Amr(Format { is_wide, is_octet_aligned }) => {
-                let variant = if is_wide { AmrVariant::WideBand } else { AmrVariant::NarrowBand };
-                let config = match is_octet_aligned {
-                    true => AmrPayloadConfig::octet_aligned(variant),
-                    false => AmrPayloadConfig::bandwidth_efficient(variant),
-                };
-                Some(Self::Amr { codec: AmrPayloadCodec::new(config).ok()?, variant })
+            Encoding::Amr(format) => {
+                let (variant, codec) = codec::amr(format)?;
+                Some(Self::Amr { codec, variant })
             }
             Encoding::Other => None,
         }
