@@ -209,6 +209,22 @@ fn who_sends_from_another_port_than_it_has_announced_is_told_there() {
 }
 
 #[test]
+fn speech_of_another_source_does_not_change_by_what_talk_burst_control_proves_whose_it_is() {
+    let mut stage = chat();
+    stage.say(2, Message::QueueStatusRequest);
+    stage.heard();
+    stage.media(0, Stream::Speech, speech_of(2), rtp(7, 1, 97, &frame()));
+    assert_eq!(words(&stage.heard()), [(2, "Talk Burst Revoke")], "u12");
+    // Ben's terminal has another port, and is the same.
+    let moved: SocketAddr = "192.0.2.2:50002".parse().unwrap();
+    for (ssrc, latched) in [(7, 0), (2, 1)] {
+        let bytes = Packet { ssrc, message: request() }.write().unwrap();
+        stage.media(0, Stream::Control, moved, bytes);
+        assert_eq!(stage.server.media_counters().latched, latched, "{ssrc}");
+    }
+}
+
+#[test]
 fn each_listener_hears_with_its_own_payload_number() {
     let mut stage = Stage::new();
     let call = Call::originating(ANNA, BEN).with_body(&sdp(1));

@@ -312,7 +312,10 @@ impl Server {
     fn latch(&mut self, leg: usize, at: MediaPort, remote: SocketAddr, ssrc: u32) {
         let is_moved = self.media.legs.latch(leg, at, remote);
         let Some(media) = self.media.legs.get_mut(leg) else { return };
-        media.ssrc = ssrc;
+        // User-plane digest 10.7: by it talk burst control proves whose it is, so speech teaches none that is not known from there.
+        if at.stream == Stream::Control || media.ssrc == 0 {
+            media.ssrc = ssrc;
+        }
         let of = media.of;
         if is_moved {
             self.media.counters.latched += 1;

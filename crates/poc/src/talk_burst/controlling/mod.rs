@@ -285,7 +285,7 @@ impl TalkBursts {
         }
         let settings = Arc::clone(&self.settings);
         let Some(participant) = self.participant_mut(key) else { return Gate::Drop };
-        if participant.speak_unpermitted(now, ssrc, &settings) {
+        if participant.speak_unpermitted(now, &settings) {
             self.note_deadline(key);
             self.send(key, Message::Revoke(Revoke::NotPermitted));
             self.tell(Told::Revoked { key, revoke: Revoke::NotPermitted });

@@ -185,13 +185,12 @@ impl Participant {
         self.speech_ssrc = ssrc;
     }
 
-    /// Speech without permission is discarded. Whether Talk Burst Revoke is to be sent (u12, u50).
-    pub(super) fn speak_unpermitted(&mut self, now: Instant, ssrc: u32, settings: &Settings) -> bool {
+    /// Speech without permission is discarded, and teaches no synchronization source. Whether Talk Burst Revoke is to be sent (u12, u50).
+    pub(super) fn speak_unpermitted(&mut self, now: Instant, settings: &Settings) -> bool {
         match &mut self.state {
             // User-plane digest 6.4: not within a drain period after its Release.
             State::NotPermitted if self.late_until.is_some_and(|until| now < until) => false,
             State::NotPermitted => {
-                self.speech_ssrc = ssrc;
                 self.state = State::Unpermitted { resend_at: after(now, settings.t8_revoke), heard_at: now };
                 true
             }

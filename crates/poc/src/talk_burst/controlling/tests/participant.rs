@@ -81,6 +81,18 @@ fn u12_speech_without_permission_is_discarded_and_revoked() {
     session.assert_state(TAKEN, Some(0));
 }
 
+/// User-plane digest 10.1: whoever is told of a source drops all others.
+#[test]
+fn u12_speech_without_permission_does_not_change_who_the_talker_is_said_to_be() {
+    let mut session = Session::idle(two());
+    session.message(1, &Message::QueueStatusRequest);
+    session.forget();
+    let ssrc_before = session.bursts.participant(1).unwrap().ssrc();
+    assert_eq!(session.bursts.handle_speech(session.now, 1, 7, 1), Gate::Drop);
+    assert_eq!(session.bursts.participant(1).unwrap().ssrc(), ssrc_before);
+    assert!(!session.bursts.participant(1).unwrap().is_called(7), "nor who may release its talk burst");
+}
+
 #[test]
 fn u12_speech_within_200_ms_of_a_release_is_late_and_no_offence() {
     let mut session = Session::taken(two());
