@@ -51,6 +51,8 @@ pub enum Deed {
     Delay(Duration),
     /// It waits until [`Network::let_go`].
     Hold,
+    /// The next one on the same way overtakes it, and it arrives right behind that.
+    Swap,
 }
 
 /// Which datagrams a script means.
@@ -75,6 +77,8 @@ pub struct Network {
     flying: BTreeMap<(Instant, u64), Transmit>,
     entered: u64,
     held: Vec<Transmit>,
+    /// What waits to be overtaken.
+    overtaken: Vec<Transmit>,
     script: Vec<(Which, Deed)>,
     sent: u64,
     /// By [`Network::send_by`].
@@ -90,6 +94,7 @@ impl Network {
             flying: BTreeMap::new(),
             entered: 0,
             held: Vec::new(),
+            overtaken: Vec::new(),
             script: Vec::new(),
             sent: 0,
             lanes: Vec::new(),
@@ -148,6 +153,10 @@ impl Network {
                 self.held.push(datagram.clone());
                 return Fate::Held;
             }
+            Some(Deed::Swap) => {
+                self.overtaken.push(datagram.clone());
+                return Fate::Held;
+            }
             None if self.chance.happens(self.faults.loss) => 0,
             None => 1 + u64::from(self.chance.happens(self.faults.duplication)),
         };
@@ -155,6 +164,11 @@ impl Network {
             .map(|_| self.enter(now + later, datagram.clone()) + later)
             .collect::<Vec<_>>()
             .into_iter();
+        let way = |each: &Transmit| (each.path.local.ip(), each.path.remote.ip());
+        for overtaken in self.overtaken.extract_if(.., |each| way(each) == way(datagram)).collect::<Vec<_>>()
+        {
+            self.enter(now + later, overtaken);
+        }
         match (spans.next(), spans.next()) {
             (None, _) => Fate::Lost,
             (Some(span), None) => Fate::Arrives(span),

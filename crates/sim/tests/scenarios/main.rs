@@ -3,6 +3,7 @@
 //! Every story ends with [`Stage::end`](stage::Stage::end): all invariants of the monitor hold, every user was told
 //! exactly one end of each session, and nothing remains.
 
+mod bursts;
 mod carried;
 mod founding;
 mod groups;

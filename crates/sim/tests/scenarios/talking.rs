@@ -13,18 +13,19 @@ use sip::{Duration, SessionId};
 use crate::homes::{Homes, answering};
 use crate::stage::ms;
 
-const USERS: [&str; 3] = ["anna", "ben", "cara"];
+pub(crate) const USERS: [&str; 3] = ["anna", "ben", "cara"];
 
 /// Anna, Ben and Cara in a chat group.
 #[derive(Clone)]
-struct Chat {
-    homes: Homes,
-    sessions: Vec<SessionId>,
+pub(crate) struct Chat {
+    pub(crate) homes: Homes,
+    pub(crate) sessions: Vec<SessionId>,
+    address: Bytes,
 }
 
 impl Chat {
     /// Nobody speaks for longer than `limit`.
-    fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         let address = Setup::group_address("field", 0);
         let terminals = USERS.map(|user| Terminal::new(user, 0)).to_vec();
         let mut homes = Homes::with(terminals, |setup| {
@@ -34,30 +35,43 @@ impl Chat {
         });
         let sessions = USERS.map(|user| join(&mut homes, user, &address)).to_vec();
         homes.passes(ms(4_000));
-        Self { homes, sessions }
+        Self { homes, sessions, address }
     }
 
-    fn does(&mut self, who: usize, act: impl FnOnce(SessionId) -> Act) {
+    /// Who has left comes in again.
+    pub(crate) fn comes(&mut self, who: usize) {
+        self.sessions[who] = join(&mut self.homes, USERS[who], &self.address);
+    }
+
+    /// Leaves, and comes in again.
+    pub(crate) fn comes_again(&mut self, who: usize) {
+        self.homes.hangs_up(USERS[who], self.sessions[who]);
+        self.homes.passes(ms(100));
+        self.comes(who);
+        self.homes.passes(ms(100));
+    }
+
+    pub(crate) fn does(&mut self, who: usize, act: impl FnOnce(SessionId) -> Act) {
         let place = self.homes.place(USERS[who]);
         self.homes.system.act(place, act(self.sessions[who]));
     }
 
-    fn presses(&mut self, who: usize, priority: Priority) {
+    pub(crate) fn presses(&mut self, who: usize, priority: Priority) {
         self.does(who, |session| Act::Press(session, priority));
     }
 
-    fn lets_go(&mut self, who: usize) {
+    pub(crate) fn lets_go(&mut self, who: usize) {
         self.does(who, Act::LetGo);
     }
 
-    fn speaks(&mut self, who: usize, packets: usize) {
+    pub(crate) fn speaks(&mut self, who: usize, packets: usize) {
         for _ in 0..packets {
             self.does(who, Act::Speak);
             self.homes.passes(ms(100));
         }
     }
 
-    fn may_talk(&self, who: usize) -> bool {
+    pub(crate) fn may_talk(&self, who: usize) -> bool {
         match &self.homes.system.elements[self.homes.place(USERS[who])].machine {
             Machine::Client(client) => client.may_talk(self.sessions[who]),
             Machine::Core(_) | Machine::Server(_) | Machine::Gone => false,
@@ -65,7 +79,7 @@ impl Chat {
     }
 
     /// What this user has been told of the talk bursts since `begun` events.
-    fn told(&self, who: usize, begun: usize) -> Vec<Told> {
+    pub(crate) fn told(&self, who: usize, begun: usize) -> Vec<Told> {
         let place = self.homes.place(USERS[who]);
         let events = self.homes.system.events[begun..].iter().filter(|(whom, _)| *whom == place);
         let told = events.filter_map(|(_, event)| {
@@ -99,7 +113,7 @@ impl Chat {
     }
 
     /// Everybody is in C1 and the session in G1: who asks is granted, the others are told, and all is free again.
-    fn has_converged(&mut self, what: &dyn std::fmt::Debug) {
+    pub(crate) fn has_converged(&mut self, what: &dyn std::fmt::Debug) {
         self.homes.passes(ms(6_000));
         for (who, user) in USERS.iter().enumerate() {
             assert!(!self.may_talk(who), "{what:?}: {user} may speak\n{}", self.homes.ladder());
@@ -127,6 +141,30 @@ impl Chat {
         }
     }
 
+    /// The speech of one never goes on behind that of another.
+    fn hears_one_at_a_time(&self, begun: usize, what: &dyn std::fmt::Debug) {
+        for user in USERS {
+            let place = self.homes.place(user);
+            let events = self.homes.system.events[begun..].iter().filter(|(whom, _)| *whom == place);
+            let mut heard: Vec<_> = events
+                .filter_map(|(_, event)| {
+                    let Event::Heard { speech, .. } = event else { return None };
+                    Some(speech.ssrc)
+                })
+                .collect();
+            heard.dedup();
+            // Anna has two talk bursts, with those of others between them.
+            let mut speakers = heard.clone();
+            speakers.sort_unstable();
+            speakers.dedup();
+            assert!(
+                heard.len() <= speakers.len() + 1,
+                "{what:?}: {user} hears {heard:x?}\n{}",
+                self.homes.ladder()
+            );
+        }
+    }
+
     fn with_each(deed: Deed) {
         let chat = Self::new(ms(2_000));
         let sent = chat.homes.system.media.sent();
@@ -141,7 +179,9 @@ impl Chat {
         for number in 1..=messages {
             let mut chat = chat.clone();
             chat.homes.system.media.on(Which::Number(sent + number), deed);
+            let begun = chat.homes.system.events.len();
             chat.tell();
+            chat.hears_one_at_a_time(begun, &(deed, number));
             chat.has_converged(&(deed, number));
         }
     }
@@ -164,6 +204,12 @@ fn whatever_message_of_the_talk_bursts_is_lost_nobody_keeps_them() {
 fn whatever_message_of_the_talk_bursts_is_overtaken_nobody_keeps_them() {
     Chat::with_each(Deed::Delay(ms(5)));
     Chat::with_each(Deed::Delay(ms(150)));
+}
+
+/// Row 5.
+#[test]
+fn whatever_message_of_the_talk_bursts_changes_places_with_the_next_nobody_keeps_them() {
+    Chat::with_each(Deed::Swap);
 }
 
 /// Row 6.
