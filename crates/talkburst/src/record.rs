@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use poc::Event;
 use poc::media::Stream as Media;
+use poc::talk_burst;
 use sim::ladder::{Fate, Trace};
 use sip::message::{Method, Name};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
@@ -61,10 +62,16 @@ struct Stream {
 struct Ladder {
     name: String,
     call_id: Option<Bytes>,
-    /// The messages so far of an INVITE that may begin a session.
-    before: Vec<(Instant, Way, Bytes)>,
+    /// The messages so far of an INVITE that may begin a session; and behind it talk burst control, which may be a TBCP Connect.
+    before: Vec<(Instant, Way, Before)>,
     /// The session has begun; before, every further INVITE may be the one that begins it.
     trace: Option<Trace>,
+}
+
+/// What came before its session.
+enum Before {
+    Message(Bytes),
+    Media(Media, Bytes),
 }
 
 impl Recorder {
@@ -117,12 +124,8 @@ impl Recorder {
         let ip = if local.ip().is_unspecified() { self.advertised.ip() } else { local.ip() };
         let (from, to) = ends(way, SocketAddr::new(ip, local.port()), remote);
         self.write(|capture| capture.datagram(wall(), from, to, bytes));
-        if let Some(trace) = self.trace() {
-            let (from, to) = match way {
-                Way::In => (1 - OUR_PLACE, OUR_PLACE),
-                Way::Out => (OUR_PLACE, 1 - OUR_PLACE),
-            };
-            trace.media(now, (from, to), stream, bytes, Fate::Arrives(Duration::ZERO));
+        if let Some(ladder) = &mut self.ladder {
+            ladder.media(now, way, stream, bytes);
         }
     }
 
@@ -248,16 +251,35 @@ impl Ladder {
         }
         match &mut self.trace {
             Some(trace) if trace.entries().len() < LINES_MAX => draw(trace, now, way, bytes),
-            None if self.before.len() < BEFORE_MAX => self.before.push((now, way, bytes.clone())),
+            None => self.keep(now, way, Before::Message(bytes.clone())),
+            Some(_) => {}
+        }
+    }
+
+    fn media(&mut self, now: Instant, way: Way, stream: Media, bytes: &Bytes) {
+        match &mut self.trace {
+            Some(trace) if trace.entries().len() < LINES_MAX => draw_media(trace, now, way, stream, bytes),
+            None if self.call_id.is_some() && is_talk_burst_control(stream, bytes) => {
+                self.keep(now, way, Before::Media(stream, bytes.clone()));
+            }
             Some(_) | None => {}
+        }
+    }
+
+    fn keep(&mut self, now: Instant, way: Way, before: Before) {
+        if self.before.len() < BEFORE_MAX {
+            self.before.push((now, way, before));
         }
     }
 
     fn begin(&mut self, peer: &str) {
         let mut trace =
             Trace::new(vec![(self.name.clone(), PLACES[OUR_PLACE]), (peer.to_owned(), PLACES[1])]);
-        for (now, way, bytes) in std::mem::take(&mut self.before) {
-            draw(&mut trace, now, way, &bytes);
+        for (now, way, before) in std::mem::take(&mut self.before) {
+            match before {
+                Before::Message(bytes) => draw(&mut trace, now, way, &bytes),
+                Before::Media(stream, bytes) => draw_media(&mut trace, now, way, stream, &bytes),
+            }
         }
         self.trace = Some(trace);
     }
@@ -269,7 +291,19 @@ fn draw(trace: &mut Trace, now: Instant, way: Way, bytes: &Bytes) {
     trace.message_with(now, &Transmit { path, bytes: bytes.clone() }, Fate::Arrives(Duration::ZERO));
 }
 
-fn ends(way: Way, local: SocketAddr, remote: SocketAddr) -> (SocketAddr, SocketAddr) {
+fn draw_media(trace: &mut Trace, now: Instant, way: Way, stream: Media, bytes: &[u8]) {
+    let (from, to) = ends(way, OUR_PLACE, 1 - OUR_PLACE);
+    trace.media(now, (from, to), stream, bytes, Fate::Arrives(Duration::ZERO));
+}
+
+fn is_talk_burst_control(stream: Media, bytes: &[u8]) -> bool {
+    match stream {
+        Media::Control => talk_burst::packets(bytes).is_ok_and(|mut packets| packets.next().is_some()),
+        Media::Speech => false,
+    }
+}
+
+fn ends<T>(way: Way, local: T, remote: T) -> (T, T) {
     match way {
         Way::In => (remote, local),
         Way::Out => (local, remote),
