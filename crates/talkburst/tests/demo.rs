@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use poc::talk_burst::{Acknowledgement, Message, Revoke, StopTalking};
 use serde_json::Value;
 
 fn talkburst(arguments: &[&str]) -> Output {
@@ -185,7 +186,7 @@ fn a_capture_holds_every_datagram_and_tshark_reads_it_as_sip() {
                 // RTCP and RTP, and what only keeps a way open.
                 [0x80..=0xbf, 204, ..] => {
                     let packets = poc::talk_burst::packets(udp.payload()).unwrap();
-                    bursts.extend(packets.map(|packet| packet.unwrap().message.to_string()));
+                    bursts.extend(packets.map(|packet| packet.unwrap().message));
                 }
                 [0x80..=0xbf, ..] | [] => {}
                 message => {
@@ -230,44 +231,114 @@ fn check_with_tshark(file: &std::path::Path, packets: usize) {
     }
 }
 
+/// What tshark is to find in a message of TBCP.
+const BURST_FIELDS: [&str; 11] = [
+    "subtype",
+    "poc1.stt",
+    "poc1.participants",
+    "poc1.ssrc.granted",
+    "poc1.sip.uri",
+    "poc1.disp.name",
+    "poc1.reason.code",
+    "poc1.last.pkt.seq.no",
+    "poc1.ignore.seq.no",
+    "poc1.ack.subtype",
+    "poc1.conn.sdes.a.id",
+];
+
+/// The values of those fields; of what the demo does not send there are none.
+fn fields_of(message: &Message) -> BTreeMap<&'static str, String> {
+    let (subtype, fields) = match message {
+        Message::Request { .. } => (0, vec![]),
+        Message::Granted { stop_talking, participants } => {
+            let StopTalking::Seconds(seconds) = stop_talking else { panic!("{message:?}") };
+            (
+                1,
+                vec![
+                    ("poc1.stt", seconds.to_string()),
+                    ("poc1.participants", participants.unwrap().to_string()),
+                ],
+            )
+        }
+        Message::Taken(taken) => {
+            let subtype = if taken.is_acknowledged { 18 } else { 2 };
+            let fields = vec![
+                ("poc1.ssrc.granted", taken.ssrc.to_string()),
+                ("poc1.sip.uri", text(&taken.identity)),
+                ("poc1.disp.name", taken.name.clone().unwrap()),
+                ("poc1.participants", taken.participants.unwrap().to_string()),
+            ];
+            (subtype, fields)
+        }
+        Message::Release { last } => {
+            let last_told = ("poc1.last.pkt.seq.no", last.unwrap_or_default().to_string());
+            (4, vec![last_told, ("poc1.ignore.seq.no", u8::from(last.is_none()).to_string())])
+        }
+        Message::Idle => (5, vec![]),
+        Message::Revoke(revoke) => {
+            let reason = match revoke {
+                Revoke::OnlyOne => "1",
+                Revoke::TooLong { .. } => "2",
+                Revoke::NotPermitted => "3",
+                Revoke::PreEmpted => "4",
+                Revoke::Unknown { .. } => panic!("{message:?}"),
+            };
+            (6, vec![("poc1.reason.code", reason.to_owned())])
+        }
+        Message::Acknowledgement(acknowledgement) => {
+            let of = match acknowledgement {
+                Acknowledgement::Taken => "18",
+                Acknowledgement::Connect(_) => "15",
+                Acknowledgement::Disconnect => "11",
+            };
+            (7, vec![("poc1.ack.subtype", of.to_owned())])
+        }
+        Message::QueueStatus { .. } => (9, vec![]),
+        Message::Disconnect => (11, vec![]),
+        Message::Connect(_) | Message::Deny { .. } | Message::QueueStatusRequest => {
+            panic!("nothing sends {message:?}")
+        }
+    };
+    fields.into_iter().chain([("subtype", subtype.to_string())]).collect()
+}
+
 /// User-plane digest 14.5: each message of TBCP is that to Wireshark's dissector, well-formed, and without an expert warning.
-fn check_bursts_with_tshark(file: &std::path::Path, bursts: &[String]) {
-    let fields =
-        ["-T", "fields", "-e", "rtcp.app.subtype", "-e", "_ws.malformed", "-e", "_ws.expert.severity"];
-    let chosen = ["-Y", "rtcp.app.name == \"PoC1\"", "-d", "udp.port==1024-65535,rtcp"];
-    let tshark =
-        Command::new("tshark").arg("-r").arg(file).args(chosen).args(fields).stderr(Stdio::null()).output();
-    let Ok(tshark) = tshark else { return common::leave_out("tshark") };
-    let named = |subtype: &str| match subtype {
-        "0" => "Talk Burst Request",
-        "1" => "Talk Burst Granted",
-        "2" | "18" => "Talk Burst Taken",
-        "3" => "Talk Burst Deny",
-        "4" => "Talk Burst Release",
-        "5" => "Talk Burst Idle",
-        "6" => "Talk Burst Revoke",
-        "7" => "Talk Burst Acknowledgement",
-        "9" => "Queue Status Response",
-        other => panic!("nothing sends {other}"),
+fn check_bursts_with_tshark(file: &std::path::Path, bursts: &[Message]) {
+    let chosen = ["-Y", "rtcp.app.name == \"PoC1\"", "-d", "udp.port==1024-65535,rtcp", "-T", "fields"];
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(file).args(chosen).args(["-e", "_ws.malformed", "-e", "_ws.expert.severity"]);
+    for field in BURST_FIELDS {
+        tshark.args(["-e", &format!("rtcp.app.{field}")]);
+    }
+    let Ok(tshark) = tshark.stderr(Stdio::null()).output() else { return common::leave_out("tshark") };
+    // Versions differ in how they write a flag and a number.
+    let plain = |value: &str| match (value, value.strip_prefix("0x")) {
+        ("True", _) => "1".to_owned(),
+        ("False", _) => "0".to_owned(),
+        (_, Some(hex)) => u32::from_str_radix(hex, 16).unwrap().to_string(),
+        (_, None) => value.to_owned(),
     };
     let lines = text(&tshark.stdout);
-    let mut seen = Vec::new();
-    for line in lines.lines() {
+    assert_eq!(lines.lines().count(), bursts.len());
+    for (line, burst) in lines.lines().zip(bursts) {
         let columns: Vec<_> = line.split('\t').collect();
-        seen.push(named(columns[0]));
-        assert_eq!(columns[1], "", "malformed: {line}");
-        let severities = columns[2].split(',').filter_map(|severity| severity.parse::<u32>().ok());
+        assert_eq!(columns[0], "", "malformed: {line}");
+        let severities = columns[1].split(',').filter_map(|severity| severity.parse::<u32>().ok());
         assert!(severities.max().unwrap_or(0) < 0x0060_0000, "expert warning: {line}");
+        let found = BURST_FIELDS.into_iter().zip(columns[2..].iter().map(|value| plain(value)));
+        let found: BTreeMap<_, _> = found.filter(|(_, value)| !value.is_empty()).collect();
+        assert_eq!(found, fields_of(burst), "{line}");
     }
-    assert_eq!(seen, bursts);
+    let seen: Vec<_> = bursts.iter().map(ToString::to_string).collect();
     for told in [
         "Talk Burst Granted",
         "Talk Burst Taken",
         "Talk Burst Idle",
         "Talk Burst Release",
         "Talk Burst Revoke",
+        "Disconnect",
     ] {
-        assert!(seen.contains(&told), "{told}");
+        assert!(seen.iter().any(|message| message == told), "{told}");
     }
 }
 

@@ -4,16 +4,26 @@
 
 mod program;
 
-use program::{Folder, Program, client, group, user};
+use std::os::unix::fs::DirBuilderExt;
+
+use program::{Folder, Program, client, end, group, user};
 use serde_json::Value;
 
 const NAMES: [&str; 3] = ["anna", "ben", "cara"];
 
 /// A server with three users and a chat group.
 fn network(name: &str) -> (Folder, Program, String) {
+    network_where(name, "")
+}
+
+/// The same whose server has more in its file.
+fn network_where(name: &str, options: &str) -> (Folder, Program, String) {
     let folder = Folder::new(name);
-    let data = folder.to_str().unwrap();
-    let mut server = Program::start(&["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--data", data]);
+    std::fs::DirBuilder::new().mode(0o700).create(&*folder).unwrap();
+    let (data, config) = (folder.to_str().unwrap(), folder.join("talkburst.toml"));
+    std::fs::write(&config, options).unwrap();
+    let own = ["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--data", data];
+    let mut server = Program::start(&[&own[..], &["--config", config.to_str().unwrap()]].concat());
     let address = server.until("listening")["udp"].as_str().unwrap().to_owned();
     for name in NAMES {
         assert_eq!(user(&folder, &["add", name, "--password-stdin"], name).0, Some(0));
@@ -83,4 +93,33 @@ fn in_a_chat_one_speaks_and_who_is_more_urgent_takes_the_talk_burst() {
         .collect();
     assert_eq!(speakers, ["sip:ben@poc.internal", "sip:anna@poc.internal"]);
     assert!(heard(&caras) > packets, "she has heard both");
+}
+
+/// User-plane digest 5.4, 7: by TBCP where that is on, and by re-INVITE where it is not.
+#[test]
+fn who_answers_by_itself_over_a_pre_established_session_is_connected_hears_and_is_disconnected() {
+    for (options, is_connected) in [("", true), ("[talk-bursts]\nconnects = false\n", false)] {
+        let (folder, _server, address) = network_where(&format!("talk-connect-{is_connected}"), options);
+        let answer = ["answer", "--auto", "--once", "--pre-established", "--ladder"];
+        let mut ben = client(&folder, &address, "ben", &answer);
+        ben.until("published");
+        ben.until("pre-established");
+        let call = ["call", "ben", "--talk-for", "400ms", "--leave-after", "800ms"];
+        let (code, events, said) = client(&folder, &address, "anna", &call).exit();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(events.iter().any(|event| is_burst(event, "granted")), "{events:?}");
+        let (code, events, ladder) = ben.exit();
+        assert_eq!((code, end(&events)), (Some(0), ("released", "remote", None)), "{ladder}");
+        let invited = events.iter().find(|event| event["event"] == "invited").unwrap();
+        assert_eq!(invited["session_type"], "1-1");
+        let packets = heard(&events);
+        assert!((18..=21).contains(&packets), "400 ms are 20 packets: {packets}\n{ladder}");
+        let order = ["Connect", "Talk Burst Taken", "Disconnect"].map(|message| ladder.find(message));
+        match is_connected {
+            true => assert!(order.is_sorted() && order[0].is_some(), "{order:?}\n{ladder}"),
+            false => assert_eq!([order[0], order[2]], [None, None], "{ladder}"),
+        }
+        let is_invited = |line: &str| line.contains('◄') && line.contains("─ INVITE ─");
+        assert_eq!(ladder.lines().any(is_invited), !is_connected, "{ladder}");
+    }
 }

@@ -155,7 +155,7 @@ impl Config {
             notify_every: Duration::from_secs(5),
             messages_max: 10_000,
             pre_established_max: 4,
-            connects: false,
+            connects: true,
             connect_wait: Duration::from_secs(2),
             connect_sends: 3,
             unpublished: None,

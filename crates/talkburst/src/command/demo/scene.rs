@@ -235,7 +235,8 @@ pub(super) const ALL: &[Scene] = &[
         ],
         sends: &[
             &["INVITE", "ACK", "INVITE", "CANCEL", "ACK", "INVITE", "ACK", "INVITE", "ACK", "BYE"],
-            &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)", "180 (INVITE)", "200 (INVITE)", "200 (INVITE)"],
+            // What ends the session is a TBCP Disconnect.
+            &["180 (INVITE)", "200 (CANCEL)", "487 (INVITE)", "180 (INVITE)", "200 (INVITE)"],
         ],
         hears: &[],
         records: &[
