@@ -12,6 +12,8 @@ use poc::media::Encoding;
 use poc::sdp::Codec;
 
 use super::conceal::Conceal;
+#[cfg(feature = "opus")]
+use super::opus;
 
 /// Packets a second.
 const PACKETS: u32 = 50;
@@ -25,6 +27,8 @@ pub(crate) struct Coder {
 enum CoderKind {
     Law(fn(i16) -> u8),
     Amr(Amr),
+    #[cfg(feature = "opus")]
+    Opus(opus::Coder),
 }
 
 /// What is heard, decoded.
@@ -34,8 +38,13 @@ pub(crate) struct Decoder {
 }
 
 enum DecoderKind {
-    Law { expand: fn(u8) -> i16, conceal: Conceal },
+    Law {
+        expand: fn(u8) -> i16,
+        conceal: Conceal,
+    },
     Amr(Amr),
+    #[cfg(feature = "opus")]
+    Opus(opus::Decoder),
 }
 
 /// One direction of AMR: the codec has a memory of what was before.
@@ -135,6 +144,8 @@ impl Coder {
             Encoding::Pcmu => CoderKind::Law(ulaw_compress),
             Encoding::Pcma => CoderKind::Law(alaw_compress),
             Encoding::Amr(format) => CoderKind::Amr(Amr::new(format, codec.amr_modes())?),
+            #[cfg(feature = "opus")]
+            Encoding::Other if opus::is(codec) => CoderKind::Opus(opus::Coder::new()?),
             Encoding::Other => return None,
         };
         Some(Self { kind, clock: codec.clock })
@@ -152,6 +163,8 @@ impl Coder {
         match &mut self.kind {
             CoderKind::Law(compress) => Some(whole.into_iter().map(*compress).collect()),
             CoderKind::Amr(amr) => amr.encode(&whole),
+            #[cfg(feature = "opus")]
+            CoderKind::Opus(opus) => opus.encode(&whole),
         }
     }
 }
@@ -164,6 +177,8 @@ impl Decoder {
             Encoding::Pcmu => law(ulaw_expand as fn(u8) -> i16),
             Encoding::Pcma => law(alaw_expand),
             Encoding::Amr(format) => DecoderKind::Amr(Amr::new(format, u16::MAX)?),
+            #[cfg(feature = "opus")]
+            Encoding::Other if opus::is(codec) => DecoderKind::Opus(opus::Decoder::new()?),
             Encoding::Other => return None,
         };
         Some(Self { kind, clock: codec.clock })
@@ -182,6 +197,8 @@ impl Decoder {
                 .payload
                 .unpack(payload)
                 .map_or(0, |packet| packet.frames.len() * amr.variant.frame_samples()),
+            #[cfg(feature = "opus")]
+            DecoderKind::Opus(_) => opus::Decoder::samples(payload),
         };
         u32::try_from(samples).unwrap_or(0)
     }
@@ -195,6 +212,8 @@ impl Decoder {
                 conceal.heard(&heard[begin..]);
             }
             DecoderKind::Amr(amr) => amr.decode(payload, heard),
+            #[cfg(feature = "opus")]
+            DecoderKind::Opus(opus) => opus.speech(payload, heard),
         }
     }
 
@@ -203,6 +222,8 @@ impl Decoder {
         match &mut self.kind {
             DecoderKind::Law { conceal, .. } => conceal.fill(samples as usize, heard),
             DecoderKind::Amr(amr) => amr.fill(FrameKind::Lost, samples, heard),
+            #[cfg(feature = "opus")]
+            DecoderKind::Opus(opus) => opus.fill(samples as usize, heard),
         }
     }
 
@@ -211,6 +232,8 @@ impl Decoder {
         match &mut self.kind {
             DecoderKind::Law { .. } => heard.extend(std::iter::repeat_n(0, samples as usize)),
             DecoderKind::Amr(amr) => amr.fill(FrameKind::NoData, samples, heard),
+            #[cfg(feature = "opus")]
+            DecoderKind::Opus(_) => heard.extend(std::iter::repeat_n(0, samples as usize)),
         }
     }
 }
@@ -323,5 +346,26 @@ mod tests {
         }
         assert_eq!(heard, [0i16; 0]);
         assert!(Decoder::new(&Codec { name: "EVRC".to_owned(), ..codec }).is_none());
+    }
+
+    #[cfg(feature = "opus")]
+    #[test]
+    fn opus_is_the_same_voice_and_fills_what_is_missing() {
+        let codec = opus::offered();
+        let said = voice(48_000, 48_000);
+        let packets = coded(&codec, &said);
+        let heard = decoded(&codec, &packets);
+        assert_eq!(heard.len(), said.len());
+        is_the_same_voice(&said, &heard, 48_000);
+        let mut decoder = Decoder::new(&codec).unwrap();
+        assert!(packets.iter().all(|packet| decoder.samples(packet) == 960 && packet.len() < 400));
+        let mut heard = Vec::new();
+        packets.iter().take(10).for_each(|packet| decoder.speech(packet, &mut heard));
+        heard.clear();
+        decoder.missing(1000, &mut heard);
+        assert_eq!(heard.len(), 1000);
+        assert!(level(&heard[..960]).unwrap() > -30.0);
+        assert_eq!((decoder.samples(&[]), decoder.samples(&[0xff; 3])), (0, 0));
+        decoder.speech(&[0xff; 3], &mut heard);
     }
 }

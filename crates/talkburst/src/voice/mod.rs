@@ -6,8 +6,12 @@
 
 pub(crate) mod codec;
 mod conceal;
+#[cfg_attr(not(any(feature = "devices", target_os = "macos", windows)), path = "no_devices.rs")]
+pub(crate) mod devices;
 mod level;
 pub(crate) mod listener;
+#[cfg(feature = "opus")]
+pub(crate) mod opus;
 #[cfg(test)]
 mod reference;
 pub(crate) mod wav;

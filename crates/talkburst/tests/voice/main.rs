@@ -2,6 +2,14 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
+#[cfg(all(feature = "devices", target_os = "linux"))]
+mod devices;
+#[cfg(feature = "opus")]
+mod opus;
+
+#[path = "../common/likeness.rs"]
+mod likeness;
+#[path = "../program/mod.rs"]
 mod program;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +18,7 @@ use codec_core::codecs::amr::{AmrCodec, AmrVariant};
 use codec_core::codecs::g711::{alaw_compress, alaw_expand, ulaw_compress, ulaw_expand};
 use codec_core::types::{CodecConfig, VariableRateCodec};
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
+use likeness::voice;
 use program::{Folder, Program, client, user};
 use serde_json::Value;
 
@@ -71,17 +80,6 @@ fn write(path: &str, clock: u32, samples: &[i16]) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// A pitch with its harmonics that goes up and down, so that no two packets are alike.
-fn voice(clock: u32, samples: usize) -> Vec<i16> {
-    let sample = |at: usize| {
-        let seconds = at as f64 / f64::from(clock);
-        let angle = std::f64::consts::TAU * (130.0 * seconds + 4.0 * (3.0 * seconds).sin());
-        ((1..10).map(|number| (angle * f64::from(number)).sin() / f64::from(number)).sum::<f64>() * 6000.0)
-            as i16
-    };
-    (0..samples).map(sample).collect()
-}
-
 fn is_the_same(heard: &[i16], said: &[i16], name: &str) {
     let first = heard.iter().zip(said).position(|(heard, said)| heard != said);
     assert_eq!((heard.len(), first), (said.len(), None), "{name}: samples, and the first that differs");
@@ -94,7 +92,7 @@ fn g711_is_heard_sample_for_sample_as_it_was_said() {
         ("pcma", alaw_compress, alaw_expand),
     ] {
         let network = Network::new(&format!("voice-{name}"));
-        let said = voice(8000, 8000);
+        let said = voice(130.0, 8000, 8000);
         let file = network.path("said.wav");
         write(&file, 8000, &said);
         let (heard, events) = network.says(&file, &["--codec", name], &[]);
@@ -110,7 +108,7 @@ fn amr_is_heard_bit_for_bit_as_its_frames_say() {
     for (name, variant) in [("amr", AmrVariant::NarrowBand), ("amr-wb", AmrVariant::WideBand)] {
         let network = Network::new(&format!("voice-{name}"));
         let clock = variant.sample_rate();
-        let said = voice(clock, clock as usize);
+        let said = voice(130.0, clock, clock);
         let file = network.path("said.wav");
         write(&file, clock, &said);
         let (heard, events) = network.says(&file, &["--codec", name], &[]);
@@ -133,7 +131,7 @@ fn amr_is_heard_bit_for_bit_as_its_frames_say() {
 fn a_file_of_another_rate_is_said_at_that_of_the_codec() {
     let network = Network::new("voice-rate");
     let file = network.path("said.wav");
-    write(&file, 48_000, &voice(48_000, 48_000));
+    write(&file, 48_000, &voice(130.0, 48_000, 48_000));
     let (heard, _) = network.says(&file, &["--codec", "pcmu"], &[]);
     assert_eq!(heard.len(), 8000);
     assert!(heard.iter().any(|sample| sample.unsigned_abs() > 5000));
@@ -151,6 +149,12 @@ fn what_cannot_be_said_or_recorded_is_told_before_anything_happens() {
         (&["--record", "/nowhere/out.wav"], "/nowhere/out.wav"),
         (&["--talk-after", "1s"], "--talk-after"),
         (&["--codec", "evrc"], "evrc"),
+        #[cfg(not(feature = "opus"))]
+        (&["--codec", "opus"], "feature opus"),
+        #[cfg(not(any(feature = "devices", target_os = "macos")))]
+        (&["--microphone"], "--microphone: this program was built without sound devices"),
+        #[cfg(not(any(feature = "devices", target_os = "macos")))]
+        (&["--loudspeaker"], "--loudspeaker: this program was built without sound devices"),
     ] {
         let call = [&["call", "sip:ben@127.0.0.1:9"], arguments].concat();
         let (code, events, said) = Program::start(&call).exit();

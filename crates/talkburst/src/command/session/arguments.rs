@@ -82,6 +82,12 @@ pub(crate) struct Shared {
     /// Say this WAV file, and let go when it ends.
     #[arg(long, value_name = "FILE")]
     pub(super) talk: Option<PathBuf>,
+    /// Say what the microphone hears.
+    #[arg(long, conflicts_with = "talk")]
+    pub(super) microphone: bool,
+    /// Let what is heard come from the loudspeaker.
+    #[arg(long)]
+    pub(super) loudspeaker: bool,
     /// Speak for this long: a tone without --talk.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub(super) talk_for: Option<Duration>,
@@ -125,6 +131,7 @@ pub(super) enum CodecName {
     Pcma,
     Amr,
     AmrWb,
+    Opus,
 }
 
 impl CodecName {
@@ -135,6 +142,7 @@ impl CodecName {
             Self::Pcma => "PCMA",
             Self::Amr => "AMR",
             Self::AmrWb => "AMR-WB",
+            Self::Opus => "opus",
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::driver::{Driver, MediaSockets, Sockets, address_towards, unspecified}
 #[cfg(unix)]
 use crate::journal;
 use crate::record::Recorder;
+use crate::voice::devices::{Loudspeaker, Microphone};
 use crate::voice::wav::Wav;
 
 /// Octets of the longest password.
@@ -108,7 +109,22 @@ fn sound(shared: &Shared) -> Result<SoundPlan, Failure> {
             return Err(Failure::Value(format!("--record {}: there is no such folder", path.display())));
         }
     }
-    Ok(SoundPlan { says, record: shared.record.clone() })
+    if shared.codec.contains(&CodecName::Opus) && !cfg!(feature = "opus") {
+        return Err(Failure::Usage("--codec opus: this program was built without it (feature opus)"));
+    }
+    let wrong = |option: &str, why: String| Failure::Value(format!("{option}: {why}"));
+    if shared.microphone {
+        Microphone::check().map_err(|why| wrong("--microphone", why))?;
+    }
+    if shared.loudspeaker {
+        Loudspeaker::check().map_err(|why| wrong("--loudspeaker", why))?;
+    }
+    Ok(SoundPlan {
+        says,
+        record: shared.record.clone(),
+        has_microphone: shared.microphone,
+        has_loudspeaker: shared.loudspeaker,
+    })
 }
 
 impl Settings {
@@ -232,6 +248,8 @@ impl Settings {
         let media = MediaSockets::open(listen.ip()).map_err(occupied)?;
         let ports = (media.port(Stream::Speech), media.port(Stream::Control));
         let mut capabilities = Capabilities::speech(advertised_ip, ports.0, ports.1);
+        #[cfg(feature = "opus")]
+        capabilities.codecs.push(crate::voice::opus::offered());
         if !self.codecs.is_empty() {
             capabilities.prefer(self.codecs.iter().map(|codec| codec.as_str()));
         }

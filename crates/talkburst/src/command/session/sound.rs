@@ -11,6 +11,7 @@ use sip::Instant;
 
 use super::screen::Levels;
 use super::tone::Tone;
+use crate::voice::devices::{Loudspeaker, Microphone};
 use crate::voice::wav::{Recording, Wav};
 use crate::voice::{Coder, Listener, level};
 
@@ -24,6 +25,10 @@ pub(crate) struct SoundPlan {
     pub(crate) says: Option<Arc<Wav>>,
     /// Where what is heard is written. A further session has a number in its file.
     pub(crate) record: Option<PathBuf>,
+    /// What the microphone hears is said.
+    pub(crate) has_microphone: bool,
+    /// What is heard comes from the loudspeaker.
+    pub(crate) has_loudspeaker: bool,
 }
 
 /// The sound of one session.
@@ -32,6 +37,7 @@ pub(crate) struct Sound {
     coder: Option<Coder>,
     listener: Option<Listener>,
     recording: Option<Recording>,
+    loudspeaker: Option<Loudspeaker>,
     levels: Levels,
 }
 
@@ -40,29 +46,43 @@ enum Says {
     Tone(Tone),
     /// These samples, and how many of them have been said.
     Samples(Vec<i16>, usize),
+    Microphone(Box<Microphone>),
 }
 
 impl Sound {
-    /// That of a session with these media, the `number`th, and what is wrong with its recording.
-    pub(crate) fn new(plan: &SoundPlan, media: &Media, number: u32) -> (Self, Option<String>) {
+    /// That of a session with these media, the `number`th, and what is wrong with its devices and its recording.
+    pub(crate) fn new(plan: &SoundPlan, media: &Media, number: u32) -> (Self, Vec<String>) {
         let clock = media.codec.clock;
-        let says = match &plan.says {
-            Some(wav) => Says::Samples(wav.at(clock), 0),
-            None => Says::Tone(Tone::new(clock)),
+        let mut faults = Vec::new();
+        let microphone = plan.has_microphone.then(|| Microphone::open(clock)).transpose();
+        let says = match (&plan.says, microphone) {
+            (Some(wav), _) => Says::Samples(wav.at(clock), 0),
+            (None, Ok(Some(microphone))) => Says::Microphone(Box::new(microphone)),
+            (None, Ok(None)) => Says::Tone(Tone::new(clock)),
+            // Whoever wants to be heard is not to send a tone instead.
+            (None, Err(why)) => {
+                faults.push(format!("cannot hear the microphone: {why}"));
+                Says::Samples(Vec::new(), 0)
+            }
         };
+        let loudspeaker = plan.has_loudspeaker.then(|| Loudspeaker::open(clock)).transpose();
+        let loudspeaker = loudspeaker.unwrap_or_else(|why| {
+            faults.push(format!("cannot use the loudspeaker: {why}"));
+            None
+        });
         let listener = Listener::new(&media.codec);
         let record = plan.record.as_deref().zip(listener.as_ref());
         let made = record.map(|(path, listener)| {
             let path = numbered(path, number);
             Recording::create(&path, listener.clock()).map_err(|why| told(&path, &why))
         });
-        let (recording, fault) = match made.transpose() {
-            Ok(recording) => (recording, None),
-            Err(why) => (None, Some(why)),
-        };
+        let recording = made.transpose().unwrap_or_else(|why| {
+            faults.push(why);
+            None
+        });
         let coder = Coder::new(&media.codec);
-        let sound = Self { says, coder, listener, recording, levels: Levels::default() };
-        (sound, fault)
+        let sound = Self { says, coder, listener, recording, loudspeaker, levels: Levels::default() };
+        (sound, faults)
     }
 
     /// Whether nothing can be said.
@@ -70,10 +90,12 @@ impl Sound {
         self.coder.is_none()
     }
 
-    /// A talk burst begins: a file is said from its beginning.
-    pub(crate) const fn begin(&mut self) {
-        if let Says::Samples(_, at) = &mut self.says {
-            *at = 0;
+    /// A talk burst begins: a file is said from its beginning, and nothing that was heard before it.
+    pub(crate) fn begin(&mut self) {
+        match &mut self.says {
+            Says::Tone(_) => {}
+            Says::Samples(_, at) => *at = 0,
+            Says::Microphone(microphone) => microphone.begin(),
         }
     }
 
@@ -83,6 +105,7 @@ impl Sound {
         let packet = coder.packet();
         let samples = match &mut self.says {
             Says::Tone(tone) => tone.next(packet),
+            Says::Microphone(microphone) => microphone.next(packet as usize),
             Says::Samples(all, at) => {
                 let end = (*at + packet as usize).min(all.len());
                 let samples = all[*at..end].to_vec();
@@ -132,6 +155,9 @@ impl Sound {
             let is_further = before > 0 && listener.counters().begun > before;
             let pause = if is_further { listener.clock() / PAUSE } else { 0 };
             self.levels.heard = level(&heard);
+            if let Some(loudspeaker) = &mut self.loudspeaker {
+                loudspeaker.play(&heard);
+            }
             if let Some(recording) = &mut self.recording {
                 heard.splice(..0, std::iter::repeat_n(0, pause as usize));
                 if let Err(why) = recording.write(&heard) {

@@ -63,10 +63,10 @@ impl Play {
     /// The session stands.
     pub(super) fn begin_talking(&mut self, media: &Media) {
         let Some(current) = self.current.as_mut().filter(|_| media.control.is_some()) else { return };
-        let (sound, fault) = Sound::new(&self.plan.sound, media, current.number);
+        let (sound, faults) = Sound::new(&self.plan.sound, media, current.number);
         let is_silent = sound.is_silent();
         current.talking = Some(Talking::new(sound));
-        if let Some(fault) = fault {
+        for fault in faults {
             self.voice.story(&format!("           {fault}"));
         }
         let Some(plan) = self.plan.talk else { return };
