@@ -7,6 +7,7 @@ mod conference;
 mod connected;
 mod controlling;
 mod directory;
+mod flooded;
 mod groups;
 mod messaging;
 mod orders;

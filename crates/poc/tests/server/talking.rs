@@ -110,7 +110,7 @@ fn anna_and_ben() -> (Stage, Call, sip::Message) {
 }
 
 /// A chat group that Anna (1), Ben (2), Cara (3) and Dan (4) have joined.
-fn chat() -> Stage {
+pub(crate) fn chat() -> Stage {
     chat_and_ben().0
 }
 
@@ -242,6 +242,38 @@ fn each_listener_hears_with_its_own_payload_number() {
         (whole[0], &whole[2..13], &whole[13..]),
         "all else is as it was"
     );
+}
+
+/// User-plane digest 14.4.
+#[test]
+fn speech_in_either_format_of_amr_is_passed_on_octet_by_octet() {
+    let file = include_str!("../../src/talk_burst/tests/vectors.json");
+    let file: serde_json::Value = serde_json::from_str(file).expect("the vectors");
+    for (kind, format, count) in [("rtp-amr-oa", "a=fmtp:97 octet-align=1\r\n", 5), ("rtp-amr-be", "", 3)] {
+        let described = |place| sdp(place).replace("a=fmtp:97 octet-align=1\r\n", format);
+        let mut stage = Stage::new();
+        let call = Call::originating(ANNA, BEN).with_body(&described(1));
+        stage.invite(&call);
+        let ben = stage.leg("ben");
+        stage.answer_saying(&ben, 200, "", &described(2));
+        stage.established(&call);
+        stage.heard();
+        let vectors =
+            file["vectors"].as_array().expect("a list").iter().filter(|vector| vector["kind"] == kind);
+        let mut passed = 0;
+        for vector in vectors {
+            let hex = vector["hex"].as_str().expect("octets");
+            let octet = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("an octet");
+            let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(octet).collect();
+            stage.media(0, Stream::Speech, speech_of(1), Bytes::from(bytes.clone()));
+            let sent = std::mem::take(&mut stage.media);
+            let [MediaTransmit::Speech { head, tail, .. }] = &sent[..] else { panic!("{vector}: {sent:?}") };
+            assert_eq!([&head[..], tail].concat(), bytes, "{}", vector["id"]);
+            passed += 1;
+        }
+        assert_eq!(passed, count);
+        assert_eq!(stage.server.media_counters().malformed, 0);
+    }
 }
 
 #[test]

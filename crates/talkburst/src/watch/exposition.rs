@@ -326,10 +326,15 @@ fn bursts(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
 /// What became of datagrams of media.
 fn speech(page: &mut Page, meters: &Meters<'_>, censuses: &Censuses<'_>) {
     type Part = fn(&MediaCounters) -> u64;
-    let families: [(&'static str, &str, Part); 9] = [
+    let families: [(&'static str, &str, Part); 10] = [
         ("talkburst_speech_received_total", "Packets of speech of who may speak.", |media| media.speech),
         ("talkburst_speech_copies_total", "Copies of those that were sent.", |media| media.copies),
         ("talkburst_speech_gated_total", "Packets of speech of who may not speak.", |media| media.gated),
+        (
+            "talkburst_speech_jumped_total",
+            "Packets of speech of who may speak whose timestamps jump.",
+            |media| media.jumped,
+        ),
         (
             "talkburst_media_relayed_total",
             "Datagrams of pre-established sessions that were passed on.",

@@ -13,6 +13,7 @@ use slab::Slab;
 use super::super::directory::NESTED_MAX;
 use super::super::group::GroupRole;
 use super::super::leg::{self, Ended};
+use super::super::media::Pace;
 use super::super::policy::{Inviter, Refusal};
 use super::super::{Due, Place, Server};
 use super::conference::Conference;
@@ -109,6 +110,7 @@ impl Server {
             bursts: TalkBursts::new(Arc::clone(&self.media.settings)),
             penalties: Vec::new(),
             bursts_due: None,
+            pace: Pace::default(),
             fan: None,
             buffer: None,
             buffer_due: None,

@@ -12,6 +12,8 @@ pub struct MediaCounters {
     pub copies: u64,
     /// Packets of speech of somebody who may not speak.
     pub gated: u64,
+    /// Packets of a holder whose timestamps jump.
+    pub jumped: u64,
     /// Datagrams that were passed on between a client and the session beyond its pre-established session.
     pub relayed: u64,
     /// Datagrams of nobody who takes part.

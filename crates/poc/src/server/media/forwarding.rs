@@ -8,6 +8,7 @@ use sip::Instant;
 
 use super::super::{Due, Server};
 use super::Owner;
+use super::pace::{Numbers, Pace};
 use super::playing::Turn;
 use crate::talk_burst;
 use crate::talk_burst::controlling::{Gate, Output, To, Told};
@@ -43,19 +44,26 @@ impl Server {
     }
 
     /// A packet of speech of a participant.
-    pub(super) fn forward(
-        &mut self,
-        leg: usize,
-        (ssrc, sequence): (u32, u16),
-        bytes: &Bytes,
-        has_mode_request: bool,
-    ) {
-        let Some(of) = self.media.legs.get(leg).map(|media| media.of) else { return };
+    pub(super) fn forward(&mut self, leg: usize, numbers: Numbers, bytes: &Bytes, has_mode_request: bool) {
+        let Some((of, clock)) =
+            self.media.legs.get(leg).and_then(|media| Some((media.of, media.agreed.as_ref()?.clock)))
+        else {
+            return;
+        };
         match of {
             Owner::Participant { place, key } => {
+                let now = self.now;
                 let Some(controlling) = self.controlling.get_mut(place) else { return };
-                match controlling.bursts.handle_speech(self.now, key, ssrc, sequence) {
-                    Gate::Forward => self.pass_to_others(place, key, bytes, has_mode_request),
+                let is_of_holder = controlling.bursts.holder() == Some(key);
+                if is_of_holder && controlling.pace.is_left_by(now, clock, numbers) {
+                    self.media.counters.jumped += 1;
+                    return;
+                }
+                match controlling.bursts.handle_speech(now, key, numbers.ssrc, numbers.sequence) {
+                    Gate::Forward => {
+                        controlling.pace.hear(now, numbers);
+                        self.pass_to_others(place, key, bytes, has_mode_request);
+                    }
                     Gate::Drop => self.media.counters.gated += 1,
                 }
                 self.settle_bursts(place);
@@ -138,6 +146,7 @@ impl Server {
                 Output::Told(told) => {
                     is_inactive |= told == Told::Inactive;
                     if let Told::Ended { ending, .. } = told {
+                        controlling.pace = Pace::default();
                         if let Some(buffer) = &mut controlling.buffer {
                             buffer.end_burst();
                         }

@@ -58,6 +58,8 @@ pub(in super::super) struct Agreed {
     pub(in super::super) payload_here: u8,
     /// What speech is coded in.
     pub(in super::super) encoding: Encoding,
+    /// Samples a second.
+    pub(super) clock: u32,
     /// Whether it hears.
     pub(in super::super) hears: bool,
     /// Whether anything has come from it on each stream.
@@ -76,6 +78,7 @@ impl Agreed {
             payload: media.codec.payload,
             payload_here,
             encoding: Encoding::of(&media.codec),
+            clock: media.codec.clock,
             hears,
             is_latched: [false; 2],
             host: media.audio.ip(),

@@ -16,6 +16,7 @@ mod buffer;
 mod counters;
 mod forwarding;
 mod legs;
+mod pace;
 mod playing;
 mod recording;
 mod relaying;
@@ -38,10 +39,12 @@ pub(super) use self::buffer::Buffer;
 pub use self::counters::{DENIALS, ENDINGS, MediaCounters, REVOKES};
 pub(super) use self::forwarding::Fan;
 pub(super) use self::legs::{Agreed, Legs, Owner};
+pub(super) use self::pace::Pace;
 pub(super) use self::recording::Take;
 pub use self::recording::{Beginning, Recording};
 
 use self::legs::Sender;
+use self::pace::Numbers;
 
 /// Two ports: one for speech, one for its RTCP and talk burst control.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -296,11 +299,11 @@ impl Server {
             self.media.counters.malformed += 1;
             return tracing::trace!(%remote, "dropped: no speech as agreed");
         }
-        let (ssrc, sequence) = (packet.ssrc(), packet.sequence_number());
+        let (ssrc, sequence, timestamp) = (packet.ssrc(), packet.sequence_number(), packet.timestamp());
         // The mode request of a talker concerns the other direction (user-plane digest 10.3).
         let has_mode_request = format.is_some() && packet.payload_offset() == SPEECH_HEAD - 1;
         self.latch(leg, at, remote, ssrc);
-        self.forward(leg, (ssrc, sequence), bytes, has_mode_request);
+        self.forward(leg, Numbers { ssrc, sequence, timestamp }, bytes, has_mode_request);
     }
 
     fn drop_stranger(&mut self, remote: SocketAddr) {
