@@ -145,6 +145,28 @@ fn the_invite_that_makes_a_session_is_a_request_and_the_inviter_is_heard() {
     stage.ends_with(1);
 }
 
+/// User-plane digest 2.1, 9.
+#[test]
+fn who_can_be_told_so_is_granted_by_the_answer_and_who_joins_is_not() {
+    let is_granted = |ok: &sip::Message| String::from_utf8_lossy(ok.body()).contains("tb_granted=1");
+    let can = sdp(1).replace("tb_priority=2", "tb_priority=2; tb_granted=1");
+    for (offer, expected) in [(&can, true), (&sdp(1), false)] {
+        let mut stage = Stage::new();
+        let call = Call::originating(ANNA, BEN).with_body(offer);
+        stage.invite(&call);
+        let ben = stage.leg("ben");
+        stage.answer_saying(&ben, 200, "", &sdp(2));
+        assert_eq!(is_granted(&stage.established(&call)), expected);
+        // Nor is it granted less.
+        assert_eq!(words(&stage.heard()), [(1, "Talk Burst Granted"), (2, "Talk Burst Taken")]);
+    }
+    let mut stage = Stage::new();
+    stage.put_group(group_of("sip:field@home1.example", GroupKind::Chat, &[ANNA, BEN]));
+    let call = Call::to_group(ANNA, "sip:field@home1.example").with_body(&can);
+    stage.invite(&call);
+    assert!(!is_granted(&stage.established(&call)));
+}
+
 #[test]
 fn speech_of_who_may_not_speak_reaches_nobody_and_is_counted() {
     let mut stage = chat();
