@@ -176,17 +176,15 @@ impl Endpoint {
                 self.reply_once(path, request, 481, &Vec::new());
                 return Ok(());
             }
-            (Machine::InviteServer { machine, tag, .. }, owner)
-                if machine.is_undecided() || Guard::NoEffectAfterFinal.is_off() =>
-            {
-                cancels.met_undecided += 1;
-                (*tag, Some(owner))
-            }
-            (Machine::InviteServer { machine, tag, .. }, _) => {
+            (Machine::InviteServer { machine, tag, .. }, owner) => {
                 let is_accepted = matches!(machine.state(), invite_server::State::Accepted { .. });
-                let met = if is_accepted { &mut cancels.met_accepted } else { &mut cancels.met_refused };
+                let met = match (machine.is_undecided(), is_accepted) {
+                    (true, _) => &mut cancels.met_undecided,
+                    (false, true) => &mut cancels.met_accepted,
+                    (false, false) => &mut cancels.met_refused,
+                };
                 *met += 1;
-                (*tag, None)
+                (*tag, Some(owner))
             }
             (Machine::Server { tag, .. }, _) => {
                 cancels.met_other += 1;
@@ -240,7 +238,7 @@ impl Endpoint {
         Ok(None)
     }
 
-    /// The peer gave up an INVITE that is undecided: 487.
+    /// The peer gave up an INVITE: 487 if it is undecided, which its usage knows.
     fn terminate(&mut self, id: SessionId, transaction: usize, reason: Option<Bytes>) {
         let Some(session) = self.session(id) else { return };
         let Some(incoming) = session.incoming_of(transaction) else { return };

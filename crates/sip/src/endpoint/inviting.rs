@@ -162,17 +162,19 @@ impl Endpoint {
         let now = self.now;
         let cancels = &mut self.counters.cancels;
         let session = session_of(&mut self.sessions, id).ok_or(Misuse::NoSession)?;
-        let pending = session.pending_outgoing().filter(|outgoing| !outgoing.is_refresh);
-        let Some(outgoing) = pending else {
+        let Some(outgoing) = session.last_wanted() else {
             cancels.wished_late += 1;
             return Err(Misuse::TooLate);
         };
-        if !outgoing.usage.is_unwanted() {
+        let transaction = outgoing.transaction;
+        let (before, is_first) = (outgoing.usage.state().clone(), !outgoing.usage.is_unwanted());
+        let Ok(action) = outgoing.usage.cancel(now) else {
+            cancels.wished_late += 1;
+            return Err(Misuse::TooLate);
+        };
+        if is_first {
             outgoing.cancel_headers = headers;
         }
-        let transaction = outgoing.transaction;
-        let before = outgoing.usage.state().clone();
-        let action = outgoing.usage.cancel(now).map_err(|_| Misuse::TooLate)?;
         tracing::debug!(session = id.serial, state = ?outgoing.usage.state(), "cancel wanted");
         cancels.note_wish(&before, &outgoing.usage);
         self.take_step(id, transaction, Step { action, outcome: None }, None);

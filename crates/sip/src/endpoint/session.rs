@@ -164,6 +164,11 @@ impl Session {
         self.outgoing.iter_mut().find(|outgoing| outgoing.usage.is_pending())
     }
 
+    /// The INVITE of ours that was sent last because the user wanted it.
+    pub(super) fn last_wanted(&mut self) -> Option<&mut Outgoing> {
+        self.outgoing.iter_mut().rfind(|outgoing| !outgoing.is_refresh)
+    }
+
     /// The INVITE of the peer that has no final response yet.
     pub(super) fn alerting(&mut self) -> Option<&mut Incoming> {
         self.incoming.iter_mut().find(|incoming| incoming.usage.is_alerting())
