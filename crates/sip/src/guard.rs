@@ -75,7 +75,6 @@ guards! {
     SlotIsFreeAtOnce "14.5" "The slot of a session is free at once." "poc/server/controlling/release.rs",
     UpstreamEndsDownstream "14.5" "The end of the leg upstream ends the one downstream." "poc/server/participating.rs",
     DownstreamEndsUpstream "14.5" "The end of the session downstream ends the one upstream." "poc/server/participating.rs",
-    TooLateIsLeft "14.6 step 3" "A leg whose 2xx came before the CANCEL left is left." "poc/server/leg.rs",
     ReasonIsPassedOn "14.9" "The Reason of the CANCEL is passed on." "poc/server/participating.rs",
     OnlyHolderIsHeard "user plane 6.6" "Only who may speak is heard." "poc/talk_burst/controlling/mod.rs",
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sip::message::{Body, Name, Uri};
 use sip::usage::{End, Party};
-use sip::{Guard, Headers, Invite, Message, Misuse, SessionId};
+use sip::{Headers, Invite, Message, Misuse, SessionId};
 
 use super::Server;
 use super::directory::User;
@@ -191,11 +191,8 @@ impl Server {
         if is_connected {
             return self.leave(leg, headers);
         }
-        match self.command_saying(&headers, |headers| sip::Command::Cancel { session: leg, headers }) {
-            Err(Misuse::TooLate) if Guard::TooLateIsLeft.is_off() => {}
-            Err(Misuse::TooLate) => self.leave(leg, headers),
-            done => unless_over(leg, done),
-        }
+        let done = self.command_saying(&headers, |headers| sip::Command::Cancel { session: leg, headers });
+        unless_over(leg, done);
     }
 
     pub(super) fn leave(&mut self, leg: SessionId, headers: Headers) {
