@@ -9,7 +9,7 @@ use sip::transport::{Path, Transmit};
 use sip::{Instant, Message};
 
 use super::invited::{Answer, Invited};
-use super::{COPIES, Checked, T1_64, branch_of, call_id_of, is_within, number_of};
+use super::{COPIES, Checked, T1_64, TICK, branch_of, call_id_of, is_within, number_of};
 
 /// One user agent.
 #[derive(Clone, Debug, Default)]
@@ -202,6 +202,12 @@ impl Agent {
         self.received.values().any(|each| each.is_change && each.is_of(call_id) && each.is_unconfirmed())
     }
 
+    /// Whether the peer gave up a change of a session of `call_id` while it was undecided.
+    pub(super) fn is_change_given_up(&self, call_id: &[u8]) -> bool {
+        let changes = self.received.values().filter(|each| each.is_change && each.is_of(call_id));
+        changes.filter(|each| each.cancel.is_some()).count() > 0
+    }
+
     /// Whether the dialog of `answer` is over, for us or for the peer.
     pub(super) fn has_left(&self, invited: &Invited, tag: &Bytes, answer: &Answer) -> bool {
         answer.byes.len() == 1 || self.released.contains(&(invited.call_id.clone(), tag.clone()))
@@ -278,6 +284,9 @@ impl Agent {
         let decided = received.decided.as_ref().expect("found by it");
         let may_leave = received.acknowledged || received.released || now >= decided.at + T1_64;
         assert!(may_leave, "RFC 3261 §15: no BYE before the ACK or the end of the transaction");
+        let is_heard = received.acknowledged || received.released || !received.byes.is_empty();
+        let is_timely = is_heard || now <= decided.at + T1_64 + TICK;
+        assert!(is_timely, "RFC 3261 §13.3.1.4: a 2xx without ACK is left after 64*T1");
         received.byes.insert(branch);
         assert!(received.byes.len() <= 1, "I5: a dialog is left once");
     }

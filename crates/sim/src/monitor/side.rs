@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use poc::answer_state::AnswerState;
-use poc::{Event, Outcome};
+use poc::{Event, Outcome, Timing};
 use sip::message::{Method, Name};
 use sip::transport::Transmit;
 use sip::usage::{End, Party};
@@ -121,6 +121,10 @@ impl Side {
         if let Event::Established { answer_state, .. } = event {
             seen.answer_state = Some(*answer_state);
         }
+        if let Event::ModificationEnded { end: End::Cancelled, by: Party::Remote, .. } = event {
+            let is_given_up = self.agent.is_change_given_up(&seen.call_id);
+            assert!(is_given_up, "14.4 V2: a change is given up that is undecided, or none");
+        }
         let Event::Ended { outcome, .. } = event else { return };
         seen.outcome = Some(outcome.clone());
         self.agent.over.insert(seen.call_id.clone());
@@ -186,6 +190,13 @@ impl Side {
         }
         if seen.wish.is_some_and(|wish| wish.undecided) {
             assert!(cancelled, "I13: the user gave up in time, and was told {outcome:?}");
+        }
+        if let Some(limit) = limit {
+            // Digest 14.3: the limit is a wish like that of the user.
+            let Timing { begun, answered, ended, .. } = outcome.timing;
+            let waited = answered.or_else(|| (!cancelled).then_some(ended));
+            let is_over = waited.is_some_and(|until| until > begun + limit + TICK);
+            assert!(!is_over, "14.3 U2: the limit has come, and the client waits on: {outcome:?}");
         }
         if invited.cancel.is_some() {
             let silent = outcome.end == End::TimedOut; // it left with a 1xx that came after timer B
