@@ -31,6 +31,8 @@ pub enum Encoding {
     Pcma,
     /// AMR or AMR-WB.
     Amr(amr::Format),
+    /// Opus.
+    Opus,
     /// Something that is passed on as it is.
     Other,
 }
@@ -45,6 +47,7 @@ impl Encoding {
             () if is("PCMA") => Self::Pcma,
             () if is("AMR") => amr(false),
             () if is("AMR-WB") => amr(true),
+            () if is("opus") => Self::Opus,
             () => Self::Other,
         }
     }

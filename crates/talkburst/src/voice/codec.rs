@@ -145,7 +145,9 @@ impl Coder {
             Encoding::Pcma => CoderKind::Law(alaw_compress),
             Encoding::Amr(format) => CoderKind::Amr(Amr::new(format, codec.amr_modes())?),
             #[cfg(feature = "opus")]
-            Encoding::Other if opus::is(codec) => CoderKind::Opus(opus::Coder::new()?),
+            Encoding::Opus => CoderKind::Opus(opus::Coder::new()?),
+            #[cfg(not(feature = "opus"))]
+            Encoding::Opus => return None,
             Encoding::Other => return None,
         };
         Some(Self { kind, clock: codec.clock })
@@ -178,7 +180,9 @@ impl Decoder {
             Encoding::Pcma => law(alaw_expand),
             Encoding::Amr(format) => DecoderKind::Amr(Amr::new(format, u16::MAX)?),
             #[cfg(feature = "opus")]
-            Encoding::Other if opus::is(codec) => DecoderKind::Opus(opus::Decoder::new()?),
+            Encoding::Opus => DecoderKind::Opus(opus::Decoder::new()?),
+            #[cfg(not(feature = "opus"))]
+            Encoding::Opus => return None,
             Encoding::Other => return None,
         };
         Some(Self { kind, clock: codec.clock })

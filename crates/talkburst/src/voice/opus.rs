@@ -27,10 +27,6 @@ pub(crate) fn offered() -> Codec {
     }
 }
 
-pub(super) fn is(codec: &Codec) -> bool {
-    codec.name.eq_ignore_ascii_case("opus") && codec.clock == CLOCK
-}
-
 /// What is said.
 pub(super) struct Coder(opus::Encoder);
 

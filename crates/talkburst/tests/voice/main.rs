@@ -1,12 +1,16 @@
 //! What is said in a WAV file, and what is heard in another: by way of a server, over real sockets.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+#![cfg_attr(feature = "opus", expect(clippy::print_stdout, reason = "a test says what it leaves out"))]
 
 #[cfg(all(feature = "devices", target_os = "linux"))]
 mod devices;
 #[cfg(feature = "opus")]
 mod opus;
 
+#[cfg(feature = "opus")]
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../common/likeness.rs"]
 mod likeness;
 #[path = "../program/mod.rs"]
@@ -25,21 +29,23 @@ use serde_json::Value;
 /// A server with Anna and Ben.
 struct Network {
     folder: Folder,
-    _server: Program,
+    server: Program,
     address: String,
 }
 
 impl Network {
     fn new(name: &str) -> Self {
         let folder = Folder::new(name);
-        let data = folder.to_str().unwrap();
-        let mut server = Program::start(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
+        let (data, recordings) = (folder.to_str().unwrap(), folder.join("recordings"));
+        let recordings = recordings.to_str().unwrap();
+        let mut server =
+            Program::start(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--record", recordings]);
         let address = server.until("listening")["udp"].as_str().unwrap().to_owned();
         for name in ["anna", "ben"] {
             assert_eq!(user(&folder, &["add", name, "--password-stdin"], name).0, Some(0));
             std::fs::write(folder.join(name), name).unwrap();
         }
-        Self { folder, _server: server, address }
+        Self { folder, server, address }
     }
 
     fn path(&self, name: &str) -> String {

@@ -292,7 +292,7 @@ impl Server {
         };
         let format = match agreed.encoding {
             Encoding::Amr(format) => Some(format),
-            Encoding::Pcmu | Encoding::Pcma | Encoding::Other => None,
+            Encoding::Pcmu | Encoding::Pcma | Encoding::Opus | Encoding::Other => None,
         };
         let is_speech = |format| amr::frames(format, packet.payload()).is_ok();
         if packet.payload().is_empty() || !format.is_none_or(is_speech) {

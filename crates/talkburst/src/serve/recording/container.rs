@@ -1,9 +1,10 @@
-//! The files of talk bursts: WAV for G.711, the storage format of RFC 4867 for AMR. What is in them is what was sent, and nothing is
-//! decoded. By hand, because no library writes G.711 in WAV, and because a file has to be whole at every moment.
+//! The files of talk bursts: WAV for G.711, the storage format of RFC 4867 for AMR, Ogg for Opus. What is in them is what was sent, and
+//! nothing is decoded. WAV by hand, because no library writes G.711 in it, and because a file has to be whole at every moment.
 
 use codec_core::codecs::amr::{AmrPacket, AmrPayloadCodec, AmrPayloadFrame, AmrVariant, storage};
 use poc::media::Encoding;
 
+use super::ogg::{self, Ogg};
 use crate::voice::codec;
 
 /// `WAVE_FORMAT_ALAW` and `WAVE_FORMAT_MULAW` (RFC 2361).
@@ -38,6 +39,8 @@ pub(super) enum Container {
     },
     /// Frames, one after the other.
     Amr { codec: AmrPayloadCodec, variant: AmrVariant },
+    /// Packets, each in a page.
+    Opus(Ogg),
 }
 
 impl Container {
@@ -51,6 +54,7 @@ impl Container {
                 let (variant, codec) = codec::amr(format)?;
                 Some(Self::Amr { codec, variant })
             }
+            Encoding::Opus => Some(Self::Opus(Ogg::new())),
             Encoding::Other => None,
         }
     }
@@ -61,6 +65,7 @@ impl Container {
             Self::Law { .. } => "wav",
             Self::Amr { variant: AmrVariant::NarrowBand, .. } => "amr",
             Self::Amr { variant: AmrVariant::WideBand, .. } => "awb",
+            Self::Opus(_) => "opus",
         }
     }
 
@@ -69,6 +74,7 @@ impl Container {
         match self {
             Self::Law { .. } => LAW_CLOCK,
             Self::Amr { variant, .. } => variant.clock_rate(),
+            Self::Opus(_) => ogg::CLOCK,
         }
     }
 
@@ -78,6 +84,7 @@ impl Container {
             Self::Law { .. } => 1,
             Self::Amr { variant: AmrVariant::NarrowBand, .. } => 160,
             Self::Amr { variant: AmrVariant::WideBand, .. } => 320,
+            Self::Opus(_) => ogg::STEP,
         }
     }
 
@@ -90,11 +97,12 @@ impl Container {
                 octets
             }
             Self::Amr { variant, .. } => variant.storage_magic().to_vec(),
+            Self::Opus(ogg) => ogg.begin(about),
         }
     }
 
     /// Writes the speech of a packet behind `file`; samples that it takes, none if it cannot be read.
-    pub(super) fn speech(&self, payload: &[u8], file: &mut Vec<u8>) -> i64 {
+    pub(super) fn speech(&mut self, payload: &[u8], file: &mut Vec<u8>) -> i64 {
         match self {
             Self::Law { .. } => {
                 file.extend_from_slice(payload);
@@ -102,13 +110,14 @@ impl Container {
             }
             Self::Amr { codec, variant } => {
                 let frames = codec.unpack(payload).map(|AmrPacket { frames, .. }| frames).unwrap_or_default();
-                self.frames(*variant, &frames, file)
+                frames_behind(*variant, &frames, file)
             }
+            Self::Opus(ogg) => ogg.speech(payload, file),
         }
     }
 
     /// Writes what stands for samples that never came: as many steps as fit.
-    pub(super) fn gap(&self, samples: i64, file: &mut Vec<u8>) -> i64 {
+    pub(super) fn gap(&mut self, samples: i64, file: &mut Vec<u8>) -> i64 {
         let steps = samples / self.step();
         let count = usize::try_from(steps).unwrap_or(0);
         match self {
@@ -117,16 +126,10 @@ impl Container {
                 steps
             }
             Self::Amr { variant, .. } => {
-                self.frames(*variant, &vec![AmrPayloadFrame::no_data(); count], file)
+                frames_behind(*variant, &vec![AmrPayloadFrame::no_data(); count], file)
             }
+            Self::Opus(ogg) => ogg.gap(count, file),
         }
-    }
-
-    fn frames(&self, variant: AmrVariant, frames: &[AmrPayloadFrame], file: &mut Vec<u8>) -> i64 {
-        // What has been unpacked has the length of its type.
-        let Ok(stored) = storage::write(variant, frames) else { return 0 };
-        file.extend_from_slice(&stored[variant.storage_magic().len()..]);
-        frames.len() as i64 * self.step()
     }
 
     /// What is to be written over at which place once the file has `length` octets, so that it says so.
@@ -141,9 +144,17 @@ impl Container {
                     (*riff, little(length.saturating_sub(8))),
                 ]
             }
-            Self::Amr { .. } => Vec::new(),
+            Self::Amr { .. } | Self::Opus(_) => Vec::new(),
         }
     }
+}
+
+/// Writes frames behind `file`; samples that they take.
+fn frames_behind(variant: AmrVariant, frames: &[AmrPayloadFrame], file: &mut Vec<u8>) -> i64 {
+    // What has been unpacked has the length of its type.
+    let Ok(stored) = storage::write(variant, frames) else { return 0 };
+    file.extend_from_slice(&stored[variant.storage_magic().len()..]);
+    frames.len() as i64 * variant.frame_samples() as i64
 }
 
 /// A WAV file without samples, and where what depends on their number is.

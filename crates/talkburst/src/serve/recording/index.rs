@@ -95,6 +95,7 @@ pub(super) const fn codec(encoding: Encoding) -> &'static str {
         Encoding::Pcma => "PCMA",
         Encoding::Amr(format) if format.is_wide => "AMR-WB",
         Encoding::Amr(_) => "AMR",
+        Encoding::Opus => "opus",
         Encoding::Other => "other",
     }
 }

@@ -10,6 +10,7 @@
 
 mod container;
 mod index;
+mod ogg;
 mod take;
 
 use std::collections::BTreeMap;

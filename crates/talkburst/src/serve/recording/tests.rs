@@ -253,3 +253,34 @@ fn a_folder_that_cannot_be_written_is_told_at_once() {
     fs::write(&file, "").unwrap();
     assert!(start(&file.join("recordings"), Clock::start(), Arc::default()).is_err());
 }
+
+#[test]
+fn opus_is_stored_packet_by_packet_and_what_never_came_is_a_packet_without_a_frame() {
+    let scratch = Scratch::new();
+    let (mut take, path) = take_in(&scratch, Encoding::Opus);
+    // 20, 40 and 20 ms; 40 ms are missing between the second and the third.
+    take.put(ms(0), 5000, &[0x08, 1]).unwrap();
+    take.put(ms(20), 5960, &[0x10, 2, 2]).unwrap();
+    take.flush(true).unwrap();
+    let unfinished = packets(&path);
+    take.put(ms(100), 9800, &[0x08, 3]).unwrap();
+    let counts = take.end().unwrap();
+    assert_eq!((counts.packets, counts.samples, counts.filled), (3, 5760, 1920));
+    let found = packets(&path);
+    assert_eq!(unfinished, found[..4], "it is whole before it ends");
+    assert_eq!(&found[0].0[..10], b"OpusHead\x01\x02");
+    for told in ["sip:anna@a", "sip:1@a", "2026-11-25T12:14:38.123Z"] {
+        assert!(String::from_utf8_lossy(&found[1].0).contains(told));
+    }
+    let expected: [(&[u8], u64); 5] =
+        [(&[0x08, 1], 960), (&[0x10, 2, 2], 2880), (&[0x48], 3840), (&[0x48], 4800), (&[0x08, 3], 5760)];
+    assert_eq!(found[2..], expected.map(|(packet, at)| (packet.to_vec(), at)));
+}
+
+/// The packets of an Ogg file, and the samples up to their end.
+fn packets(path: &Path) -> Vec<(Vec<u8>, u64)> {
+    let mut reader = ::ogg::PacketReader::new(File::open(path).unwrap());
+    std::iter::from_fn(|| reader.read_packet().unwrap())
+        .map(|packet| (packet.data.clone(), packet.absgp_page()))
+        .collect()
+}
