@@ -1,6 +1,8 @@
 //! The clock of this machine, as the machines want it.
 
+use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sip::{Duration, Instant};
@@ -25,7 +27,12 @@ impl Clock {
 
     /// A timer, for the runtime that this is called in.
     pub(crate) fn timer(self) -> Timer {
-        Timer { clock: self, sleep: Box::pin(tokio::time::sleep_until(self.begun.into())), at: None }
+        Timer {
+            clock: self,
+            sleep: Box::pin(tokio::time::sleep_until(self.begun.into())),
+            at: None,
+            is_set: false,
+        }
     }
 
     /// Sleeps until `at`; for ever if there is no such moment.
@@ -43,18 +50,28 @@ pub(crate) struct Timer {
     /// Asks nothing of the runtime as long as the moment is the same.
     sleep: Pin<Box<Sleep>>,
     at: Option<Instant>,
+    is_set: bool,
 }
 
 impl Timer {
-    /// Sleeps until `at`, as [`Clock::until`]; what was waited for before is forgotten.
-    pub(crate) async fn until(&mut self, at: Option<Instant>) {
-        let moment = at.and_then(|at| self.clock.begun.checked_add(at.since_start()));
-        let Some(moment) = moment else { return std::future::pending().await };
-        if self.at != at {
+    /// From now on it is due at `at`, or never; whether that is another moment than before.
+    pub(crate) fn set(&mut self, at: Option<Instant>) -> bool {
+        let is_other = self.at != at;
+        if is_other {
             self.at = at;
-            self.sleep.as_mut().reset(moment.into());
+            // What the clock will never show is never due.
+            let moment = at.and_then(|at| self.clock.begun.checked_add(at.since_start()));
+            self.is_set = moment.is_some();
+            if let Some(moment) = moment {
+                self.sleep.as_mut().reset(moment.into());
+            }
         }
-        self.sleep.as_mut().await;
+        is_other
+    }
+
+    /// Whether it is due; else the task of `context` is woken once it is.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_set { self.sleep.as_mut().poll(context) } else { Poll::Pending }
     }
 }
 

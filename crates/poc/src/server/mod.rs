@@ -437,6 +437,11 @@ impl Server {
         self.events.pop_front()
     }
 
+    /// Whether there is anything to poll but media.
+    pub fn has_output(&self) -> bool {
+        self.endpoint.has_output() || !self.events.is_empty() || self.media.has_recordings()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = self.due.first().map(|(at, _)| *at);

@@ -200,6 +200,11 @@ impl Endpoint {
         self.events.pop_front()
     }
 
+    /// Whether there is anything to poll.
+    pub fn has_output(&self) -> bool {
+        !self.outbox.is_empty() || !self.events.is_empty()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout): always later than the last call of it. Now and then
     /// nothing is due yet at that moment.
     pub fn poll_timeout(&self) -> Option<Instant> {

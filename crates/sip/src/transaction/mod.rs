@@ -28,6 +28,11 @@ impl Outbox {
         self.0.push_back(Transmit { path, bytes });
     }
 
+    /// Whether everything was taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The oldest that was not taken yet.
     pub fn take(&mut self) -> Option<Transmit> {
         self.0.pop_front()

@@ -132,7 +132,7 @@ impl Datagrams {
 
     /// The same, and the kernel joins nothing, neither way.
     pub(crate) fn without_runs(bind: SocketAddr, socket: UdpSocket) -> io::Result<Self> {
-        let (sender, receiver) = (system::Sender::new(), system::Receiver::new(false));
+        let (sender, receiver) = (system::Sender::new(bind), system::Receiver::new(false));
         let socket = watched(socket, Interest::READABLE)?;
         Ok(Self { bind, socket, outbox: Outbox::default(), segment_max: 0, sender, receiver })
     }

@@ -4,9 +4,9 @@
 //! one call for up to 64 of them, all with the same octets: a packet costs no allocation. A grant leaves at once; other talk burst
 //! control leaves together, at the end of a turn, and never before what was for the same participant before.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use poc::media::Stream;
@@ -130,11 +130,23 @@ impl MediaNetwork {
         }
     }
 
-    /// Waits for datagrams, and says at which socket.
-    pub(crate) async fn readable(&self) -> io::Result<usize> {
-        poll_fn(|context| ports::first(&self.sockets, self.turn, |socket| socket.poll_readable(context)))
-            .await
-            .map(|(place, ())| place)
+    /// At which socket there are datagrams, of those that have this one of so many bells; else the task of `context` is woken once
+    /// there are.
+    pub(crate) fn poll_readable(
+        &self,
+        bell: usize,
+        bells: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let places = (bell..self.sockets.len()).step_by(bells);
+        let (after, before) =
+            (places.clone().filter(|place| *place >= self.turn), places.filter(|place| *place < self.turn));
+        for place in after.chain(before) {
+            if let Poll::Ready(ready) = self.sockets[place].poll_readable(context) {
+                return Poll::Ready(ready.map(|()| place));
+            }
+        }
+        Poll::Pending
     }
 
     /// Receives a batch there.
@@ -185,6 +197,11 @@ impl MediaNetwork {
             }
         }
         is_grant
+    }
+
+    /// Whether nothing waits for [`Self::flush`].
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Sends what waits. What the kernel has no room for is lost: speech that comes late is of no use, and control is said again.

@@ -9,8 +9,11 @@
 //!
 //! Queues from a worker are bounded, and what does not fit is dropped and counted: a worker waits for the network only.
 
+mod bells;
 mod clerk;
 mod datagrams;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod media;
 mod outbox;
 mod ports;

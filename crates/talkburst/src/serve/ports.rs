@@ -1,10 +1,9 @@
 //! One port for all shards, at each address that is listened on: every shard has a UDP socket and a TCP listener of its own
 //! there, and the kernel spreads what comes.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sip::transport::Transport;
@@ -79,6 +78,13 @@ pub(crate) struct Socket {
     pub(crate) tcp: TcpListener,
 }
 
+/// A connection that somebody has opened, and the address that it came to.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) remote: SocketAddr,
+    pub(crate) bind: SocketAddr,
+}
+
 /// The sockets of a shard.
 pub(crate) struct Network {
     sockets: Vec<Socket>,
@@ -91,11 +97,9 @@ impl Network {
         Self { sockets, turn: 0 }
     }
 
-    /// Waits for datagrams, and says at which socket.
-    pub(crate) async fn readable(&self) -> io::Result<usize> {
-        poll_fn(|context| first(&self.sockets, self.turn, |socket| socket.udp.poll_readable(context)))
-            .await
-            .map(|(place, ())| place)
+    /// At which socket there are datagrams; else the task of `context` is woken once there are.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.first(|socket| socket.udp.poll_readable(context)).map_ok(|(place, ())| place)
     }
 
     /// Receives a batch there.
@@ -104,12 +108,24 @@ impl Network {
         self.sockets[place].udp.receive(inbox)
     }
 
-    /// Waits for somebody to connect, and says at which address.
-    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
-        let accepted =
-            poll_fn(|context| first(&self.sockets, self.turn, |socket| socket.tcp.poll_accept(context)))
-                .await;
-        accepted.map(|(place, (stream, remote))| (stream, remote, self.sockets[place].bind))
+    /// Who connects; else the task of `context` is woken once somebody does.
+    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        self.first(|socket| socket.tcp.poll_accept(context)).map_ok(|(place, (stream, remote))| Accepted {
+            stream,
+            remote,
+            bind: self.sockets[place].bind,
+        })
+    }
+
+    /// The first that is ready, from the one on whose turn it is.
+    fn first<T>(&self, mut poll: impl FnMut(&Socket) -> Poll<io::Result<T>>) -> Poll<io::Result<(usize, T)>> {
+        let count = self.sockets.len();
+        for place in (0..count).map(|place| (place + self.turn) % count) {
+            if let Poll::Ready(ready) = poll(&self.sockets[place]) {
+                return Poll::Ready(ready.map(|ready| (place, ready)));
+            }
+        }
+        Poll::Pending
     }
 
     /// Sends a datagram with the next [`Self::flush`], from the address that it is from.
@@ -129,21 +145,6 @@ impl Network {
             socket.udp.flush().await;
         }
     }
-}
-
-/// The first of these that is ready, from `turn` on.
-pub(super) fn first<S, T>(
-    sockets: &[S],
-    turn: usize,
-    mut poll: impl FnMut(&S) -> Poll<io::Result<T>>,
-) -> Poll<io::Result<(usize, T)>> {
-    let count = sockets.len();
-    for place in (0..count).map(|place| (place + turn) % count) {
-        if let Poll::Ready(ready) = poll(&sockets[place]) {
-            return Poll::Ready(ready.map(|ready| (place, ready)));
-        }
-    }
-    Poll::Pending
 }
 
 pub(super) fn udp(address: SocketAddr, is_shared: bool) -> io::Result<std::net::UdpSocket> {
@@ -171,6 +172,8 @@ fn prepare(socket: &socket2::Socket, address: SocketAddr, is_shared: bool) -> io
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::net::UdpSocket;
 
     use super::*;
@@ -241,7 +244,7 @@ mod tests {
                     // More than a batch, so that there is still something when the other's turn has come.
                     (0..40).for_each(|_| assert_eq!(peer.send_to(b"x", bind).unwrap(), 1));
                 }
-                let place = network.readable().await.unwrap();
+                let place = poll_fn(|context| network.poll_readable(context)).await.unwrap();
                 network.receive(place, &mut inbox).unwrap();
                 heard.push(inbox.next().unwrap().0.local);
             }

@@ -202,6 +202,10 @@ impl Shard {
             Input::Hop(hop) => self.take(now, hop),
             Input::Media { at, remote, bytes } => {
                 self.server.handle_input(now, poc::server::Input::Media { at, remote, bytes });
+                // Most of it is speech, about which the elements have nothing to say to each other.
+                if !self.server.has_output() {
+                    return;
+                }
             }
             // Nothing yet, and whoever faces the network knows that the connection stands.
             Input::Accepted { path } => {
@@ -313,6 +317,11 @@ impl Shard {
     /// What the operator must know next; drain until `None`.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether there is anything to poll but media.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outgoing.is_empty() || !self.events.is_empty() || self.server.has_output()
     }
 
     /// When a timeout is to be handed in.

@@ -1,24 +1,26 @@
 //! One thread: a shard with its sockets and connections. The only thing that it waits for is the network.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sip::connection::{NUMBER_BITS, shard_of};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
 use sip::{Duration, Instant};
 use sipcore::Load;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use super::bells::{BELLS_MAX, Bells};
 use super::datagrams::Inbox;
 use super::media::MediaNetwork;
-use super::ports::{Network, Socket};
+use super::ports::{Accepted, Network, Socket};
 use super::recording::Recorded;
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::{Clock, Timer};
@@ -140,9 +142,33 @@ pub(crate) struct Worker {
     pub(crate) journal: Option<Keeper>,
 }
 
+// The bells of what a worker waits for.
+const MESSAGES: usize = 0;
+const HANDED: usize = 1;
+const REPORTS: usize = 2;
+const CONNECTIONS: usize = 3;
+const ORDERS: usize = 4;
+const TIMER: usize = 5;
+/// Those of media are this one and all that follow.
+const MEDIA: usize = 6;
+
+/// What a turn begins with.
+enum Turn {
+    /// Datagrams have come, here, or have been received before.
+    Messages(Option<usize>),
+    /// Speech or talk burst control has.
+    Media(usize),
+    Handed(Handed),
+    Report(Reported),
+    Accepted(io::Result<Accepted>),
+    Order(Option<Order>),
+    Due,
+}
+
 /// What the thread runs.
 struct Run {
     worker: Worker,
+    bells: Bells,
     timer: Timer,
     network: Network,
     accept_after: Option<Instant>,
@@ -178,6 +204,7 @@ impl Worker {
     pub(crate) async fn run(self, sockets: Vec<Socket>, media: MediaNetwork) -> io::Result<()> {
         let (reporter, reports) = connection::reports();
         let run = Run {
+            bells: Bells::new(),
             timer: self.clock.timer(),
             worker: self,
             network: Network::new(sockets),
@@ -200,39 +227,41 @@ impl Worker {
 impl Run {
     async fn until_stopped(mut self) -> io::Result<()> {
         loop {
-            let clock = self.worker.clock;
-            let silent = self.silent.first().map(|(at, _)| *at);
-            let due = self.worker.shard.poll_timeout().into_iter().chain(silent).min();
-            tokio::select! {
-                () = std::future::ready(()), if !self.inbox.is_empty() => self.hand_in_batch(),
-                place = self.network.readable(), if self.inbox.is_empty() => {
-                    self.network.receive(place?, &mut self.inbox)?;
-                    self.note_load();
+            self.expect();
+            match poll_fn(|context| self.poll_turn(context)).await? {
+                Turn::Messages(place) => {
+                    if let Some(place) = place {
+                        self.network.receive(place, &mut self.inbox)?;
+                        self.note_load();
+                    }
                     self.hand_in_batch();
                 }
-                place = self.media.readable() => self.hear(place?)?,
-                Some(handed) = self.worker.handed.recv() => self.take_batch(handed),
-                // Never closed: the thread has a sender itself.
-                Some((id, report)) = self.reports.recv() => self.handle_report(id, report),
-                accepted = accept(&self.network, clock, self.accept_after) => match accepted {
-                    Ok((stream, remote, bind)) => self.accept(stream, remote, bind),
-                    Err(_) => self.accept_after = Some(clock.now() + ACCEPT_PAUSE),
-                },
-                order = self.worker.orders.recv() => match order {
-                    Some(Order::Change(input, done)) => {
-                        self.hand_in(input);
-                        // Who has asked may have gone.
-                        let _ = done.send(());
+                Turn::Media(place) => {
+                    self.hear(place)?;
+                    if self.is_settled() {
+                        continue;
                     }
-                    Some(Order::Watch(question)) => self.answer(*question),
-                    Some(Order::Lost(connection)) => self.hand_in(Input::ConnectionLost { connection }),
-                    Some(Order::Release) => self.hand_in(Input::Release),
-                    Some(Order::Stop) | None => {
-                        self.finish().await;
-                        return Ok(());
-                    }
-                },
-                () = self.timer.until(due) => {
+                }
+                Turn::Handed(handed) => self.take_batch(handed),
+                Turn::Report((id, report)) => self.handle_report(id, report),
+                Turn::Accepted(Ok(accepted)) => self.accept(accepted),
+                Turn::Accepted(Err(_)) => self.accept_after = Some(self.worker.clock.now() + ACCEPT_PAUSE),
+                Turn::Order(Some(Order::Change(input, done))) => {
+                    self.hand_in(input);
+                    // Who has asked may have gone.
+                    let _ = done.send(());
+                }
+                Turn::Order(Some(Order::Watch(question))) => self.answer(*question),
+                Turn::Order(Some(Order::Lost(connection))) => {
+                    self.hand_in(Input::ConnectionLost { connection })
+                }
+                Turn::Order(Some(Order::Release)) => self.hand_in(Input::Release),
+                Turn::Order(Some(Order::Stop) | None) => {
+                    self.finish().await;
+                    return Ok(());
+                }
+                Turn::Due => {
+                    self.end_pause();
                     self.close_silent();
                     self.hand_in(Input::Timeout);
                 }
@@ -240,6 +269,32 @@ impl Run {
             self.settle().await;
             self.worker.tap.settled();
         }
+    }
+
+    /// Sets the timer to what comes first.
+    fn expect(&mut self) {
+        let silent = self.silent.first().map(|(at, _)| *at);
+        let due = self.worker.shard.poll_timeout().into_iter().chain(silent).chain(self.accept_after).min();
+        if self.timer.set(due) {
+            self.bells.ring(TIMER);
+        }
+    }
+
+    /// Waits for something to do.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Turn>> {
+        let Self { bells, worker, timer, network, accept_after, inbox, media, reports, .. } = self;
+        bells.poll(context, |number, context| match number {
+            MESSAGES if !inbox.is_empty() => Poll::Ready(Ok(Turn::Messages(None))),
+            MESSAGES => network.poll_readable(context).map_ok(|place| Turn::Messages(Some(place))),
+            // Never closed, as the reports are not: the thread has a sender itself.
+            HANDED => some(worker.handed.poll_recv(context)).map(|handed| Ok(Turn::Handed(handed))),
+            REPORTS => some(reports.poll_recv(context)).map(|report| Ok(Turn::Report(report))),
+            CONNECTIONS if accept_after.is_some() => Poll::Pending,
+            CONNECTIONS => network.poll_accept(context).map(|accepted| Ok(Turn::Accepted(accepted))),
+            ORDERS => worker.orders.poll_recv(context).map(|order| Ok(Turn::Order(order))),
+            TIMER => timer.poll(context).map(|()| Ok(Turn::Due)),
+            bell => media.poll_readable(bell - MEDIA, BELLS_MAX - MEDIA, context).map_ok(Turn::Media),
+        })
     }
 
     /// Has every record closed, and what is still to be sent leave. Nothing comes in any more, so there is time to wait for the
@@ -343,7 +398,7 @@ impl Run {
         }
     }
 
-    fn accept(&mut self, stream: TcpStream, remote: SocketAddr, bind: SocketAddr) {
+    fn accept(&mut self, Accepted { stream, remote, bind }: Accepted) {
         if self.connections.len() - self.opened >= ACCEPTED_MAX {
             return;
         }
@@ -401,6 +456,14 @@ impl Run {
         }
     }
 
+    /// Connections are accepted again after that has failed.
+    fn end_pause(&mut self) {
+        if self.accept_after.is_some_and(|at| at <= self.worker.clock.now()) {
+            self.accept_after = None;
+            self.bells.ring(CONNECTIONS);
+        }
+    }
+
     /// Closes connections on which nothing whole has come in time: they take the place of others.
     fn close_silent(&mut self) {
         let now = self.worker.clock.now();
@@ -426,6 +489,11 @@ impl Run {
         if let Some(journal) = &mut self.worker.journal {
             journal.settled();
         }
+    }
+
+    /// Whether [`Self::settle`] would find nothing: speech was passed on, and that was all.
+    fn is_settled(&self) -> bool {
+        self.worker.journal.is_none() && self.media.is_flushed() && !self.worker.shard.has_output()
     }
 
     /// The shard has said this.
@@ -567,13 +635,10 @@ fn path_of(id: ConnectionId, bind: SocketAddr, remote: SocketAddr) -> Path {
     Path { transport: Transport::Tcp, local: bind, remote, connection: Some(id) }
 }
 
-async fn accept(
-    network: &Network,
-    clock: Clock,
-    after: Option<Instant>,
-) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
-    if after.is_some() {
-        clock.until(after).await;
+/// What a queue has that is never closed.
+fn some<T>(poll: Poll<Option<T>>) -> Poll<T> {
+    match poll {
+        Poll::Ready(Some(ready)) => Poll::Ready(ready),
+        Poll::Ready(None) | Poll::Pending => Poll::Pending,
     }
-    network.accept().await
 }

@@ -154,6 +154,10 @@ impl Media {
         self.legs.is_empty() && self.outgoing.is_empty() && self.recordings.is_empty()
     }
 
+    pub(super) fn has_recordings(&self) -> bool {
+        !self.recordings.is_empty()
+    }
+
     /// The ports of a leg.
     pub(super) fn ports_of(&self, leg: usize) -> Option<Ports> {
         self.ports.get(usize::from(self.legs.get(leg)?.pair)).copied()

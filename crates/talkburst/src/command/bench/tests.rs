@@ -1,5 +1,8 @@
 //! A server in this process, and the load of the generator by way of it.
 
+#[cfg(target_os = "linux")]
+mod speaking;
+
 use std::net::SocketAddr;
 
 use sip::Duration;

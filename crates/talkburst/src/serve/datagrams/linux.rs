@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
-    sendmmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, SockaddrIn6,
+    SockaddrLike, SockaddrStorage, recvmmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
 
 use super::{RECEIVED_MAX, Received};
@@ -81,14 +81,19 @@ fn read(received: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Received> {
     Some(Received { remote, length: received.bytes, segment: joined })
 }
 
-/// What sending needs each time.
-pub(super) struct Sender {
-    headers: MultiHeaders<SockaddrStorage>,
+/// What sending needs each time: addresses of the socket's family, since any address at all takes eight times as much.
+pub(super) enum Sender {
+    V4(MultiHeaders<SockaddrIn>),
+    V6(MultiHeaders<SockaddrIn6>),
 }
 
 impl Sender {
-    pub(super) fn new() -> Self {
-        Self { headers: MultiHeaders::preallocate(RUN_MAX, None) }
+    /// For a socket that is bound to this address.
+    pub(super) fn new(bind: SocketAddr) -> Self {
+        match bind {
+            SocketAddr::V4(_) => Self::V4(MultiHeaders::preallocate(RUN_MAX, None)),
+            SocketAddr::V6(_) => Self::V6(MultiHeaders::preallocate(RUN_MAX, None)),
+        }
     }
 
     /// Sends datagrams of one length to one peer.
@@ -120,26 +125,43 @@ impl Sender {
         self.each(socket, to.iter().map(|to| (*to, bytes)))
     }
 
-    /// Sends to each of these what is for it, and says to how many of the first ones; fails if that is none.
+    /// Sends to each of these what is for it, and says to how many of the first ones; fails if that is none. An address of the other
+    /// family is none.
     pub(super) fn each<'a>(
         &mut self,
         socket: &UdpSocket,
         all: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>,
     ) -> io::Result<usize> {
-        let count = all.len().min(RUN_MAX);
-        let (mut slices, mut remotes) = ([[IoSlice::new(&[])]; RUN_MAX], [None; RUN_MAX]);
-        for ((slice, remote), (to, bytes)) in slices.iter_mut().zip(&mut remotes).zip(all) {
-            *slice = [IoSlice::new(bytes)];
-            *remote = Some(SockaddrStorage::from(to));
+        match self {
+            Self::V4(headers) => send_each(socket, headers, all, |to| match to {
+                SocketAddr::V4(to) => Some(SockaddrIn::from(to)),
+                SocketAddr::V6(_) => None,
+            }),
+            Self::V6(headers) => send_each(socket, headers, all, |to| match to {
+                SocketAddr::V6(to) => Some(SockaddrIn6::from(to)),
+                SocketAddr::V4(_) => None,
+            }),
         }
-        let (slices, remotes, flags) = (&slices[..count], &remotes[..count], MsgFlags::MSG_DONTWAIT);
-        if let ([slice], [Some(to)]) = (slices, remotes) {
-            return sendmsg(socket.as_raw_fd(), slice, &[], flags, Some(to))
-                .map(|_| 1)
-                .map_err(io::Error::from);
-        }
-        Ok(sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, remotes, [], flags)?.count())
     }
+}
+
+fn send_each<'a, S: SockaddrLike + Copy>(
+    socket: &UdpSocket,
+    headers: &mut MultiHeaders<S>,
+    all: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>,
+    address: impl Fn(SocketAddr) -> Option<S>,
+) -> io::Result<usize> {
+    let count = all.len().min(RUN_MAX);
+    let (mut slices, mut remotes) = ([[IoSlice::new(&[])]; RUN_MAX], [None; RUN_MAX]);
+    for ((slice, remote), (to, bytes)) in slices.iter_mut().zip(&mut remotes).zip(all) {
+        *slice = [IoSlice::new(bytes)];
+        *remote = address(to);
+    }
+    let (slices, remotes, flags) = (&slices[..count], &remotes[..count], MsgFlags::MSG_DONTWAIT);
+    if let ([slice], [Some(to)]) = (slices, remotes) {
+        return sendmsg(socket.as_raw_fd(), slice, &[], flags, Some(to)).map(|_| 1).map_err(io::Error::from);
+    }
+    Ok(sendmmsg(socket.as_raw_fd(), headers, slices, remotes, [], flags)?.count())
 }
 
 /// Whether a run could not be sent because it is one.

@@ -42,7 +42,7 @@ impl Receiver {
 pub(super) struct Sender;
 
 impl Sender {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(_: SocketAddr) -> Self {
         Self
     }
 
