@@ -1,5 +1,5 @@
-//! What a server keeps, in octets of heap as asked of the allocator: a user, a binding, a call that rings, a session; and how
-//! many blocks each message takes for itself. A core and a PoC Server with the hop inside, no sockets.
+//! What a server keeps, in octets of heap as asked of the allocator: a user, a binding, a call that rings, a session, a leg of talk
+//! bursts; and how many blocks each message takes for itself. A core and a PoC Server with the hop inside, no sockets.
 //!
 //! ```sh
 //! cargo bench -p sim --bench memory                         # all of it
@@ -12,7 +12,12 @@
 mod house;
 mod registering;
 
-use sip::Duration;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use poc::sdp::TalkBurst;
+use poc::talk_burst::controlling::{Joining, Settings, TalkBursts};
+use sip::{Duration, Instant};
 
 use house::House;
 
@@ -26,8 +31,13 @@ fn main() {
     } else {
         dhat::Profiler::builder().testing().build()
     };
-    let parts: [(&str, fn()); 4] =
-        [("bindings", bindings), ("ringing", ringing), ("sessions", sessions), ("messages", messages)];
+    let parts: [(&str, fn()); 5] = [
+        ("bindings", bindings),
+        ("ringing", ringing),
+        ("sessions", sessions),
+        ("legs", legs),
+        ("messages", messages),
+    ];
     let is_wanted = |part: &str| {
         !parts.iter().any(|(name, _)| typed.iter().any(|each| each == name))
             || typed.iter().any(|each| each == part)
@@ -89,6 +99,37 @@ fn sessions() {
     house.passes(Duration::from_secs(5));
     Held::now().print_since(before, CALLS as usize, "a session, transactions over");
     keep(house);
+}
+
+/// Sessions of the PoC Server that are measured at once, and who takes part in each.
+const SESSIONS: usize = 10_000;
+const MEMBERS: usize = 10;
+
+fn legs() {
+    let settings = Arc::new(Settings::default());
+    let address = Bytes::from_static(b"sip:ada@example.org");
+    let joining = || Joining {
+        address: address.clone(),
+        name: None,
+        agreed: Some(TalkBurst::default()),
+        may_speak: true,
+        is_pre_empt_protected: false,
+        asks: false,
+        may_be_alone: false,
+    };
+    let before = Held::now();
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| TalkBursts::new(Arc::clone(&settings))).collect();
+    for bursts in &mut sessions {
+        for key in 0..MEMBERS {
+            bursts.join(Instant::START, key, joining());
+            while bursts.poll_output().is_some() {}
+        }
+    }
+    Held::now().print_since(
+        before,
+        SESSIONS * MEMBERS,
+        "a leg of a session of ten, talk bursts, the session's share",
+    );
 }
 
 /// What a profile is to show stands when it ends.
