@@ -50,7 +50,9 @@ const MEDIA: [poc::server::Ports; 1] = [poc::server::Ports { speech: 40_000, con
 
 impl Stage {
     fn new(count: u8) -> Self {
-        let settings = Settings { shards: count, ..Settings::new(PathBuf::new()) };
+        let mut settings = Settings { shards: count, ..Settings::new(PathBuf::new()) };
+        // Nobody carries media here.
+        settings.sessions.connects = false;
         let plan = Plan {
             settings: &settings,
             domain: DOMAIN,
