@@ -95,6 +95,29 @@ fn in_a_chat_one_speaks_and_who_is_more_urgent_takes_the_talk_burst() {
     assert!(heard(&caras) > packets, "she has heard both");
 }
 
+/// User-plane digest 4.5.
+#[test]
+fn who_may_only_listen_is_denied_and_hears() {
+    let (folder, _server, address) = network("talk-listen");
+    let quiet = ["add", "depot", "--kind", "chat", "--joins", "anybody", "--speaks", "members"];
+    assert_eq!(group(&folder, &quiet).0, Some(0));
+    assert_eq!(group(&folder, &["member", "add", "depot", "anna"]).0, Some(0));
+    let join = |name, more: &[&str]| {
+        let mut client = client(&folder, &address, name, &[&["call", "depot", "--chat"], more].concat());
+        client.until("established");
+        client
+    };
+    let ben = join("ben", &["--talk-for", "300ms", "--leave-after", "2s"]);
+    let talk = ["--talk-after", "500ms", "--talk-for", "400ms", "--leave-after", "1200ms"];
+    let (code, annas, said) = join("anna", &talk).exit();
+    assert_eq!((code, heard(&annas)), (Some(0), 0), "{said}");
+    let (_, bens, _) = ben.exit();
+    let denied = bens.iter().find(|event| is_burst(event, "denied")).unwrap();
+    assert_eq!(denied["reason"], "this user only listens");
+    let packets = heard(&bens);
+    assert!((18..=21).contains(&packets), "400 ms are 20 packets: {packets}");
+}
+
 /// User-plane digest 5.4, 7: by TBCP where that is on, and by re-INVITE where it is not.
 #[test]
 fn who_answers_by_itself_over_a_pre_established_session_is_connected_hears_and_is_disconnected() {

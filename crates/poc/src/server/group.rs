@@ -25,6 +25,9 @@ pub struct Group {
     pub subscribes: Who,
     /// Who may add users to the session and remove them.
     pub adds: Who,
+    /// Which of the participants may ask for the talk burst; the others listen only.
+    #[serde(default = "Who::all")]
+    pub speaks: Who,
     /// Whether a participant may hide who it is.
     pub admits_anonymous: bool,
     /// Participants that a session may have at once.
@@ -103,6 +106,13 @@ pub enum Who {
     Distinguished,
 }
 
+impl Who {
+    /// What a document that does not speak of a right gives.
+    pub const fn all() -> Self {
+        Self::Anybody
+    }
+}
+
 /// When a session ends although somebody would go on (digest 10.5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct ReleasePolicy {
@@ -129,6 +139,7 @@ impl Group {
             joins: Who::Members,
             subscribes: Who::Members,
             adds: leads,
+            speaks: Who::all(),
             admits_anonymous: true,
             participants_max: 1000,
             participants_min: 2,

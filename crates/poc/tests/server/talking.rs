@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use poc::media::Stream;
-use poc::server::{GroupKind, Input, MediaPort, MediaTransmit, Ports};
+use poc::server::{Group, GroupKind, GroupMember, GroupRole, Input, MediaPort, MediaTransmit, Ports, Who};
 use poc::talk_burst::{self, Message, Packet};
 use rtp_types::RtpPacketBuilder;
 
@@ -165,6 +165,42 @@ fn who_can_be_told_so_is_granted_by_the_answer_and_who_joins_is_not() {
     let call = Call::to_group(ANNA, "sip:field@home1.example").with_body(&can);
     stage.invite(&call);
     assert!(!is_granted(&stage.established(&call)));
+}
+
+/// User-plane digest 4.5: Deny 5, and no implicit request.
+#[test]
+fn in_a_group_some_may_only_listen() {
+    let members = [(ANNA, GroupRole::Distinguished), (BEN, GroupRole::Ordinary)];
+    let members =
+        members.map(|(user, role)| GroupMember { address: Bytes::from_static(user.as_bytes()), role });
+    let group =
+        Group { members: members.to_vec(), ..group_of("sip:field@home1.example", GroupKind::Chat, &[]) };
+    let mut stage = Stage::new();
+    stage.put_group(Group { speaks: Who::Distinguished, ..group.clone() });
+    for (place, user) in (1..).zip([ANNA, BEN]) {
+        let call = Call::to_group(user, "sip:field@home1.example").with_body(&sdp(place));
+        stage.invite(&call);
+        stage.established(&call);
+    }
+    stage.heard();
+    stage.say(2, request());
+    assert_eq!(words(&stage.heard()), [(2, "Talk Burst Deny")]);
+    assert_eq!(stage.server.media_counters().denied[4], 1, "listen-only");
+    stage.say(1, request());
+    stage.speak(1, 1);
+    assert_eq!(words(&stage.heard()), [(1, "Talk Burst Granted"), (2, "Talk Burst Taken"), (2, "speech 1")]);
+
+    // Who begins a session of such a group asks for nothing by that, and is not granted by the answer.
+    let mut stage = Stage::new();
+    stage.put_group(Group { kind: GroupKind::PreArranged, speaks: Who::Distinguished, ..group });
+    let can = sdp(2).replace("tb_priority=2", "tb_priority=2; tb_granted=1");
+    let call = Call::to_group(BEN, "sip:field@home1.example").with_body(&can);
+    stage.invite(&call);
+    let anna = stage.leg("anna");
+    stage.answer_saying(&anna, 200, "", &sdp(1));
+    let ok = stage.established(&call);
+    assert!(String::from_utf8_lossy(ok.body()).contains("tb_granted=0"));
+    assert_eq!(words(&stage.heard()), [(2, "Talk Burst Idle"), (1, "Talk Burst Idle")]);
 }
 
 #[test]

@@ -125,6 +125,9 @@ struct TypedPolicy {
     /// Who may add users to a session and remove them: members, dispatchers for a dispatch group.
     #[arg(long, value_enum, value_name = "WHO")]
     adds: Option<TypedWho>,
+    /// Who of those who take part may speak: anybody. The others listen only.
+    #[arg(long, value_enum, value_name = "WHO")]
+    speaks: Option<TypedWho>,
     /// Nobody may hide who it is.
     #[arg(long)]
     no_anonymous: bool,
@@ -274,6 +277,7 @@ fn line_of(listed: &ListedGroup) -> String {
         ("joins", policy.joins, usual.joins),
         ("subscribes", policy.subscribes, usual.subscribes),
         ("adds", policy.adds, usual.adds),
+        ("speaks", policy.speaks, usual.speaks),
     ];
     for (option, who, _) in rights.into_iter().filter(|(_, who, usual)| who != usual) {
         let who = match who {
@@ -355,6 +359,7 @@ impl TypedPolicy {
         policy.joins = who(self.joins, unless_open(policy.joins));
         policy.subscribes = who(self.subscribes, policy.subscribes);
         policy.adds = who(self.adds, policy.adds);
+        policy.speaks = who(self.speaks, policy.speaks);
         policy.admits_anonymous = !self.no_anonymous;
         policy.participants_max = self.max.unwrap_or(policy.participants_max);
         policy.participants_min = self.min.unwrap_or(policy.participants_min);
@@ -400,7 +405,7 @@ mod tests {
         for typed in [
             "--kind prearranged",
             "--kind chat --initiates anybody --joins anybody --no-anonymous --max 50 --disabled",
-            "--kind dispatch --subscribes dispatchers --adds members --min 3 --release-below 3 \
+            "--kind dispatch --subscribes dispatchers --adds members --speaks dispatchers --min 3 --release-below 3 \
              --release-with-initiator=false --longest-minutes 90",
         ] {
             let (display_name, policy) = read(typed);

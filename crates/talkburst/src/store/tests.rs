@@ -56,6 +56,15 @@ fn a_restart_keeps_everything() {
     });
 }
 
+/// A policy is stored as JSON.
+#[test]
+fn in_a_group_of_before_there_was_a_right_to_speak_everybody_has_it() {
+    let policy = Policy::of(GroupKind::Chat);
+    let mut stored = serde_json::to_value(&policy).unwrap();
+    assert!(stored.as_object_mut().unwrap().remove("speaks").is_some());
+    assert_eq!(serde_json::from_value::<Policy>(stored).unwrap(), policy);
+}
+
 #[test]
 fn a_restart_keeps_groups_and_their_members() {
     let scratch = Scratch::new();

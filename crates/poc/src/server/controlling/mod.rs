@@ -418,13 +418,15 @@ impl Server {
     /// 200 to the initiator, with our media (digest 7.5, 10.3 step 7).
     fn answer_initiator(&mut self, place: usize, answer_state: AnswerState) {
         let now = self.now;
+        let Some(key) = self.controlling[place].initiator else { return };
+        let may_speak = self.may_speak(place, key);
         let controlling = &mut self.controlling[place];
-        let (Some(key), Some(leg)) = (controlling.initiator, controlling.initiator_leg()) else { return };
+        let Some(leg) = controlling.initiator_leg() else { return };
         let Participant { address, described, media, .. } = &mut controlling.participants[key];
         let own = self.directory.media_for(address, &controlling.media);
         let (mut own, offer) = (self.media.at_ports_of(*media, own), &controlling.offer);
         // User-plane digest 9: whoever can be told so is granted by the answer; the Granted that follows has the time.
-        own.to_mut().talk_burst.tb_granted = controlling.bursts.holder().is_none();
+        own.to_mut().talk_burst.tb_granted = may_speak && controlling.bursts.holder().is_none();
         let answer = described.try_describe(|origin| sdp::answer(&own, origin, offer));
         let Ok((answer, agreed)) = answer else {
             // The codec that the participant took is one that the initiator offered, so this does not happen; if it did,

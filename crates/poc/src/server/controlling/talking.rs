@@ -105,6 +105,7 @@ impl Server {
         asks: bool,
     ) {
         let now = self.now;
+        let may_speak = self.may_speak(place, key);
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         let Participant { address, name, is_anonymous, media: leg, .. } = &controlling.participants[key];
         let Some(leg) = *leg else { return };
@@ -116,7 +117,7 @@ impl Server {
             address,
             name,
             agreed: media.control.map(|_| media.talk_burst),
-            may_speak: true,
+            may_speak,
             is_pre_empt_protected: false,
             asks,
             may_be_alone: asks && controlling.state == State::Unconfirmed,
@@ -134,6 +135,13 @@ impl Server {
             self.media.tell(leg, &bytes);
         }
         self.settle_bursts(place);
+    }
+
+    /// User-plane digest 4.5: who has no right to speak listens only.
+    pub(super) fn may_speak(&self, place: usize, key: usize) -> bool {
+        let controlling = &self.controlling[place];
+        let Some(group) = &controlling.group else { return true };
+        self.directory.is_among(group.speaks, group, Some(&controlling.participants[key].address))
     }
 
     /// Its part is over.
