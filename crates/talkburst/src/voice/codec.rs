@@ -56,6 +56,10 @@ struct Amr {
     mode: u8,
 }
 
+/// What whoever is heard wants to hear: no higher mode than this, or any (RFC 4867 §4.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ModeRequest(Option<u8>);
+
 /// Which AMR it is, and what packs and unpacks its payloads.
 pub(crate) fn amr(format: Format) -> Option<(AmrVariant, AmrPayloadCodec)> {
     let variant = if format.is_wide { AmrVariant::WideBand } else { AmrVariant::NarrowBand };
@@ -78,6 +82,26 @@ impl Amr {
         let codec = Box::new(AmrCodec::new(&config).ok()?);
         let mode = codec.current_mode();
         Some(Self { codec, payload, variant, mode })
+    }
+
+    /// What is said from now on is of the highest mode that was agreed and is not above the one that is asked for; where none is, of
+    /// the lowest.
+    fn obey(&mut self, asked: ModeRequest) {
+        let modes = self.codec.allowed_modes();
+        let lowest = modes.iter().min();
+        let mode = modes.iter().filter(|mode| asked.0.is_none_or(|asked| **mode <= asked)).max().or(lowest);
+        if let Some(mode) = mode.copied() {
+            // It is one of those that the codec allows.
+            let _ = self.codec.set_mode(mode);
+        }
+    }
+
+    /// RFC 4867 §4.3.1 with erratum 4347: a speech mode, or 15, which has no preference; all else is ignored.
+    fn mode_request(&self, payload: &[u8]) -> Option<ModeRequest> {
+        match payload.first()? >> 4 {
+            15 => Some(ModeRequest(None)),
+            mode => (mode < self.variant.speech_mode_count()).then_some(ModeRequest(Some(mode))),
+        }
     }
 
     /// 20 ms as the payload of a packet.
@@ -158,6 +182,16 @@ impl Coder {
         self.clock / PACKETS
     }
 
+    /// What is said from now on is as its listener wants it, until another one is heard.
+    pub(crate) fn obey(&mut self, asked: ModeRequest) {
+        match &mut self.kind {
+            CoderKind::Amr(amr) => amr.obey(asked),
+            CoderKind::Law(_) => {}
+            #[cfg(feature = "opus")]
+            CoderKind::Opus(_) => {}
+        }
+    }
+
     /// The payload of a packet: 20 ms, filled with silence where there is less. `None`: it cannot be coded.
     pub(crate) fn encode(&mut self, samples: &[i16]) -> Option<Bytes> {
         let mut whole = samples.to_vec();
@@ -205,6 +239,16 @@ impl Decoder {
             DecoderKind::Opus(_) => opus::Decoder::samples(payload),
         };
         u32::try_from(samples).unwrap_or(0)
+    }
+
+    /// What the speaker asks of us in this payload.
+    pub(crate) fn mode_request(&self, payload: &[u8]) -> Option<ModeRequest> {
+        match &self.kind {
+            DecoderKind::Amr(amr) if self.samples(payload) > 0 => amr.mode_request(payload),
+            DecoderKind::Amr(_) | DecoderKind::Law { .. } => None,
+            #[cfg(feature = "opus")]
+            DecoderKind::Opus(_) => None,
+        }
     }
 
     /// A packet, behind what was heard before.
@@ -321,6 +365,41 @@ mod tests {
         assert_eq!(length("octet-align=1"), 33, "12.2 kbit/s");
         assert_eq!(length("octet-align=1; mode-set=0,2"), 17, "5.9 kbit/s");
         assert_eq!(length("mode-set=0"), 14, "4.75 kbit/s");
+    }
+
+    /// Octets of what is said after each of these requests in a packet of the listener.
+    fn lengths(parameters: &str, requests: &[u8]) -> Vec<usize> {
+        let codec = codec("AMR", parameters);
+        let (mut coder, decoder) = (Coder::new(&codec).unwrap(), Decoder::new(&codec).unwrap());
+        let heard = &coded(&codec, &voice(8000, 160))[0];
+        let after = |request: &u8| {
+            let payload = [&[heard[0] & 0x0f | request << 4][..], &heard[1..]].concat();
+            decoder.mode_request(&payload).into_iter().for_each(|asked| coder.obey(asked));
+            coder.encode(&voice(8000, 160)).unwrap().len()
+        };
+        requests.iter().map(after).collect()
+    }
+
+    #[test]
+    fn the_mode_that_is_asked_for_is_said_until_another_one_is() {
+        let all = lengths("octet-align=1", &[15, 2, 0, 7, 4, 15]);
+        assert_eq!(all, [33, 17, 14, 33, 21, 33], "12.2, 5.9, 4.75, 12.2, 7.4, and no preference");
+        assert_eq!(lengths("", &[2])[0], 16, "bandwidth-efficient");
+        assert_eq!(lengths("octet-align=1", &[2, 8, 9, 14]), [17; 4], "what is no mode of speech is ignored");
+    }
+
+    #[test]
+    fn no_mode_is_said_that_was_not_agreed_whoever_asks_for_it() {
+        let some = lengths("octet-align=1; mode-set=2,4,7", &[15, 5, 3, 0, 6]);
+        assert_eq!(some, [33, 21, 17, 17, 21], "the next below, or the lowest");
+    }
+
+    #[test]
+    fn a_payload_that_cannot_be_read_asks_for_nothing() {
+        let decoder = Decoder::new(&codec("AMR", "octet-align=1")).unwrap();
+        assert_eq!(decoder.mode_request(&[0x20, 0x04, 1]), None);
+        assert_eq!(decoder.mode_request(&[]), None);
+        assert_eq!(Decoder::new(&codec("PCMU", "")).unwrap().mode_request(&[0x20; 160]), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use poc::playout::{Counters, Playing, Playout, Settings};
 use poc::sdp::Codec;
 use sip::Instant;
 
-use super::codec::Decoder;
+use super::codec::{Decoder, ModeRequest};
 
 /// One who listens.
 pub(crate) struct Listener {
@@ -25,10 +25,11 @@ impl Listener {
         self.decoder.clock()
     }
 
-    /// A packet came.
-    pub(crate) fn hear(&mut self, now: Instant, speech: &Speech) {
+    /// A packet came; what it asks of us.
+    pub(crate) fn hear(&mut self, now: Instant, speech: &Speech) -> Option<ModeRequest> {
         let samples = self.decoder.samples(&speech.payload);
         self.playout.put(now, speech, samples);
+        self.decoder.mode_request(&speech.payload)
     }
 
     /// Nobody speaks any more: what has come is heard, and then nothing.

@@ -29,6 +29,7 @@ use serde_json::Value;
 /// A server with Anna and Ben.
 struct Network {
     folder: Folder,
+    #[cfg_attr(not(feature = "opus"), expect(dead_code, reason = "it has to live"))]
     server: Program,
     address: String,
 }

@@ -122,8 +122,9 @@ impl Sound {
 
     /// A packet came.
     pub(crate) fn hear(&mut self, now: Instant, speech: &Speech) {
-        if let Some(listener) = &mut self.listener {
-            listener.hear(now, speech);
+        let asked = self.listener.as_mut().and_then(|listener| listener.hear(now, speech));
+        if let (Some(coder), Some(asked)) = (&mut self.coder, asked) {
+            coder.obey(asked);
         }
     }
 
@@ -224,5 +225,36 @@ mod tests {
         let name = |number| numbered(Path::new("/tmp/out.wav"), number).display().to_string();
         assert_eq!([1, 2, 10].map(name), ["/tmp/out.wav", "/tmp/out-2.wav", "/tmp/out-10.wav"]);
         assert_eq!(numbered(Path::new("out"), 2), Path::new("out-2"));
+    }
+
+    #[test]
+    fn the_mode_that_a_speaker_asks_for_is_said_in_the_next_talk_burst() {
+        let nowhere = "127.0.0.1:9".parse().unwrap();
+        let codec = poc::sdp::Codec {
+            payload: 97,
+            name: "AMR".to_owned(),
+            clock: 8000,
+            channels: 1,
+            parameters: "octet-align=1".to_owned(),
+        };
+        let media = Media {
+            audio: nowhere,
+            rtcp: nowhere,
+            codec,
+            ptime: None,
+            direction: poc::sdp::Direction::SendRecv,
+            control: None,
+            talk_burst: poc::sdp::TalkBurst::default(),
+        };
+        let (mut sound, faults) = Sound::new(&SoundPlan::default(), &media, 1);
+        assert!(faults.is_empty());
+        let (said, _) = sound.next().unwrap();
+        assert_eq!(said.len(), 33, "12.2 kbit/s");
+        let payload = [&[0x20 | said[0] & 0x0f][..], &said[1..]].concat().into();
+        let speech = Speech { ssrc: 1, sequence: 1, timestamp: 0, is_first: true, payload };
+        sound.hear(Instant::START, &speech);
+        sound.end_burst();
+        sound.begin();
+        assert_eq!(sound.next().unwrap().0.len(), 17, "5.9 kbit/s");
     }
 }
