@@ -30,8 +30,11 @@ scenes! {
     reliable_provisional_responses_keep_every_rule "reliable"
     a_change_of_media_keeps_every_rule "changing"
     a_core_keeps_every_rule "core"
+    a_fork_keeps_every_rule "fork"
     servers_keep_every_rule "served"
     an_early_answer_keeps_every_rule "unconfirmed"
+    a_group_keeps_every_rule "ad-hoc"
+    talk_bursts_keep_every_rule "talking"
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sip::{Duration, Instant, Owner, Reliability};
 
 use super::canon::Canon;
 use super::judge::Judge;
-use super::state::{Bounds, Deed, Habits, Media, State};
+use super::state::{Bounds, Deed, Habits, Media, Near, State};
 use crate::network::Faults;
 use crate::system::{Element, Machine, Setup, System, Terminal};
 use crate::world::World;
@@ -31,6 +31,7 @@ pub struct Scene {
     pub bounds: Bounds,
     /// Cores and servers are in one process, as they are when one program is both: nothing is under way between them.
     pub is_inside: bool,
+    near: Near,
     kind: Kind,
 }
 
@@ -41,20 +42,28 @@ enum Kind {
     /// The same, and offers of other media in the session.
     Changing,
     /// Two clients of a core that has no server.
-    Core { terminals: usize, refuses: bool },
+    Core { terminals: usize, invited: Invited },
     /// Two clients of a core with its server.
     Served { answer: AnswerMode, early: bool },
     /// One user calls two others.
-    AdHoc { refuses: bool },
+    AdHoc { invited: Invited },
     /// Two users in session.
     Talking,
 }
 
+/// What those who are invited may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Invited {
+    /// Accept, refuse, and leave.
+    Anything,
+    /// Accept: who does not waits until somebody else ends it, and so does who does.
+    Accept,
+    /// Accept, and leave when they have waited long enough; the last of them accepts by itself.
+    AcceptAndLeave,
+}
+
 /// The seed of what names are drawn from.
 const SEED: u64 = 1;
-
-/// What takes longer than an ordinary test may.
-const WIDE: [&str; 3] = ["fork", "ad-hoc", "talking"];
 
 /// No way of a scene takes longer.
 const HORIZON: Duration = Duration::from_secs(1500);
@@ -73,11 +82,20 @@ impl Scene {
             in_all,
             patience: seconds(3),
         };
-        let scene = |name, about, kind, bounds| Self { name, about, bounds, is_inside: true, kind };
+        let scene = |name, about, kind, bounds| Self {
+            name,
+            about,
+            bounds,
+            is_inside: true,
+            near: Near::Nothing,
+            kind,
+        };
+        let short = |near, scene: Self| Self { near: if is_full { Near::Nothing } else { near }, ..scene };
         let direct = |answer, reliable, limit| Kind::Direct { answer, reliable, limit };
         let manual = AnswerMode::Manual;
         let any = [2; 4];
-        let mut scenes = vec![
+        let invited = |short| if is_full { Invited::Anything } else { short };
+        vec![
             scene(
                 "direct",
                 "two clients, manual answer",
@@ -111,14 +129,17 @@ impl Scene {
             scene(
                 "core",
                 "two clients through a core that challenges",
-                Kind::Core { terminals: 1, refuses: true },
+                Kind::Core { terminals: 1, invited: Invited::Anything },
                 pick(bounds(0, any), bounds(1, any)),
             ),
-            scene(
-                "fork",
-                "a core forks to two terminals of the invited user",
-                Kind::Core { terminals: 2, refuses: is_full },
-                pick(bounds(0, any), bounds(0, any)),
+            short(
+                Near::Client(2),
+                scene(
+                    "fork",
+                    "a core forks to two terminals of the invited user",
+                    Kind::Core { terminals: 2, invited: invited(Invited::Accept) },
+                    pick(bounds(0, any), bounds(0, any)),
+                ),
             ),
             scene(
                 "served",
@@ -132,23 +153,25 @@ impl Scene {
                 Kind::Served { answer: AnswerMode::Automatic, early: true },
                 pick(bounds(0, any), bounds(1, [1, 0, 0, 0])),
             ),
-            scene(
-                "ad-hoc",
-                "one user calls two others through the servers",
-                Kind::AdHoc { refuses: is_full },
-                pick(bounds(0, any), bounds(0, any)),
+            short(
+                Near::Client(2),
+                scene(
+                    "ad-hoc",
+                    "one user calls two others through the servers",
+                    Kind::AdHoc { invited: invited(Invited::AcceptAndLeave) },
+                    pick(bounds(0, any), bounds(0, any)),
+                ),
             ),
-            scene(
-                "talking",
-                "two users in a session who press, speak, let go and leave",
-                Kind::Talking,
-                pick(bounds(0, any), bounds(1, any)),
+            short(
+                Near::Signalling,
+                scene(
+                    "talking",
+                    "two users in a session who press, speak, let go and leave",
+                    Kind::Talking,
+                    pick(bounds(0, any), bounds(1, any)),
+                ),
             ),
-        ];
-        if !is_full {
-            scenes.retain(|scene| !WIDE.contains(&scene.name));
-        }
-        scenes
+        ]
     }
 
     /// The state from which it is explored.
@@ -171,6 +194,7 @@ impl Scene {
         if self.is_inside {
             state.put_inside();
         }
+        state.put_near(self.near);
         if self.kind == Kind::Talking {
             state.establish(&mut canon);
         }
@@ -183,20 +207,25 @@ impl Scene {
             inviter: once(&[Deed::HangUp]),
             invited: once(&[Deed::Accept, Deed::HangUp]),
             refuses: true,
+            leaves_late: false,
         };
-        let several = |refuses| Habits { refuses, ..plain.clone() };
+        let several = |invited| match invited {
+            Invited::Anything => plain.clone(),
+            Invited::AcceptAndLeave => Habits { leaves_late: true, ..plain.clone() },
+            Invited::Accept => Habits { invited: once(&[Deed::Accept]), ..plain.clone() },
+        };
         match self.kind {
             Kind::Direct { answer, reliable, limit } => self.direct(answer, reliable, limit, plain),
             Kind::Changing => {
                 let inviter = once(&[Deed::Modify, Deed::Withdraw, Deed::HangUp]);
                 let invited = once(&[Deed::HangUp]);
-                self.direct(AnswerMode::Automatic, false, None, Habits { inviter, invited, refuses: true })
+                self.direct(AnswerMode::Automatic, false, None, Habits { inviter, invited, ..plain })
             }
-            Kind::Core { terminals, refuses } => {
+            Kind::Core { terminals, invited } => {
                 let mut setup = Setup::new(vec![Terminal::new("anna", 0); 1]);
                 setup.terminals.extend(vec![Terminal::new("ben", 0); terminals]);
                 setup.has_servers = false;
-                self.whole(setup, Media::Dropped, several(refuses), &["ben"])
+                self.whole(setup, Media::Dropped, several(invited), &["ben"])
             }
             Kind::Served { answer, early } => {
                 let settings = PocSettings { answer_mode: answer, ..PocSettings::default() };
@@ -211,12 +240,18 @@ impl Scene {
                 let setup = Setup::new(vec![Terminal::new("anna", 0), ben]);
                 let inviter = once(&[Deed::Speak, Deed::LetGo, Deed::HangUp]);
                 let invited = once(&[Deed::Press, Deed::Speak]);
-                self.whole(setup, Media::AtOnce, Habits { inviter, invited, refuses: true }, &["ben"])
+                self.whole(setup, Media::AtOnce, Habits { inviter, invited, ..plain }, &["ben"])
             }
-            Kind::AdHoc { refuses } => {
+            Kind::AdHoc { invited } => {
                 let anna = Terminal { has_factory: true, ..Terminal::new("anna", 0) };
-                let setup = Setup::new(vec![anna, Terminal::new("ben", 0), Terminal::new("cara", 0)]);
-                self.whole(setup, Media::AtOnce, several(refuses), &["ben", "cara"])
+                let answer_mode = match invited {
+                    Invited::AcceptAndLeave => AnswerMode::Automatic,
+                    Invited::Anything | Invited::Accept => AnswerMode::Manual,
+                };
+                let settings = PocSettings { answer_mode, ..PocSettings::default() };
+                let cara = Terminal { settings, ..Terminal::new("cara", 0) };
+                let setup = Setup::new(vec![anna, Terminal::new("ben", 0), cara]);
+                self.whole(setup, Media::AtOnce, several(invited), &["ben", "cara"])
             }
         }
     }

@@ -91,6 +91,17 @@ pub(super) enum Media {
     InFlight,
 }
 
+/// What else arrives at once, so that a scene is not larger than it may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Near {
+    /// Nothing.
+    Nothing,
+    /// What this client sends, and what it is sent.
+    Client(usize),
+    /// All signalling: the scene is about media.
+    Signalling,
+}
+
 /// A datagram under way.
 #[derive(Clone, Debug)]
 struct Flight {
@@ -106,6 +117,8 @@ struct Flight {
 struct Known {
     place: usize,
     session: SessionId,
+    /// Its user stays until the patience of users is over.
+    stays: bool,
     rings: bool,
     refuses: bool,
     is_established: bool,
@@ -119,6 +132,8 @@ pub(super) struct Habits {
     pub(super) invited: Vec<(Deed, u32)>,
     /// Whether those who are invited may refuse; if not, they wait, or accept.
     pub(super) refuses: bool,
+    /// Whether they end it only when the patience of users is over.
+    pub(super) leaves_late: bool,
 }
 
 /// Everything, at one moment.
@@ -135,6 +150,8 @@ pub(super) struct State {
     prompt: VecDeque<Flight>,
     /// Cores and servers are in one process: what they say to each other arrives at once.
     is_inside: bool,
+    /// What arrives at once besides.
+    near: Near,
     known: Vec<Known>,
     left: Bounds,
     media: Media,
@@ -167,6 +184,7 @@ impl State {
             flying: Vec::new(),
             prompt: VecDeque::new(),
             is_inside: false,
+            near: Near::Nothing,
             known: Vec::new(),
             left: bounds,
             media,
@@ -179,6 +197,11 @@ impl State {
     /// Cores and servers are in one process from here on.
     pub(super) fn put_inside(&mut self) {
         self.is_inside = true;
+    }
+
+    /// This arrives at once from here on.
+    pub(super) fn put_near(&mut self, near: Near) {
+        self.near = near;
     }
 
     /// From here on the story is kept.
@@ -204,7 +227,15 @@ impl State {
         self.judge.began(place, session);
         self.note(place, "begins");
         let left = self.habits.inviter.clone();
-        self.known.push(Known { place, session, rings: false, refuses: true, is_established: false, left });
+        self.known.push(Known {
+            place,
+            session,
+            stays: false,
+            rings: false,
+            refuses: true,
+            is_established: false,
+            left,
+        });
         self.settle(canon, place);
         self.hand_over(canon);
     }
@@ -237,7 +268,7 @@ impl State {
         }
         for (place, known) in self.known.iter().enumerate() {
             for (deed, left) in &known.left {
-                if *left > 0 && known.may(*deed) {
+                if *left > 0 && self.may(known, *deed) {
                     moves.push(Move::Act(place, *deed));
                 }
             }
@@ -255,14 +286,24 @@ impl State {
             && !self
                 .known
                 .iter()
-                .any(|known| known.left.iter().any(|(deed, left)| *left > 0 && known.may(*deed)))
+                .any(|known| known.left.iter().any(|(deed, left)| *left > 0 && self.may(known, *deed)))
             && !self.is_over()
             && self.next_moment().is_some()
     }
 
     fn is_patient(&self) -> bool {
         let waits = |known: &Known| known.can(Deed::HangUp);
-        self.now < self.begun + self.left.patience || !self.known.iter().any(waits)
+        !self.has_waited() || !self.known.iter().any(waits)
+    }
+
+    /// Whether the patience of users is over.
+    fn has_waited(&self) -> bool {
+        self.now >= self.begun + self.left.patience
+    }
+
+    fn may(&self, known: &Known, deed: Deed) -> bool {
+        let is_early = deed == Deed::HangUp && known.stays && !self.has_waited();
+        known.may(deed) && !is_early
     }
 
     /// Whether nothing is left to happen.
@@ -331,7 +372,6 @@ impl State {
     /// Lets time pass until something changes by itself: a machine, or what is under way.
     pub(super) fn wait(&mut self, canon: &mut Canon) {
         while let Some(moment) = self.next_moment() {
-            assert!(moment >= self.now, "time never runs back");
             canon.assert_near(moment);
             self.now = moment;
             let mut has_changed = false;
@@ -441,8 +481,10 @@ impl State {
         }
     }
 
+    /// When something is due next. A timer wheel that nobody has turned lately may wake up for a moment that is over.
     fn next_moment(&self) -> Option<Instant> {
-        self.elements.iter().filter_map(|element| element.machine.poll_timeout()).min()
+        let due = self.elements.iter().filter_map(|element| element.machine.poll_timeout()).min();
+        due.map(|at| at.max(self.now))
     }
 
     /// Whether something that was sent before on the same way is still under way.
@@ -511,13 +553,16 @@ impl State {
         }
         self.judge.settled(now, place, &self.elements[place].machine);
         for transmit in sent {
-            let is_prompt = self.is_inside && !is_client && !self.is_client_at(transmit.path.remote);
+            let is_prompt = self.is_inside && !is_client && !self.is_client_at(transmit.path.remote)
+                || self.near == Near::Signalling
+                || self.is_near(place, &transmit);
             let view = Arc::new(canon.view(&transmit.bytes));
             self.enter(transmit, false, view, is_prompt);
         }
         for transmit in said {
             let view = Arc::new(canon.octets(&transmit.bytes));
-            self.enter(transmit, true, view, self.media != Media::InFlight);
+            let is_prompt = self.media != Media::InFlight || self.is_near(place, &transmit);
+            self.enter(transmit, true, view, is_prompt);
         }
     }
 
@@ -528,6 +573,11 @@ impl State {
         } else {
             self.flying.push(flight);
         }
+    }
+
+    fn is_near(&self, place: usize, transmit: &Transmit) -> bool {
+        let Near::Client(client) = self.near else { return false };
+        place == client || self.place_of(transmit.path.remote) == client
     }
 
     fn is_client_at(&self, address: SocketAddr) -> bool {
@@ -635,8 +685,8 @@ fn note_event(known: &mut Vec<Known>, habits: &Habits, place: usize, event: &Eve
     if let Event::Invited { answer_mode, .. } = event {
         let rings = *answer_mode == AnswerMode::Manual;
         let left = habits.invited.clone();
-        let refuses = habits.refuses;
-        known.push(Known { place, session, rings, refuses, is_established: !rings, left });
+        let (refuses, stays) = (habits.refuses, habits.leaves_late);
+        known.push(Known { place, session, stays, rings, refuses, is_established: !rings, left });
     } else if let (Event::Ended { .. }, Some(which)) = (event, which) {
         known.remove(which);
     } else if let (Event::Established { .. }, Some(which)) = (event, which) {
