@@ -47,8 +47,9 @@ mod house {
         let has = |flag: &str| flags.iter().any(|each| each == flag);
         std::panic::set_hook(Box::new(|_| {}));
         let limits = match has("--short") {
-            true => Limits { states: 4_000, pairs: 1_000, stories: 150 },
-            false => Limits { states: 100_000, pairs: 20_000, stories: 1_000 },
+            true => Limits { states: 3_000, pairs: 1_000, stories: 150 },
+            // All of each scene but of the one about speech.
+            false => Limits { states: 3_000, pairs: 20_000, stories: 1_000 },
         };
         if let Some(Found { by, what, after }) = search(limits) {
             eprintln!("all rules stand, and {by} notices {what} after {after}");
