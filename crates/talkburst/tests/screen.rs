@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use hound::{SampleFormat, WavSpec, WavWriter};
 use program::{Folder, PATIENCE, Program, end, group, scratch, user};
 use rexpect::session::{PtySession, spawn_command};
 
@@ -223,6 +224,58 @@ fn without_reports_of_releases_space_speaks_and_stops_and_who_is_second_sees_the
     for terminal in [anna, ben, cara] {
         terminal.key("Escape");
         terminal.told(&["no longer registered", "code 0"]);
+    }
+}
+
+/// Says loud and quiet, half a second each, in a file.
+fn loud_and_quiet(folder: &Folder) -> String {
+    let path = folder.join("said.wav");
+    let (channels, bits_per_sample, sample_format) = (1, 16, SampleFormat::Int);
+    let spec = WavSpec { channels, sample_rate: 8000, bits_per_sample, sample_format };
+    let mut writer = WavWriter::create(&path, spec).unwrap();
+    for at in 0..40_000 {
+        let loud = if at / 4000 % 2 == 0 { 16_000 } else { 200 };
+        writer.write_sample(if at / 10 % 2 == 0 { loud } else { -loud }).unwrap();
+    }
+    writer.finalize().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// How loud it is by the meter that has this name: the number, and how long the bar is.
+fn level(frame: &str, name: &str) -> Option<(i32, usize)> {
+    let line = frame.lines().find(|line| line.contains(name) && line.contains(" dBFS"))?;
+    let number = line.split(" dBFS").next()?.rsplit(' ').next()?.parse().ok()?;
+    Some((number, line.matches('■').count()))
+}
+
+#[test]
+fn the_meters_of_who_speaks_and_of_who_hears_follow_what_is_said() {
+    let (folder, _server, address) = network("screen-meter", "");
+    let calls = format!("call ben --talk {}", loud_and_quiet(&folder));
+    let Some(ben) =
+        Terminal::open("meter-ben", (80, 24), &at_home(&folder, &address, "ben", "answer --auto"))
+    else {
+        return;
+    };
+    ben.shows(&["settings published"]);
+    let anna = Terminal::open("meter-anna", (80, 24), &at_home(&folder, &address, "anna", &calls)).unwrap();
+    let mut seen = [Vec::new(), Vec::new()];
+    let until = Instant::now() + PATIENCE;
+    let is_loud = |level: &(i32, usize)| (-8..=-4).contains(&level.0);
+    // A meter falls slowly, so that an eye can follow it.
+    let is_quiet = |level: &(i32, usize)| (-50..=-15).contains(&level.0);
+    while !seen.iter().all(|seen| seen.iter().any(is_loud) && seen.iter().any(is_quiet)) {
+        assert!(Instant::now() < until, "{seen:?}");
+        seen[0].extend(level(&anna.ask(&["capture-pane", "-p"]), "said"));
+        seen[1].extend(level(&ben.ask(&["capture-pane", "-p"]), "heard"));
+    }
+    for seen in seen {
+        let bar = |is: &dyn Fn(&(i32, usize)) -> bool| seen.iter().find(|level| is(level)).unwrap().1;
+        assert!(bar(&is_loud) > bar(&is_quiet) + 5, "{seen:?}");
+    }
+    // Afterwards there is nothing to measure.
+    for terminal in [anna, ben] {
+        terminal.until(&["○ nobody speaks"], &["dBFS"]);
     }
 }
 
