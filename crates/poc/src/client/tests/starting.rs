@@ -3,6 +3,7 @@
 use super::*;
 use crate::body::{multipart, resource_lists};
 use crate::server::SessionType;
+use crate::talk_burst::client::Told;
 
 const FACTORY: &str = "sip:poc-factory@home1.example";
 
@@ -123,6 +124,32 @@ fn who_begins_a_session_is_told_its_identity_by_the_focus_only() {
         let kind = focus.as_ref().map(|focus| (text(&focus.identity), focus.session_type));
         assert_eq!(kind, expected.map(|identity| (identity.to_owned(), SessionType::AdHoc)));
         assert_eq!(anna.established(session).unwrap().focus(), focus.as_ref());
+    }
+}
+
+/// c02: what the answer of the focus grants, if the offer could be granted by it.
+#[test]
+fn an_answer_that_grants_the_talk_burst_lets_the_inviter_speak_at_once() {
+    for (offers, grants) in [(true, true), (true, false), (false, true)] {
+        let mut config = config(ANNA);
+        config.conference_factory = Some(Bytes::from(FACTORY));
+        config.capabilities.talk_burst.tb_granted = offers;
+        let mut anna = Client::new(config);
+        let session = begin(&mut anna, users(&["sip:ben@home2.example"])).unwrap().unwrap();
+        let invite = sent(&mut anna).remove(0);
+        let mut server = self::config(BEN).capabilities;
+        server.talk_burst.tb_granted = grants;
+        let answer = crate::sdp::offer(&server, crate::sdp::Origin { id: 1, version: 1 });
+        let answer = response(&invite, "200 OK", "Content-Type: application/sdp\r\n", &text(&answer));
+        let focus = "<sip:leg@192.0.2.2;session=adhoc;identity=token%40home1.example>;isfocus";
+        let answer = text(&answer).replace("<sip:peer@192.0.2.2>", focus);
+        deliver(Instant::START, &mut anna, ANNA, BEN, Bytes::from(answer));
+        assert_eq!(anna.may_talk(session), offers && grants, "{offers} {grants}");
+        let told = events(&mut anna);
+        let is_granted = |event: &Event| {
+            matches!(event, Event::TalkBurst { told: Told::Granted { seconds: None, .. }, .. })
+        };
+        assert_eq!(told.iter().any(is_granted), offers && grants, "{told:?}");
     }
 }
 
