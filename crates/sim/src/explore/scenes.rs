@@ -45,6 +45,8 @@ enum Kind {
     Core { terminals: usize, invited: Invited },
     /// Two clients of a core with its server.
     Served { answer: AnswerMode, early: bool },
+    /// The same, and the invited user has a pre-established session.
+    PreEstablished,
     /// One user calls two others.
     AdHoc { invited: Invited },
     /// Two users in session.
@@ -153,6 +155,12 @@ impl Scene {
                 Kind::Served { answer: AnswerMode::Automatic, early: true },
                 pick(bounds(0, any), bounds(1, [1, 0, 0, 0])),
             ),
+            scene(
+                "pre-established",
+                "1-1 through the servers, to a user with a pre-established session",
+                Kind::PreEstablished,
+                pick(bounds(0, any), bounds(1, [1, 0, 0, 0])),
+            ),
             short(
                 Near::Client(2),
                 scene(
@@ -195,6 +203,9 @@ impl Scene {
             state.put_inside();
         }
         state.put_near(self.near);
+        if self.kind == Kind::PreEstablished {
+            state.close_at_the_end(1);
+        }
         if self.kind == Kind::Talking {
             state.establish(&mut canon);
         }
@@ -232,6 +243,11 @@ impl Scene {
                 let ben = Terminal { settings, ..Terminal::new("ben", 0) };
                 let mut setup = Setup::new(vec![Terminal::new("anna", 0), ben]);
                 setup.early_answer = early;
+                self.whole(setup, Media::AtOnce, plain, &["ben"])
+            }
+            Kind::PreEstablished => {
+                let ben = Terminal { has_factory: true, pre_establishes: true, ..Terminal::new("ben", 0) };
+                let setup = Setup::new(vec![Terminal::new("anna", 0), ben]);
                 self.whole(setup, Media::AtOnce, plain, &["ben"])
             }
             Kind::Talking => {

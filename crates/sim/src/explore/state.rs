@@ -14,6 +14,7 @@ use sip::{Duration, Instant, SessionId};
 use super::canon::{Canon, View};
 use super::judge::Judge;
 use crate::ladder::{Fate, Trace};
+use crate::monitor::system::Kind;
 use crate::system::element::{Told, media_port_of};
 use crate::system::{Element, Machine};
 
@@ -152,6 +153,8 @@ pub(super) struct State {
     is_inside: bool,
     /// What arrives at once besides.
     near: Near,
+    /// The client that deregisters when nobody is in a session: what it has pre-established would stand for ever.
+    closes: Option<usize>,
     known: Vec<Known>,
     left: Bounds,
     media: Media,
@@ -185,6 +188,7 @@ impl State {
             prompt: VecDeque::new(),
             is_inside: false,
             near: Near::Nothing,
+            closes: None,
             known: Vec::new(),
             left: bounds,
             media,
@@ -202,6 +206,14 @@ impl State {
     /// This arrives at once from here on.
     pub(super) fn put_near(&mut self, near: Near) {
         self.near = near;
+    }
+
+    /// This client, which has a pre-established session, deregisters when nobody is in a session.
+    pub(super) fn close_at_the_end(&mut self, place: usize) {
+        let stands =
+            |element: &Arc<Element>| element.machine.kind() == Kind::Server && !element.machine.is_empty();
+        assert!(self.elements.iter().any(stands), "a session is pre-established");
+        self.closes = Some(place);
     }
 
     /// From here on the story is kept.
@@ -395,6 +407,15 @@ impl State {
 
     /// The same while nobody may do anything meanwhile: states in between are not told apart.
     pub(super) fn wait_long(&mut self, canon: &mut Canon) {
+        if self.known.is_empty()
+            && self.flying.is_empty()
+            && let Some(place) = self.closes.take()
+        {
+            let now = self.now;
+            let done = self.client(place).handle_input(now, Input::Command(Command::Deregister));
+            assert_eq!(done, Ok(None), "whoever is registered can end that");
+            self.settle(canon, place);
+        }
         while self.only_waits() {
             let Some(moment) = self.next_moment() else { return };
             canon.assert_near(moment);
@@ -448,7 +469,15 @@ impl State {
         // More of one kind than of all together is as good as that.
         let [losses, copies, overtakings, delays] =
             [losses, copies, overtakings, delays].map(|left| left.min(in_all));
-        for number in [losses, copies, overtakings, delays, in_all, u32::from(self.is_patient())] {
+        for number in [
+            losses,
+            copies,
+            overtakings,
+            delays,
+            in_all,
+            u32::from(self.is_patient()),
+            u32::from(self.closes.is_some()),
+        ] {
             canon.put_number(number);
         }
         if self.is_patient() && !self.known.is_empty() {
