@@ -97,7 +97,7 @@ pub(crate) struct Shared {
     /// Write what is heard to this WAV file.
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
-    /// What speech may be coded in, the best first [default: all of these].
+    /// What speech may be coded in, the best first [default: all that the program has].
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_enum)]
     pub(super) codec: Vec<CodecName>,
     /// How urgent it is.
