@@ -12,6 +12,7 @@ mod judge;
 pub mod page;
 mod scenes;
 mod state;
+mod users;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +22,8 @@ use sip::hash::Table;
 use self::canon::Canon;
 pub use self::scenes::{Extent, Scene};
 use self::state::State;
-pub use self::state::{Bounds, Deed, Move};
+pub use self::state::{Bounds, Move};
+pub use self::users::Deed;
 
 /// What a search has seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

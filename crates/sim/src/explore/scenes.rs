@@ -6,7 +6,8 @@ use sip::{Duration, Instant, Owner, Reliability};
 
 use super::canon::Canon;
 use super::judge::Judge;
-use super::state::{Bounds, Deed, Habits, Media, Near, State};
+use super::state::{Bounds, Media, Near, State};
+use super::users::{Deed, Habits};
 use crate::network::Faults;
 use crate::system::{Element, Machine, Setup, System, Terminal};
 use crate::world::World;
