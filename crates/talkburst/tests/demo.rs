@@ -6,6 +6,8 @@
 )]
 
 mod common;
+#[path = "common/tshark.rs"]
+mod tshark;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -311,13 +313,6 @@ fn check_bursts_with_tshark(file: &std::path::Path, bursts: &[Message]) {
         tshark.args(["-e", &format!("rtcp.app.{field}")]);
     }
     let Ok(tshark) = tshark.stderr(Stdio::null()).output() else { return common::leave_out("tshark") };
-    // Versions differ in how they write a flag and a number.
-    let plain = |value: &str| match (value, value.strip_prefix("0x")) {
-        ("True", _) => "1".to_owned(),
-        ("False", _) => "0".to_owned(),
-        (_, Some(hex)) => u32::from_str_radix(hex, 16).unwrap().to_string(),
-        (_, None) => value.to_owned(),
-    };
     let lines = text(&tshark.stdout);
     assert_eq!(lines.lines().count(), bursts.len());
     for (line, burst) in lines.lines().zip(bursts) {
@@ -325,7 +320,7 @@ fn check_bursts_with_tshark(file: &std::path::Path, bursts: &[Message]) {
         assert_eq!(columns[0], "", "malformed: {line}");
         let severities = columns[1].split(',').filter_map(|severity| severity.parse::<u32>().ok());
         assert!(severities.max().unwrap_or(0) < 0x0060_0000, "expert warning: {line}");
-        let found = BURST_FIELDS.into_iter().zip(columns[2..].iter().map(|value| plain(value)));
+        let found = BURST_FIELDS.into_iter().zip(columns[2..].iter().map(|value| tshark::plain(value)));
         let found: BTreeMap<_, _> = found.filter(|(_, value)| !value.is_empty()).collect();
         assert_eq!(found, fields_of(burst), "{line}");
     }

@@ -6,6 +6,8 @@
 )]
 
 mod common;
+#[path = "common/tshark.rs"]
+mod tshark;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -213,16 +215,6 @@ fn capture(file: &Path, cases: &[Case]) {
     }
 }
 
-/// A number is written in decimal: versions differ in how they write a flag.
-fn plain(value: &str) -> String {
-    match (value, value.strip_prefix("0x")) {
-        ("True", _) => "1".to_owned(),
-        ("False", _) => "0".to_owned(),
-        (_, Some(hex)) => u32::from_str_radix(hex, 16).unwrap().to_string(),
-        (_, None) => value.to_owned(),
-    }
-}
-
 #[test]
 fn tshark_reads_every_message_as_it_was_meant() {
     let cases: Vec<_> =
@@ -243,7 +235,7 @@ fn tshark_reads_every_message_as_it_was_meant() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text.lines().count(), cases.len());
     for (line, case) in text.lines().zip(&cases) {
-        let columns: Vec<_> = line.split('\t').map(plain).collect();
+        let columns: Vec<_> = line.split('\t').map(tshark::plain).collect();
         let [malformed, severities, length_is_right] = &columns[..3] else { panic!("{line}") };
         let worst = severities.split(',').filter_map(|severity| severity.parse::<u32>().ok()).max();
         assert_eq!((malformed.as_str(), length_is_right.as_str()), ("", "1"), "{:?}: {line}", case.message);

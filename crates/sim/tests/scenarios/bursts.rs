@@ -35,6 +35,15 @@ impl Chat {
         self.homes.system.events.len()
     }
 
+    /// A user presses the key while T9 runs.
+    fn asks_too_early(&mut self, who: usize) {
+        let begun = self.begun();
+        self.presses(who, Priority::Normal);
+        self.homes.passes(ms(20));
+        let denied = |told: &Told| matches!(told, Told::Denied { reason: DenyReason::RetryAfter, .. });
+        assert!(self.told(who, begun).iter().any(denied), "{}", self.homes.ladder());
+    }
+
     /// The labels of what has been sent to a user since, in order.
     fn sent_to(&self, who: usize, since: Instant) -> Vec<(Duration, String)> {
         let trace = self.homes.system.trace_since(since);
@@ -182,11 +191,7 @@ fn who_has_spoken_too_long_is_denied_until_t9_is_over_and_granted_then() {
     chat.speaks(ANNA, 9);
     chat.homes.passes(ms(1_500));
     assert_eq!(chat.labels_to(ANNA, since)[0], "Talk Burst Revoke", "{}", chat.homes.ladder());
-    let begun = chat.begun();
-    chat.presses(ANNA, Priority::Normal);
-    chat.homes.passes(ms(20));
-    let denied = |told: &Told| matches!(told, Told::Denied { reason: DenyReason::RetryAfter, .. });
-    assert!(chat.told(ANNA, begun).iter().any(denied), "{}", chat.homes.ladder());
+    chat.asks_too_early(ANNA);
     chat.homes.passes(ms(3_500));
     chat.presses(ANNA, Priority::Normal);
     chat.homes.passes(ms(20));
@@ -202,11 +207,7 @@ fn who_has_spoken_too_long_and_comes_again_is_denied_all_the_same() {
     chat.speaks(ANNA, 7);
     assert!(!chat.may_talk(ANNA), "she was revoked");
     chat.comes_again(ANNA);
-    let begun = chat.begun();
-    chat.presses(ANNA, Priority::Normal);
-    chat.homes.passes(ms(20));
-    let denied = |told: &Told| matches!(told, Told::Denied { reason: DenyReason::RetryAfter, .. });
-    assert!(chat.told(ANNA, begun).iter().any(denied), "{}", chat.homes.ladder());
+    chat.asks_too_early(ANNA);
     chat.lets_go(ANNA);
     chat.homes.passes(ms(5_000));
     chat.presses(ANNA, Priority::Normal);
