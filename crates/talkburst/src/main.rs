@@ -23,6 +23,7 @@ mod watch;
 use std::io;
 use std::process::ExitCode;
 
+use anstream::ColorChoice;
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -37,6 +38,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // anstream would colour it wherever `CI` is set.
+    if command::is_terminal_dumb() {
+        ColorChoice::Never.write_global();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),

@@ -369,7 +369,7 @@ fn plain_and_dumb_terminals_have_lines() {
     assert!(!seen.contains("nobody takes part") && !seen.contains('╭'), "{seen}");
     terminal.key("l");
     terminal.is_given_back(0);
-    let script = format!("TERM=dumb {OURSELVES} call sip:ben@{address}");
+    let script = format!("CI=true TERM=dumb {OURSELVES} call sip:ben@{address}");
     Pty::open(&script).until("in session: PCMU");
 }
 

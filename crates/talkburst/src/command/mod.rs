@@ -29,7 +29,7 @@ mod user;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::{fmt, io};
+use std::{env, fmt, io};
 
 use clap::Subcommand;
 use sip::transport::Transport;
@@ -45,6 +45,11 @@ use crate::control::Refusal;
 use crate::locate::LocateError;
 #[cfg(unix)]
 use crate::store::StoreError;
+
+/// Whether the terminal can neither move a cursor nor show colours, as `TERM` has it.
+pub(crate) fn is_terminal_dumb() -> bool {
+    cfg!(unix) && env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
 
 /// What was typed.
 #[derive(Subcommand)]

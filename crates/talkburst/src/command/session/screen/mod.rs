@@ -33,6 +33,7 @@ use self::state::State;
 pub(crate) use self::state::{Levels, Purpose, Reports};
 use super::voice::Told;
 use crate::clock::Clock;
+use crate::command::is_terminal_dumb;
 
 /// The level meter moves no more often than this.
 const METER_INTERVAL: Duration = Duration::from_millis(100);
@@ -85,10 +86,8 @@ enum Change {
 
 /// Whether there is a terminal that can show a screen: to read from, to write to, and of some size.
 pub(crate) fn is_possible() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    let can_move = cfg!(windows) || !is_dumb;
     let has_size = || terminal::size().is_ok_and(|(columns, rows)| columns > 0 && rows > 0);
-    can_move && io::stdin().is_terminal() && io::stdout().is_terminal() && has_size()
+    !is_terminal_dumb() && io::stdin().is_terminal() && io::stdout().is_terminal() && has_size()
 }
 
 impl Screen {
