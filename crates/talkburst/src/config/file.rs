@@ -7,7 +7,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Origin, Place};
-use super::options::{Item, Kind, OPTIONS, find, is_array};
+use super::item::{Item, Kind};
+use super::options::{OPTIONS, find, is_array};
 use super::value::{self, name};
 use crate::command::IpPort;
 use crate::serve::Settings;

@@ -6,6 +6,7 @@
 mod check;
 mod fault;
 mod file;
+mod item;
 mod options;
 mod value;
 
@@ -20,6 +21,7 @@ use sip::Duration;
 use self::fault::Fault;
 pub(crate) use self::fault::{Faults, Origin};
 use self::file::{Draft, Listener, Peer};
+use self::item::Kind;
 use self::options::OPTIONS;
 use self::value::{quote, show_ip_port};
 use crate::command::{Failure, IpPort};
@@ -219,14 +221,14 @@ pub(crate) fn document() -> String {
 /// Whether a span is out of the bounds of this option.
 pub(crate) fn span_fault(option: &str, span: Duration) -> Option<String> {
     OPTIONS.iter().filter(|item| item.name() == option).find_map(|item| match &item.kind {
-        options::Kind::Span { from, to, .. } => value::bounds_fault(span, *from, *to),
-        options::Kind::Count { .. }
-        | options::Kind::Switch { .. }
-        | options::Kind::Choice { .. }
-        | options::Kind::Text { .. }
-        | options::Kind::SecretFile
-        | options::Kind::Sources
-        | options::Kind::Part { .. } => None,
+        Kind::Span { from, to, .. } => value::bounds_fault(span, *from, *to),
+        Kind::Count { .. }
+        | Kind::Switch { .. }
+        | Kind::Choice { .. }
+        | Kind::Text { .. }
+        | Kind::SecretFile
+        | Kind::Sources
+        | Kind::Part { .. } => None,
     })
 }
 

@@ -272,19 +272,17 @@ fn every_option_takes_its_default_and_its_bounds() {
             read_file(&in_table(&shown)).unwrap();
         }
         let (inside, outside) = match &item.kind {
-            options::Kind::Span { from, to, .. } => {
+            Kind::Span { from, to, .. } => {
                 let show = |span| format!("\"{}\"", value::show_span(span));
                 (vec![show(*from), show(*to)], show(*to + Duration::from_nanos(1)))
             }
-            options::Kind::Count { from, to, .. } => {
-                (vec![from.to_string(), to.to_string()], (to + 1).to_string())
-            }
-            options::Kind::Switch { .. }
-            | options::Kind::Choice { .. }
-            | options::Kind::Text { .. }
-            | options::Kind::SecretFile
-            | options::Kind::Sources
-            | options::Kind::Part { .. } => continue,
+            Kind::Count { from, to, .. } => (vec![from.to_string(), to.to_string()], (to + 1).to_string()),
+            Kind::Switch { .. }
+            | Kind::Choice { .. }
+            | Kind::Text { .. }
+            | Kind::SecretFile
+            | Kind::Sources
+            | Kind::Part { .. } => continue,
         };
         for inside in inside {
             // Another option may be in the way of a bound, but the value itself is taken.

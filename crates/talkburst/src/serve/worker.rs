@@ -1,22 +1,23 @@
 //! One thread: a shard with its sockets and connections. The only thing that it waits for is the network.
 
+mod connections;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use sip::connection::{NUMBER_BITS, shard_of};
-use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit, Transport};
+use sip::connection::shard_of;
+use sip::transport::{ConnectionId, Transmit};
 use sip::{Duration, Instant};
 use sipcore::Load;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
+use self::connections::Open;
 use super::bells::{BELLS_MAX, Bells};
 use super::datagrams::Inbox;
 use super::media::MediaNetwork;
@@ -24,7 +25,7 @@ use super::ports::{Accepted, Network, Socket};
 use super::recording::Recorded;
 use super::shard::{Event, Hop, Input, Outgoing, Shard};
 use crate::clock::{Clock, Timer};
-use crate::driver::connection::{self, Congested, Connection, Report, Reported};
+use crate::driver::connection::{self, Reported};
 use crate::journal::{self, Keeper, Said};
 use crate::watch::{Depths, Question, Tap};
 
@@ -35,21 +36,12 @@ pub(crate) const HANDED_MAX: usize = 4096;
 /// Datagrams and handed messages that are taken before something else gets its turn.
 const BATCH: usize = 64;
 
-/// Connections that peers may have open with one shard. Beyond it a further one is closed at once.
-const ACCEPTED_MAX: usize = 1024;
-
-/// Connections that one shard may have opened. Beyond it a further one is refused.
-const OPENED_MAX: usize = 1024;
-
 /// Turns in a row in which as much came as can be taken at once, after which there is too much to do: a third of a second in
 /// which the queue was never emptied. A burst is none of it.
 const FULL_TURNS: u32 = 1000;
 
 /// How long no connection is accepted after that has failed: it would only fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a peer that has connected may say nothing.
-const SILENCE_MAX: Duration = Duration::from_secs(32);
 
 /// How long peers that do not read are waited for at the end.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
@@ -187,16 +179,6 @@ struct Run {
     silent: BTreeSet<(Instant, ConnectionId)>,
     reports: Receiver<Reported>,
     reporter: Sender<Reported>,
-}
-
-/// A connection, and what of it is not a whole message yet.
-struct Open {
-    connection: Connection,
-    /// The address that is listened on, for what comes over it.
-    bind: SocketAddr,
-    framer: Framer,
-    /// When it is closed if nothing whole has come by then.
-    silent_until: Option<Instant>,
 }
 
 impl Worker {
@@ -398,77 +380,11 @@ impl Run {
         }
     }
 
-    fn accept(&mut self, Accepted { stream, remote, bind }: Accepted) {
-        if self.connections.len() - self.opened >= ACCEPTED_MAX {
-            return;
-        }
-        let id = self.draw_number();
-        let path = path_of(id, bind, remote);
-        if !self.worker.shard.hears(&path) {
-            return;
-        }
-        let connection = Connection::accept(id, stream, remote, self.reporter.clone());
-        let silent_until = self.worker.clock.now() + SILENCE_MAX;
-        self.silent.insert((silent_until, id));
-        let framer = Framer::new(id);
-        self.connections.insert(id, Open { connection, bind, framer, silent_until: Some(silent_until) });
-        self.hand_in(Input::Accepted { path });
-    }
-
-    fn handle_report(&mut self, id: ConnectionId, report: Report) {
-        // A connection that was closed here may have had more to say.
-        let Some(open) = self.connections.get_mut(&id) else { return };
-        match report {
-            Report::Connected { local } => open.connection.local = Some(local),
-            Report::Refused => {
-                self.forget(id);
-                self.hand_in(Input::ConnectionRefused { connection: id });
-            }
-            Report::Received(bytes) => {
-                open.framer.push(&bytes);
-                self.read(id);
-            }
-            Report::Lost => self.lose(id),
-        }
-    }
-
-    /// Takes the whole messages of a connection.
-    fn read(&mut self, id: ConnectionId) {
-        while let Some(open) = self.connections.get_mut(&id) {
-            let Some(frame) = open.framer.next_frame() else { return };
-            match frame {
-                Frame::Message(bytes) => {
-                    if let Some(at) = open.silent_until.take() {
-                        self.silent.remove(&(at, id));
-                    }
-                    let path = path_of(id, open.bind, open.connection.remote);
-                    self.hand_in(Input::Message { path, bytes });
-                }
-                // RFC 5626 §3.5.1.
-                Frame::Ping => {
-                    if open.connection.send(Bytes::from_static(b"\r\n")).is_err() {
-                        self.lose(id);
-                    }
-                }
-                Frame::Pong => {}
-                Frame::Fault(_) => self.lose(id),
-            }
-        }
-    }
-
     /// Connections are accepted again after that has failed.
     fn end_pause(&mut self) {
         if self.accept_after.is_some_and(|at| at <= self.worker.clock.now()) {
             self.accept_after = None;
             self.bells.ring(CONNECTIONS);
-        }
-    }
-
-    /// Closes connections on which nothing whole has come in time: they take the place of others.
-    fn close_silent(&mut self) {
-        let now = self.worker.clock.now();
-        while let Some((_, id)) = self.silent.first().copied().filter(|(at, _)| *at <= now) {
-            self.lose(id);
         }
     }
 
@@ -563,65 +479,6 @@ impl Run {
             self.worker.dropped.handed.fetch_add(1, Ordering::Relaxed);
         }
     }
-
-    fn send_on_connection(&mut self, Transmit { path, bytes }: Transmit) {
-        let open = path.connection.and_then(|id| Some((id, self.connections.get(&id)?)));
-        match open.map(|(id, open)| (id, open.connection.send(bytes))) {
-            Some((_, Ok(()))) => {}
-            Some((id, Err(Congested))) => self.lose(id),
-            None => drop(self.worker.dropped.unsent.fetch_add(1, Ordering::Relaxed)),
-        }
-    }
-
-    /// Opens the connection that the core asks for. An accepted one that is gone cannot be opened again.
-    fn open(&mut self, id: ConnectionId, path: Path) -> bool {
-        let ConnectionId::Opened(_) = id else {
-            self.worker.dropped.unsent.fetch_add(1, Ordering::Relaxed);
-            return false;
-        };
-        if self.opened >= OPENED_MAX {
-            self.hand_in(Input::ConnectionRefused { connection: id });
-            return false;
-        }
-        let connection = Connection::open(id, path.local, path.remote, self.reporter.clone());
-        self.opened += 1;
-        let (bind, framer) = (path.local, Framer::new(id));
-        self.connections.insert(id, Open { connection, bind, framer, silent_until: None });
-        true
-    }
-
-    /// Closes a connection, and tells all shards.
-    fn lose(&mut self, id: ConnectionId) {
-        let Some(open) = self.forget(id) else { return };
-        open.connection.abort();
-        self.hand_in(Input::ConnectionLost { connection: id });
-        for (number, neighbour) in self.worker.neighbours.iter().enumerate() {
-            if number != usize::from(self.worker.number) {
-                // A shard that has stopped misses nothing.
-                drop(neighbour.orders.send(Order::Lost(id)));
-            }
-        }
-    }
-
-    fn forget(&mut self, id: ConnectionId) -> Option<Open> {
-        let open = self.connections.remove(&id)?;
-        if let Some(at) = open.silent_until {
-            self.silent.remove(&(at, id));
-        }
-        self.opened -= usize::from(matches!(id, ConnectionId::Opened(_)));
-        Some(open)
-    }
-
-    /// A name that no accepted connection has, with the shard in front, as the core has it in those that it asks for.
-    fn draw_number(&mut self) -> ConnectionId {
-        loop {
-            self.numbered = (self.numbered + 1) % (1 << NUMBER_BITS);
-            let id = ConnectionId::Accepted(u32::from(self.worker.number) << NUMBER_BITS | self.numbered);
-            if !self.connections.contains_key(&id) {
-                return id;
-            }
-        }
-    }
 }
 
 /// This is about to go into the shard.
@@ -629,10 +486,6 @@ pub(super) fn keep(journal: Option<&mut Keeper>, now: Instant, input: &Input) {
     if let Some(journal) = journal {
         journal.input(now, || journal::Input::Shard(input.clone()));
     }
-}
-
-fn path_of(id: ConnectionId, bind: SocketAddr, remote: SocketAddr) -> Path {
-    Path { transport: Transport::Tcp, local: bind, remote, connection: Some(id) }
 }
 
 /// What a queue has that is never closed.
