@@ -90,7 +90,20 @@ pub(super) struct Played {
 
 /// Every case, by what the target is.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
-    [called::CASES, matching::CASES, dialogs::CASES, calling::CASES, through::CASES].into_iter().flatten()
+    [
+        called::CASES,
+        matching::CASES,
+        dialogs::CASES,
+        calling::content::CASES,
+        calling::silence::CASES,
+        calling::crossing::CASES,
+        calling::transactions::CASES,
+        through::passing::CASES,
+        through::crossing::CASES,
+        through::copies::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Case {
