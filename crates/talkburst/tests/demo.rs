@@ -267,7 +267,7 @@ fn fields_of(message: &Message) -> BTreeMap<&'static str, String> {
             let fields = vec![
                 ("poc1.ssrc.granted", taken.ssrc.to_string()),
                 ("poc1.sip.uri", text(&taken.identity)),
-                ("poc1.disp.name", taken.name.clone().unwrap()),
+                ("poc1.disp.name", taken.name.as_deref().unwrap().to_owned()),
                 ("poc1.participants", taken.participants.unwrap().to_string()),
             ];
             (subtype, fields)

@@ -119,8 +119,8 @@ fn bursts() -> Vec<Case> {
     let alice = "sip:alice@example.com";
     let taken = |name: Option<&str>, participants, is_acknowledged| {
         let identity = Bytes::from_static(alice.as_bytes());
-        let taken = Taken::new(0x5566_7788, identity, name.map(str::to_owned), participants);
-        Message::Taken(Box::new(Taken { is_acknowledged, ..taken }))
+        let taken = Taken::new(0x5566_7788, identity, name.map(Into::into), participants);
+        Message::Taken(Taken { is_acknowledged, ..taken })
     };
     let (ssrc, uri) = (("poc1.ssrc.granted", "1432778632"), ("poc1.sip.uri", alice));
     let (name, participants) = ("poc1.disp.name", ("poc1.participants", "5"));

@@ -72,8 +72,9 @@ impl Server {
         }
     }
 
-    fn begin_sending(&self, message: talk_burst::Message) -> Option<Sending> {
-        let bytes = self.media.write(message)?;
+    fn begin_sending(&mut self, message: talk_burst::Message) -> Option<Sending> {
+        // Of its own: what was written with it need not stay.
+        let bytes = Bytes::copy_from_slice(&self.media.write(message)?);
         let left = self.config.connect_sends.saturating_sub(1);
         Some(Sending { bytes, again_at: self.now + self.config.connect_wait, left })
     }

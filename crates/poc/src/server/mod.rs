@@ -46,8 +46,8 @@ pub use config::Config;
 pub use directory::{Access, AccessRule, OverrideBy, User};
 pub use group::{Group, GroupKind, GroupMember, GroupRole, ReleasePolicy, Who};
 pub use media::{
-    Beginning, DENIALS, ENDINGS, MediaCounters, MediaPort, MediaTransmit, Ports, REVOKES, Recording,
-    SPEECH_HEAD,
+    Beginning, DENIALS, ENDINGS, MediaCounters, MediaPort, MediaTransmit, Ports, REVOKES, Receivers,
+    Recording, SPEECH_HEAD,
 };
 pub use record::{Function, Invitation, Record, SessionType, Side};
 

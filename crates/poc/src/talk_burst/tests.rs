@@ -71,13 +71,13 @@ impl Vector {
                 },
                 participants,
             },
-            subtype @ (2 | 18) => Message::Taken(Box::new(Taken {
+            subtype @ (2 | 18) => Message::Taken(Taken {
                 ssrc: self.ssrc("granted_ssrc"),
                 identity: self.identity("cname").unwrap(),
-                name: self.name("name_item"),
+                name: self.name("name_item").map(Into::into),
                 participants,
                 is_acknowledged: subtype == 18,
-            })),
+            }),
             3 => {
                 let reasons = [
                     DenyReason::Taken,

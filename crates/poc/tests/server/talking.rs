@@ -80,6 +80,14 @@ impl Talking for Stage {
                         heard.push((place(&to), packet.expect("TBCP").message.to_string()));
                     }
                 }
+                MediaTransmit::Announcement { to, bytes, .. } => {
+                    let packet = talk_burst::packets(&bytes).expect("RTCP").next().expect("TBCP");
+                    let text = packet.expect("TBCP").message.to_string();
+                    for to in to.iter() {
+                        assert_eq!(to, control_of(place(&to)));
+                        heard.push((place(&to), text.clone()));
+                    }
+                }
                 MediaTransmit::Speech { to, head, .. } => {
                     let sequence = u16::from_be_bytes([head[2], head[3]]);
                     heard.extend(to.iter().map(|to| (place(to), format!("speech {sequence}"))));
@@ -260,7 +268,7 @@ fn who_sends_from_another_port_than_it_has_announced_is_told_there() {
     stage.media(0, Stream::Control, moved, bytes);
     let granted = stage.media.iter().any(|transmit| match transmit {
         MediaTransmit::Control { to, .. } => *to == moved,
-        MediaTransmit::Speech { .. } => false,
+        MediaTransmit::Announcement { .. } | MediaTransmit::Speech { .. } => false,
     });
     assert!(granted, "{:?}", stage.media);
     assert_eq!(stage.server.media_counters().latched, 1);
@@ -466,7 +474,7 @@ fn name_of_talker(call: Call) -> Option<String> {
         media.flat_map(|(_, _, bytes)| talk_burst::packets(&bytes).expect("RTCP").collect::<Vec<_>>());
     packets.flatten().find_map(|packet| {
         let Message::Taken(taken) = packet.message else { return None };
-        taken.name
+        taken.name.map(|name| name.to_string())
     })
 }
 

@@ -64,6 +64,12 @@ impl Digests {
             Said::Media(MediaTransmit::Control { from, to, bytes }) => {
                 self.media.add(&[&from.pair.to_le_bytes(), &[from.stream as u8], &octets(*to), bytes]);
             }
+            // As if each had been sent by itself.
+            Said::Media(MediaTransmit::Announcement { from, to, bytes }) => {
+                for to in to.iter() {
+                    self.media.add(&[&from.pair.to_le_bytes(), &[from.stream as u8], &octets(to), bytes]);
+                }
+            }
             Said::Media(MediaTransmit::Speech { from, to, head, tail }) => {
                 let to: Vec<u8> = to.iter().flat_map(|to| octets(*to)).collect();
                 self.media.add(&[&from.pair.to_le_bytes(), &[from.stream as u8], &to, head, tail]);

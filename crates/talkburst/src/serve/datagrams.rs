@@ -216,10 +216,10 @@ impl Datagrams {
         send_now(to, |rest| sender.copies(socket, bytes, rest))
     }
 
-    /// The same, to each what is for it.
-    pub(crate) fn send_each(&mut self, all: &[(SocketAddr, Bytes)]) -> usize {
+    /// The same, to each what is for it: one of these texts.
+    pub(crate) fn send_each(&mut self, all: &[(SocketAddr, usize)], texts: &[Bytes]) -> usize {
         let (socket, sender) = (self.socket.get_ref(), &mut self.sender);
-        send_now(all, |rest| sender.each(socket, rest.iter().map(|(to, bytes)| (*to, &bytes[..]))))
+        send_now(all, |rest| sender.each(socket, rest.iter().map(|(to, text)| (*to, &texts[*text][..]))))
     }
 }
 

@@ -102,7 +102,9 @@ pub(crate) struct MediaNetwork {
     /// The octets of a copy.
     copy: Vec<u8>,
     /// Talk burst control from one port, until it is sent together.
-    waiting: Vec<(SocketAddr, Bytes)>,
+    waiting: Vec<(SocketAddr, usize)>,
+    /// What it says: the numbers are those of these.
+    texts: Vec<Bytes>,
     waiting_from: MediaPort,
     /// Datagrams for which the kernel had no room.
     lost: usize,
@@ -125,6 +127,7 @@ impl MediaNetwork {
             room: BytesMut::new(),
             copy: Vec::new(),
             waiting: Vec::new(),
+            texts: Vec::new(),
             waiting_from: port(0),
             lost: 0,
         }
@@ -182,21 +185,29 @@ impl MediaNetwork {
             MediaTransmit::Control { from, to, bytes } => {
                 if is_grant && !self.waiting.iter().any(|(other, _)| *other == to) {
                     if let Some(socket) = self.sockets.get_mut(place(from)) {
-                        self.lost += socket.send_each(&[(to, bytes)]);
+                        self.lost += socket.send_each(&[(to, 0)], std::slice::from_ref(&bytes));
                     }
                     return true;
                 }
-                if self.waiting_from != from || self.waiting.len() >= WAITING_MAX {
-                    self.flush();
-                }
-                self.waiting_from = from;
-                self.waiting.push((to, bytes));
+                self.put(from, bytes, [to]);
                 if is_grant {
                     self.flush();
                 }
             }
+            MediaTransmit::Announcement { from, to, bytes } => self.put(from, bytes, to.iter()),
         }
         is_grant
+    }
+
+    /// Puts this to what waits.
+    fn put(&mut self, from: MediaPort, bytes: Bytes, to: impl IntoIterator<Item = SocketAddr>) {
+        if self.waiting_from != from || self.waiting.len() >= WAITING_MAX {
+            self.flush();
+        }
+        self.waiting_from = from;
+        let text = self.texts.len();
+        self.texts.push(bytes);
+        self.waiting.extend(to.into_iter().map(|to| (to, text)));
     }
 
     /// Whether nothing waits for [`Self::flush`].
@@ -209,9 +220,10 @@ impl MediaNetwork {
         if let Some(socket) =
             self.sockets.get_mut(place(self.waiting_from)).filter(|_| !self.waiting.is_empty())
         {
-            self.lost += socket.send_each(&self.waiting);
+            self.lost += socket.send_each(&self.waiting, &self.texts);
         }
         self.waiting.clear();
+        self.texts.clear();
     }
 
     /// How many were lost since the last call.

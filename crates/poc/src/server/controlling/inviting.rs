@@ -13,7 +13,7 @@ use slab::Slab;
 use super::super::directory::NESTED_MAX;
 use super::super::group::GroupRole;
 use super::super::leg::{self, Ended};
-use super::super::media::Pace;
+use super::super::media::{Fans, Pace};
 use super::super::policy::{Inviter, Refusal};
 use super::super::{Due, Place, Server};
 use super::conference::Conference;
@@ -111,7 +111,7 @@ impl Server {
             penalties: Vec::new(),
             bursts_due: None,
             pace: Pace::default(),
-            fan: None,
+            fans: Fans::default(),
             buffer: None,
             buffer_due: None,
             takes: Vec::new(),

@@ -34,7 +34,7 @@ use self::conference::Conference;
 use self::inviting::Invitee;
 use super::group::{Group, GroupKind, GroupRole, ReleasePolicy};
 use super::leg::{self, Ended};
-use super::media::{Buffer, Fan, Pace, Take};
+use super::media::{Buffer, Fans, Pace, Take};
 use super::policy::{Inviter, Refusal};
 use super::record::{Function, Record, SessionType, Side};
 use super::{Place, Server};
@@ -100,8 +100,8 @@ pub(super) struct Controlling {
     pub(super) bursts_due: Option<Instant>,
     /// How the talk burst of who speaks goes on.
     pub(super) pace: Pace,
-    /// To whom speech goes, once somebody has spoken.
-    pub(super) fan: Option<Fan>,
+    /// To whom speech and talk burst control go.
+    pub(super) fans: Fans,
     /// What was said before those came who are to hear it.
     pub(super) buffer: Option<Box<Buffer>>,
     /// When something of it is to be heard.

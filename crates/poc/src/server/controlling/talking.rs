@@ -8,7 +8,7 @@ use sip::Instant;
 use sip::message::Uri;
 
 use super::super::Server;
-use super::super::media::{Agreed, Buffer, Owner};
+use super::super::media::{Agreed, Buffer, Fans, Owner};
 use super::{Controlling, Participant, State};
 use crate::address;
 use crate::sdp::Media;
@@ -128,7 +128,7 @@ impl Server {
         }
         controlling.bursts.join(now, key, joining);
         controlling.remember_penalty(key);
-        controlling.fan = None;
+        controlling.fans = Fans::default();
         let introduction = controlling.come_late(now, key);
         self.media.legs.connect(leg, Agreed::new(media, payload_here));
         if let Some(bytes) = introduction.and_then(|taken| self.media.write(taken)) {
@@ -150,7 +150,7 @@ impl Server {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         controlling.keep_penalty(now, key);
         controlling.bursts.leave(now, key);
-        controlling.fan = None;
+        controlling.fans = Fans::default();
         if let Some(buffer) = &mut controlling.buffer {
             buffer.close(key);
         }
@@ -163,7 +163,7 @@ impl Server {
     /// The participant has agreed on other media.
     pub(super) fn move_media(&mut self, place: usize, key: usize, media: &Media) {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
-        controlling.fan = None;
+        controlling.fans = Fans::default();
         if let Some(leg) = controlling.participants.get(key).and_then(|participant| participant.media) {
             self.media.legs.connect(leg, Agreed::new(media, media.codec.payload));
         }
@@ -182,7 +182,7 @@ impl Server {
         self.discard_buffer(place);
         let controlling = &mut self.controlling[place];
         controlling.bursts.release();
-        controlling.fan = None;
+        controlling.fans = Fans::default();
         for (_, leg) in controlling.media_legs() {
             self.media.legs.disconnect(leg);
         }

@@ -187,10 +187,12 @@ impl Buffer {
         if is_taken && late.held.is_empty() && !self.is_between {
             return false;
         }
+        // Of its own: what was written with it need not stay.
+        let bytes = Bytes::copy_from_slice(bytes);
         match late.held.back_mut() {
             // No word between them: the later one is the state.
-            Some((after, held)) if *after == end => held.clone_from(bytes),
-            Some(_) | None => late.held.push_back((end, bytes.clone())),
+            Some((after, held)) if *after == end => *held = bytes,
+            Some(_) | None => late.held.push_back((end, bytes)),
         }
         true
     }

@@ -7,17 +7,33 @@ use bytes::Bytes;
 use sip::Instant;
 
 use super::super::{Due, Server};
-use super::Owner;
 use super::pace::{Numbers, Pace};
 use super::playing::Turn;
-use crate::talk_burst;
+use super::{MediaPort, MediaTransmit, Owner, Receivers};
+use crate::media::Stream;
 use crate::talk_burst::controlling::{Gate, Output, To, Told};
+use crate::talk_burst::{self, Message};
 
-/// To whom the speech of one talker goes: worked out when the talker begins, or somebody comes, goes or moves.
+/// Where what is for many goes: worked out once it is wanted, and anew after somebody has come, gone or moved.
+#[derive(Clone, Default, Debug)]
+pub(in super::super) struct Fans {
+    speech: Option<Fan>,
+    control: Option<Box<[Audience]>>,
+}
+
+/// To whom the speech of one talker goes.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Fan {
+struct Fan {
     talker: usize,
     rows: Vec<Row>,
+}
+
+/// Those to whom talk burst control goes from one port, in order.
+#[derive(Clone, Debug)]
+struct Audience {
+    pair: u16,
+    keys: Box<[usize]>,
+    to: Arc<[SocketAddr]>,
 }
 
 /// Those who are told from one port, with one payload number.
@@ -35,6 +51,7 @@ impl Server {
         match of {
             Owner::Participant { place, key } => {
                 let Some(controlling) = self.controlling.get_mut(place) else { return };
+                controlling.bursts.lend_room(std::mem::take(&mut self.media.outputs));
                 controlling.bursts.handle_message(self.now, key, packet.ssrc, &packet.message);
                 self.settle_bursts(place);
             }
@@ -59,6 +76,7 @@ impl Server {
                     self.media.counters.jumped += 1;
                     return;
                 }
+                controlling.bursts.lend_room(std::mem::take(&mut self.media.outputs));
                 match controlling.bursts.handle_speech(now, key, numbers.ssrc, numbers.sequence) {
                     Gate::Forward => {
                         controlling.pace.hear(now, numbers);
@@ -81,11 +99,11 @@ impl Server {
         self.media.counters.speech += 1;
         self.record_speech(place, talker, bytes);
         self.keep_speech(place, bytes, has_mode_request);
-        if self.controlling[place].fan.as_ref().is_none_or(|fan| fan.talker != talker) {
+        if self.controlling[place].fans.speech.as_ref().is_none_or(|fan| fan.talker != talker) {
             let fan = self.fan_of(place, talker);
-            self.controlling[place].fan = Some(fan);
+            self.controlling[place].fans.speech = Some(fan);
         }
-        let Some(fan) = &self.controlling[place].fan else { return };
+        let Some(fan) = &self.controlling[place].fans.speech else { return };
         let is_group = fan.rows.iter().map(|row| row.to.len()).sum::<usize>() > 1;
         for Row { pair, payload, to } in &fan.rows {
             self.media.copy((*pair, *payload, to), bytes, has_mode_request && is_group);
@@ -117,9 +135,9 @@ impl Server {
     }
 
     /// Somebody came, went or moved.
-    pub(in super::super) fn forget_fan(&mut self, place: usize) {
+    pub(in super::super) fn forget_fans(&mut self, place: usize) {
         if let Some(controlling) = self.controlling.get_mut(place) {
-            controlling.fan = None;
+            controlling.fans = Fans::default();
         }
     }
 
@@ -127,23 +145,12 @@ impl Server {
     pub(in super::super) fn settle_bursts(&mut self, place: usize) {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         let (mut is_inactive, mut ended) = (false, None);
-        while let Some(output) = controlling.bursts.poll_output() {
+        let mut outputs = controlling.bursts.take_outputs();
+        while let Some(output) = outputs.pop_front() {
             match output {
-                Output::Send { to, message } => {
-                    let turn = Turn::of(&message);
-                    let Some(bytes) = self.media.write(message) else { continue };
-                    let keys = match &to {
-                        To::One(key) => std::slice::from_ref(key),
-                        To::Each(keys) => keys,
-                    };
-                    for key in keys {
-                        let Some(leg) = controlling.media_leg(*key) else { continue };
-                        if !controlling.is_to_wait(*key, turn, &bytes) {
-                            self.media.tell(leg, &bytes);
-                        }
-                    }
-                }
+                Output::Send { to, message } => self.send_message(place, &to, message),
                 Output::Told(told) => {
+                    let Some(controlling) = self.controlling.get_mut(place) else { return };
                     is_inactive |= told == Told::Inactive;
                     if let Told::Ended { ending, .. } = told {
                         controlling.pace = Pace::default();
@@ -156,7 +163,10 @@ impl Server {
                 }
             }
         }
-        let due = controlling.bursts.poll_timeout();
+        if self.media.outputs.capacity() == 0 {
+            self.media.outputs = outputs;
+        }
+        let due = self.controlling[place].bursts.poll_timeout();
         if let Some(ending) = ended {
             self.end_take(place, ending);
         }
@@ -165,6 +175,64 @@ impl Server {
         if is_inactive && self.config.release_inactive {
             self.release_overdue(place);
         }
+    }
+
+    /// Sends a message of the machine of a session.
+    fn send_message(&mut self, place: usize, to: &To, message: Message) {
+        let turn = Turn::of(&message);
+        let Some(bytes) = self.media.write(message) else { return };
+        let controlling = &self.controlling[place];
+        match to {
+            To::One(key) => self.send_in_turn(place, *key, turn, &bytes),
+            To::Each(keys) => keys.iter().for_each(|key| self.send_in_turn(place, *key, turn, &bytes)),
+            To::All | To::Others(_) if controlling.buffer.is_some() => {
+                let keys: Vec<_> = controlling.bursts.meant(to).collect();
+                keys.into_iter().for_each(|key| self.send_in_turn(place, key, turn, &bytes));
+            }
+            To::All => self.announce(place, None, &bytes),
+            To::Others(talker) => self.announce(place, Some(*talker), &bytes),
+        }
+    }
+
+    fn send_in_turn(&mut self, place: usize, key: usize, turn: Turn, bytes: &Bytes) {
+        let controlling = &mut self.controlling[place];
+        let Some(leg) = controlling.media_leg(key) else { return };
+        if !controlling.is_to_wait(key, turn, bytes) {
+            self.media.tell(leg, bytes);
+        }
+    }
+
+    /// The same octets to all who are told anything, or all but one.
+    fn announce(&mut self, place: usize, but: Option<usize>, bytes: &Bytes) {
+        if self.controlling[place].fans.control.is_none() {
+            let told = self.told_of(place);
+            self.controlling[place].fans.control = Some(told);
+        }
+        for Audience { pair, keys, to } in self.controlling[place].fans.control.iter().flatten() {
+            let but = but.and_then(|but| keys.binary_search(&but).ok());
+            let to = Receivers { all: Arc::clone(to), but };
+            if !to.is_empty() {
+                self.media.counters.told += to.len() as u64;
+                let from = MediaPort { pair: *pair, stream: Stream::Control };
+                self.media.outgoing.push_back(MediaTransmit::Announcement { from, to, bytes: bytes.clone() });
+            }
+        }
+    }
+
+    fn told_of(&self, place: usize) -> Box<[Audience]> {
+        let controlling = &self.controlling[place];
+        let place_of = |key| {
+            let media = self.media.legs.get(controlling.media_leg(key)?)?;
+            Some((media.pair, key, media.agreed.as_ref()?.control?))
+        };
+        let mut all: Vec<_> = controlling.bursts.meant(&To::All).filter_map(place_of).collect();
+        all.sort_unstable();
+        let rows = all.chunk_by(|one, other| one.0 == other.0).map(|alike| Audience {
+            pair: alike[0].0,
+            keys: alike.iter().map(|(_, key, _)| *key).collect(),
+            to: alike.iter().map(|(.., remote)| *remote).collect(),
+        });
+        rows.collect()
     }
 
     /// Speech makes what is due later and later: it is looked at again at the first moment that was named, and not moved with each
@@ -190,6 +258,7 @@ impl Server {
         let Some(controlling) = self.controlling.get_mut(place) else { return };
         controlling.bursts_due = None;
         if controlling.bursts.poll_timeout().is_some_and(|at| at <= now) {
+            controlling.bursts.lend_room(std::mem::take(&mut self.media.outputs));
             controlling.bursts.handle_timeout(now);
         }
         self.settle_bursts(place);

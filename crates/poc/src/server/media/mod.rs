@@ -26,18 +26,19 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rtp_types::RtpPacket;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Server};
 use crate::media::{Encoding, KEEP_ALIVE_MAX, Stream};
 use crate::sdp::Capabilities;
+use crate::talk_burst::controlling::Output;
 use crate::{amr, talk_burst};
 
 pub(super) use self::buffer::Buffer;
 pub use self::counters::{DENIALS, ENDINGS, MediaCounters, REVOKES};
-pub(super) use self::forwarding::Fan;
+pub(super) use self::forwarding::Fans;
 pub(super) use self::legs::{Agreed, Legs, Owner};
 pub(super) use self::pace::Pace;
 pub(super) use self::recording::Take;
@@ -76,6 +77,15 @@ pub enum MediaTransmit {
         /// Its octets.
         bytes: Bytes,
     },
+    /// Talk burst control that is the same for several.
+    Announcement {
+        /// From where.
+        from: MediaPort,
+        /// Where to.
+        to: Receivers,
+        /// Its octets.
+        bytes: Bytes,
+    },
     /// Speech: a copy to each.
     Speech {
         /// From where.
@@ -89,6 +99,34 @@ pub enum MediaTransmit {
     },
 }
 
+/// Where an announcement goes: to all of these, or all but one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receivers {
+    all: Arc<[SocketAddr]>,
+    but: Option<usize>,
+}
+
+impl Receivers {
+    /// Each, in the order of joining.
+    pub fn iter(&self) -> impl Iterator<Item = SocketAddr> {
+        let (before, after) = match self.but {
+            Some(but) => (&self.all[..but], &self.all[but + 1..]),
+            None => (&self.all[..], &[][..]),
+        };
+        before.iter().chain(after).copied()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.all.len() - usize::from(self.but.is_some())
+    }
+
+    /// Whether it goes nowhere.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl MediaTransmit {
     /// Whether it lets somebody speak: nothing is waited for as much.
     pub fn is_grant(&self) -> bool {
@@ -97,7 +135,7 @@ impl MediaTransmit {
             Self::Control { bytes, .. } => {
                 matches!(bytes[..], [0x81, 204, ..]) && bytes.get(8..12) == Some(b"PoC1")
             }
-            Self::Speech { .. } => false,
+            Self::Announcement { .. } | Self::Speech { .. } => false,
         }
     }
 
@@ -105,6 +143,7 @@ impl MediaTransmit {
     pub fn into_datagrams(self) -> (MediaPort, Vec<SocketAddr>, Bytes) {
         match self {
             Self::Control { from, to, bytes } => (from, vec![to], bytes),
+            Self::Announcement { from, to, bytes } => (from, to.iter().collect(), bytes),
             Self::Speech { from, to, head, tail } => {
                 (from, to.to_vec(), Bytes::from([&head[..], &tail[..]].concat()))
             }
@@ -115,12 +154,22 @@ impl MediaTransmit {
 /// Octets that may differ between copies: the header, and what asks the far end for another mode.
 pub const SPEECH_HEAD: usize = 13;
 
+/// Octets of the room in which messages are written: some hundred of them.
+const ROOM: usize = 16 * 1024;
+
+/// No message has more (user-plane digest 4.13).
+const MESSAGE_MAX: usize = 1024;
+
 /// All media of a server.
 #[derive(Clone, Debug)]
 pub(super) struct Media {
     pub(super) legs: Legs,
     ports: Vec<Ports>,
     outgoing: VecDeque<MediaTransmit>,
+    /// Where messages are written, one behind the other; used again once they have left.
+    room: BytesMut,
+    /// What the machine of one session has come to.
+    outputs: VecDeque<Output>,
     recordings: VecDeque<Recording>,
     /// Talk bursts that were recorded so far.
     recorded: u64,
@@ -137,6 +186,8 @@ impl Media {
             legs: Legs::new(secret, &config.ports),
             ports: config.ports.clone(),
             outgoing: VecDeque::new(),
+            room: BytesMut::new(),
+            outputs: VecDeque::new(),
             recordings: VecDeque::new(),
             recorded: 0,
             counters: MediaCounters::default(),
@@ -213,9 +264,12 @@ impl Media {
     }
 
     /// The octets of a message of the server.
-    pub(super) fn write(&self, message: talk_burst::Message) -> Option<Bytes> {
+    pub(super) fn write(&mut self, message: talk_burst::Message) -> Option<Bytes> {
         let packet = talk_burst::Packet { ssrc: self.ssrc, message };
-        match packet.write() {
+        if self.room.capacity() < MESSAGE_MAX {
+            self.room.reserve(ROOM);
+        }
+        match packet.write_in(&mut self.room) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 tracing::warn!(%error, "cannot be told");
@@ -327,7 +381,7 @@ impl Server {
         if is_moved {
             self.media.counters.latched += 1;
             match of {
-                Owner::Participant { place, .. } => self.forget_fan(place),
+                Owner::Participant { place, .. } => self.forget_fans(place),
                 Owner::Client(_) | Owner::Beyond(_) => {}
             }
         }

@@ -6,6 +6,7 @@ use sip::Instant;
 use super::super::controlling::Controlling;
 use super::super::{Due, Server};
 use super::buffer::{Keep, Play};
+use super::forwarding::Fans;
 use crate::talk_burst::Message;
 
 /// When a message reaches who hears later than the others.
@@ -60,7 +61,7 @@ impl Controlling {
             Turn::Speaks => {
                 if buffer.is_late(key) {
                     buffer.close(key);
-                    self.fan = None;
+                    self.fans = Fans::default();
                 }
                 false
             }
@@ -101,7 +102,7 @@ impl Server {
                         self.media.tell(leg, &bytes);
                     }
                 }
-                Play::CaughtUp => self.forget_fan(place),
+                Play::CaughtUp => self.forget_fans(place),
             }
         }
         let buffer = &mut self.controlling[place].buffer;

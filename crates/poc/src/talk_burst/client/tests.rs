@@ -159,16 +159,16 @@ fn granted(seconds: u16) -> Message {
 }
 
 fn bob() -> Taken {
-    Taken::new(BOB, Bytes::from("sip:bob@example.com"), Some("Bob".to_owned()), Some(5))
+    Taken::new(BOB, Bytes::from("sip:bob@example.com"), Some("Bob".into()), Some(5))
 }
 
 fn taken() -> Message {
-    Message::Taken(Box::new(bob()))
+    Message::Taken(bob())
 }
 
 /// The one that asks for an acknowledgement.
 fn taken_acknowledged() -> Message {
-    Message::Taken(Box::new(Taken { is_acknowledged: true, ..bob() }))
+    Message::Taken(Taken { is_acknowledged: true, ..bob() })
 }
 
 fn deny() -> Message {

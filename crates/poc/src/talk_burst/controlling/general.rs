@@ -20,7 +20,7 @@ use super::burst::{Burst, is_after};
 use super::participant::{self, Due, Participant};
 use super::settings::Settings;
 use super::timer::{Repeat, Silence, after};
-use super::{Ending, Gate, Message, Others, Priority, Revoke, TalkBursts, Told};
+use super::{Ending, Gate, Message, Others, Output, Priority, Revoke, TalkBursts, To, Told};
 use crate::talk_burst::{DenyReason, Taken};
 
 /// See the table at the top of this file.
@@ -83,11 +83,13 @@ impl TalkBursts {
     pub(super) fn admit(&mut self, now: Instant, key: usize, asks: bool) {
         match self.state {
             State::StartStop => {
-                let waiting = self.keys(|participant| participant.state() == participant::State::StartStop);
-                match (waiting.first(), asks) {
+                let is_waiting =
+                    |participant: &Participant| participant.state() == participant::State::StartStop;
+                let waiting = self.keys(is_waiting).next();
+                match (waiting, asks) {
                     // g01
                     (Some(waiting), _) => {
-                        self.grant(now, *waiting, Priority::Normal, false);
+                        self.grant(now, waiting, Priority::Normal, false);
                         if asks {
                             self.queue_implicitly(key);
                         }
@@ -290,8 +292,9 @@ impl TalkBursts {
     }
 
     fn send_idle(&mut self) {
-        let keys = self.keys(Participant::hears);
-        self.send_each(keys, Message::Idle);
+        if self.keys(Participant::hears).next().is_some() {
+            self.outputs.push_back(Output::Send { to: To::All, message: Message::Idle });
+        }
     }
 
     /// *grant* (g20): the Granted goes before the Taken of all others.
@@ -327,21 +330,32 @@ impl TalkBursts {
         if let State::Taken { burst, .. } = &mut self.state {
             burst.announced = taken.ssrc;
         }
-        let mut each = [Vec::new(), Vec::new()];
+        let (mut plain, mut acknowledged) = (0_usize, Vec::new());
         for (key, participant) in self.participants.iter_mut().enumerate() {
             let Some(participant) = participant.as_mut().filter(|_| key != talker) else { continue };
             if participant.hears() {
-                each[usize::from(tell(participant, &self.settings))].push(key);
+                match tell(participant, &self.settings) {
+                    true => acknowledged.push(key),
+                    false => plain += 1,
+                }
                 let deadline = participant.deadline(&self.settings);
                 self.participants_due = self.participants_due.into_iter().chain(deadline).min();
             }
         }
-        let [plain, acknowledged] = each;
-        if !acknowledged.is_empty() {
-            let taken = Message::Taken(Box::new(Taken { is_acknowledged: true, ..taken.clone() }));
-            self.send_each(acknowledged, taken);
+        let to_acknowledge = Message::Taken(Taken { is_acknowledged: true, ..taken.clone() });
+        let taken = Message::Taken(taken);
+        let others = To::Others(talker);
+        match (plain, acknowledged.is_empty()) {
+            (0, true) => {}
+            (0, false) => self.outputs.push_back(Output::Send { to: others, message: to_acknowledge }),
+            (1.., true) => self.outputs.push_back(Output::Send { to: others, message: taken }),
+            (1.., false) => {
+                let is_plain = |key: &usize| *key != talker && acknowledged.binary_search(key).is_err();
+                let plain = self.keys(Participant::hears).filter(is_plain).collect();
+                self.send_each(acknowledged, to_acknowledge);
+                self.send_each(plain, taken);
+            }
         }
-        self.send_each(plain, Message::Taken(Box::new(taken)));
     }
 
     /// Tells one participant the state of the session.
@@ -357,7 +371,7 @@ impl TalkBursts {
             Some(mut taken) => {
                 taken.is_acknowledged = participant.tell_taken(now, &settings);
                 self.note_deadline(key);
-                self.send(key, Message::Taken(Box::new(taken)));
+                self.send(key, Message::Taken(taken));
             }
             None => {
                 participant.tell_idle();
@@ -455,13 +469,13 @@ impl TalkBursts {
         let talker = self.state.holder().and_then(|holder| self.participant(holder));
         let Some(mut taken) = talker.map(|talker| talker.taken(participants)) else { return };
         taken.is_acknowledged = true;
-        self.send(key, Message::Taken(Box::new(taken)));
+        self.send(key, Message::Taken(taken));
     }
 
     /// The participants that are meant, in order.
-    fn keys(&self, is_meant: impl Fn(&Participant) -> bool) -> Vec<usize> {
+    pub(super) fn keys(&self, is_meant: impl Fn(&Participant) -> bool) -> impl Iterator<Item = usize> {
         let each = self.participants.iter().enumerate();
-        each.filter(|(_, each)| each.as_ref().is_some_and(&is_meant)).map(|(key, _)| key).collect()
+        each.filter(move |(_, each)| each.as_ref().is_some_and(&is_meant)).map(|(key, _)| key)
     }
 
     fn enter(&mut self, state: State) {

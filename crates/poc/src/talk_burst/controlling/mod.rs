@@ -112,8 +112,12 @@ pub enum Output {
 pub enum To {
     /// One.
     One(usize),
-    /// Several: the same octets go to each.
+    /// Several, in order: the same octets go to each.
     Each(Vec<usize>),
+    /// All to whom messages go.
+    All,
+    /// The same, but for this one.
+    Others(usize),
 }
 
 /// What the owner may want to know.
@@ -247,7 +251,7 @@ impl TalkBursts {
     /// What says that this participant speaks.
     pub fn taken_by(&self, key: usize) -> Option<Message> {
         let taken = self.participant(key)?.taken(self.participants_told());
-        Some(Message::Taken(Box::new(taken)))
+        Some(Message::Taken(taken))
     }
 
     /// A message from a participant, and the synchronization source that it names.
@@ -319,6 +323,31 @@ impl TalkBursts {
             self.outputs = VecDeque::new();
         }
         output
+    }
+
+    /// Room for what is to be done, if there is none: whoever has many sessions has it once for all of them, and takes it back by
+    /// [`Self::take_outputs`].
+    pub fn lend_room(&mut self, room: VecDeque<Output>) {
+        if self.outputs.is_empty() {
+            self.outputs = room;
+        }
+    }
+
+    /// All that [`Self::poll_output`] would say, with its room.
+    pub fn take_outputs(&mut self) -> VecDeque<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// The participants that are meant, in order. Once anything has been said to all of them they change only as participants join
+    /// and leave.
+    pub fn meant(&self, to: &To) -> impl Iterator<Item = usize> {
+        let is_meant = move |key: usize| match to {
+            To::One(one) => *one == key,
+            To::Each(keys) => keys.binary_search(&key).is_ok(),
+            To::All => true,
+            To::Others(but) => *but != key,
+        };
+        self.keys(Participant::hears).filter(move |key| is_meant(*key))
     }
 
     /// Who is permitted, until the last packet of the talk burst.

@@ -13,6 +13,7 @@
 //! +R: a Talk Burst Revoke is sent. U1 and U2 differ in the state of the general machine, which alone has it. Who leaves (U6) is
 //! gone. `Uncontrolled` is who has no talk burst control: it listens, and is sent nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use crate::talk_burst::{Message, NtpTimestamp, Priority, Revoke, Taken};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Participant {
     address: Bytes,
-    name: Option<Box<str>>,
+    name: Option<Arc<str>>,
     agreed: TalkBurst,
     may_speak: bool,
     pub(super) is_pre_empt_protected: bool,
@@ -90,7 +91,7 @@ impl Participant {
         let Joining { address, name, agreed, may_speak, is_pre_empt_protected, .. } = joining;
         Self {
             address,
-            name: name.map(String::into_boxed_str),
+            name: name.map(Arc::from),
             agreed: agreed.unwrap_or_default(),
             may_speak,
             is_pre_empt_protected,
@@ -166,8 +167,7 @@ impl Participant {
 
     /// The message that names it as the talker.
     pub(super) fn taken(&self, participants: u16) -> Taken {
-        let name = self.name.as_deref().map(str::to_owned);
-        Taken::new(self.ssrc(), self.address.clone(), name, Some(participants))
+        Taken::new(self.ssrc(), self.address.clone(), self.name.clone(), Some(participants))
     }
 
     /// A message has come.

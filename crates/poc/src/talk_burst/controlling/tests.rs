@@ -170,10 +170,20 @@ impl Session {
     fn collect(&mut self) {
         while let Some(output) = self.bursts.poll_output() {
             match output {
-                Output::Send { to, message } => self.sent.push(line(&to, &message)),
+                Output::Send { to, message } => self.sent.push(line(&self.keys_of(to), &message)),
                 Output::Told(told) => self.told.push(told),
             }
         }
+    }
+
+    fn keys_of(&self, to: To) -> Vec<usize> {
+        let keys = match to {
+            To::One(key) => return vec![key],
+            To::Each(keys) => keys,
+            To::All | To::Others(_) => return self.bursts.meant(&to).collect(),
+        };
+        assert!(keys.len() > 1 && keys.is_sorted());
+        keys
     }
 
     fn forget(&mut self) {
@@ -200,14 +210,8 @@ impl Session {
 }
 
 /// An output as these tests write it.
-fn line(to: &To, message: &Message) -> String {
-    let to = match to {
-        To::One(key) => key.to_string(),
-        To::Each(keys) => {
-            assert!(keys.len() > 1 && keys.is_sorted());
-            keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        }
-    };
+fn line(to: &[usize], message: &Message) -> String {
+    let to = to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let text = match message {
         Message::Granted { stop_talking: StopTalking::Seconds(seconds), participants } => {
             format!("Granted {seconds} s of {}", participants.unwrap())

@@ -43,7 +43,7 @@ pub enum Message {
         participants: Option<u16>,
     },
     /// The server to the client: somebody else speaks (user-plane digest 4.4).
-    Taken(Box<Taken>),
+    Taken(Taken),
     /// The server to the client: its user may not speak now (user-plane digest 4.5).
     Deny {
         /// Why.

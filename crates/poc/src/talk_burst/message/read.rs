@@ -21,8 +21,8 @@ impl Message {
         Ok(Some(match subtype {
             subtype::REQUEST => Self::read_request(reader)?,
             subtype::GRANTED => Self::read_granted(reader)?,
-            subtype::TAKEN => Self::Taken(Box::new(Taken::read(reader, false)?)),
-            subtype::TAKEN_ACKNOWLEDGED => Self::Taken(Box::new(Taken::read(reader, true)?)),
+            subtype::TAKEN => Self::Taken(Taken::read(reader, false)?),
+            subtype::TAKEN_ACKNOWLEDGED => Self::Taken(Taken::read(reader, true)?),
             subtype::DENY => {
                 let (reason, phrase) = reader.item()?;
                 Self::Deny { reason: DenyReason::of_code(reason), phrase: name(phrase) }

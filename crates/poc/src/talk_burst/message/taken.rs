@@ -1,5 +1,7 @@
 //! Talk Burst Taken: user-plane digest 4.4.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::read::Reader;
@@ -14,7 +16,7 @@ pub struct Taken {
     /// The PoC Address.
     pub identity: Bytes,
     /// The name, if the server knows one.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// How many take part, if it is told: 0 if the server does not know, 65,535 if it is that many or more.
     pub participants: Option<u16>,
     /// Whether the client is to acknowledge it.
@@ -24,7 +26,7 @@ pub struct Taken {
 impl Taken {
     /// As a server says it: without a name nothing is said of `participants`, since some receivers would not find it behind the
     /// padding.
-    pub fn new(ssrc: u32, identity: Bytes, name: Option<String>, participants: Option<u16>) -> Self {
+    pub fn new(ssrc: u32, identity: Bytes, name: Option<Arc<str>>, participants: Option<u16>) -> Self {
         let participants = participants.filter(|_| name.is_some());
         Self { ssrc, identity, name, participants, is_acknowledged: false }
     }
@@ -49,7 +51,7 @@ impl Taken {
             (sdes::CNAME, text) => uri(text)?,
             (_, _) => return Err(Malformed::Identity),
         };
-        let name = reader.item_of(sdes::NAME)?.map(name);
+        let name = reader.item_of(sdes::NAME)?.map(|text| name(text).into());
         let mut participants = None;
         while let Some((code, value)) = reader.next_item()? {
             if code == item::PARTICIPANTS {

@@ -138,7 +138,7 @@ fn a_grant_without_data_does_not_tell_for_how_long() {
 fn a_server_tells_the_number_of_participants_beside_a_name_only() {
     let alice = Bytes::from("sip:alice@example.com");
     assert_eq!(Taken::new(1, alice.clone(), None, Some(5)).participants, None);
-    assert_eq!(Taken::new(1, alice, Some("Alice".to_owned()), Some(5)).participants, Some(5));
+    assert_eq!(Taken::new(1, alice, Some("Alice".into()), Some(5)).participants, Some(5));
 }
 
 /// What a peer says of which nobody knows the meaning is there still, and is not taken for something else.
@@ -241,7 +241,7 @@ fn any_taken() -> impl Strategy<Value = Taken> {
         |(ssrc, identity, name, participants, is_acknowledged)| Taken {
             ssrc,
             identity,
-            name,
+            name: name.map(Into::into),
             participants,
             is_acknowledged,
         },
@@ -265,7 +265,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             stop_talking: StopTalking::of_code(code),
             participants
         }),
-        any_taken().prop_map(|taken| Message::Taken(Box::new(taken))),
+        any_taken().prop_map(Message::Taken),
         (any::<u8>(), "\\PC{0,20}")
             .prop_map(|(code, phrase)| Message::Deny { reason: DenyReason::of_code(code), phrase }),
         any::<Option<u16>>().prop_map(|last| Message::Release { last }),

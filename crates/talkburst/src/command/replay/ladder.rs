@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use poc::media::Stream;
-use poc::server::{MediaPort, MediaTransmit};
+use poc::server::MediaPort;
 use sim::ladder::{Fate, Party, Role, Trace, told};
 use sip::transport::{ConnectionId, Frame, Framer, Path, Transmit};
 use sip::{Duration, Instant};
@@ -111,7 +111,7 @@ impl Ladder {
             Output::ClientMedia(media) => {
                 self.media(at, (self.own, media.to), media.from, media.bytes.clone());
             }
-            Output::Media(media @ (MediaTransmit::Control { .. } | MediaTransmit::Speech { .. })) => {
+            Output::Media(media) => {
                 let (from, to, bytes) = media.clone().into_datagrams();
                 for to in to {
                     self.media(at, (self.own, to), from.stream, bytes.clone());

@@ -103,6 +103,9 @@ impl Output {
             Self::Media(MediaTransmit::Control { to, bytes, .. }) => {
                 format!("{} octets of talk burst control to {to}", bytes.len())
             }
+            Self::Media(MediaTransmit::Announcement { to, bytes, .. }) => {
+                format!("{} octets of talk burst control to {}", bytes.len(), to.len())
+            }
             Self::Media(MediaTransmit::Speech { to, tail, .. }) => {
                 format!("{} octets of speech to {}", poc::server::SPEECH_HEAD + tail.len(), to.len())
             }

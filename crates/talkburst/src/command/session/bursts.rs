@@ -65,7 +65,10 @@ impl From<&Happened> for Burst {
             }
             Happened::TakenBy(taken) => {
                 let Taken { identity, name, .. } = &**taken;
-                Self::Taken { by: String::from_utf8_lossy(identity).into_owned(), name: name.clone() }
+                Self::Taken {
+                    by: String::from_utf8_lossy(identity).into_owned(),
+                    name: name.as_deref().map(str::to_owned),
+                }
             }
             Happened::Idle => Self::Idle,
             Happened::Revoked(revoke) => {

@@ -147,10 +147,10 @@ fn copies_and_messages_of_their_own_reach_each_of_more_than_a_call_takes() {
         let (mut sender, _) = pair().await;
         let to: Vec<_> = receivers.iter().map(Datagrams::address).collect();
         assert_eq!(sender.send_copies(b"copy", &to), 0);
-        let each: Vec<_> =
-            to.iter().enumerate().map(|(number, to)| (*to, bytes(number, 20 + number))).collect();
-        assert_eq!(sender.send_each(&each), 0);
-        for (receiver, (_, own)) in receivers.iter_mut().zip(&each) {
+        let texts: Vec<_> = (0..to.len()).map(|number| bytes(number, 20 + number)).collect();
+        let each: Vec<_> = to.iter().enumerate().map(|(number, to)| (*to, number)).collect();
+        assert_eq!(sender.send_each(&each, &texts), 0);
+        for (receiver, own) in receivers.iter_mut().zip(&texts) {
             let received = receiver.received(2).await.into_iter().map(|(_, bytes)| bytes);
             assert_eq!(received.collect::<Vec<_>>(), [Bytes::from_static(b"copy"), own.clone()]);
         }

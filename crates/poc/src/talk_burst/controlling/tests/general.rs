@@ -192,7 +192,7 @@ fn g20_granted_goes_out_before_taken_and_taken_names_the_talker() {
     let taken = crate::talk_burst::Taken {
         ssrc: 0x77,
         identity: Bytes::from("sip:2@home.example"),
-        name: Some("2".to_owned()),
+        name: Some("2".into()),
         participants: Some(3),
         is_acknowledged: true,
     };
@@ -201,7 +201,7 @@ fn g20_granted_goes_out_before_taken_and_taken_names_the_talker() {
         [
             Output::Send { to: To::One(2), message: granted },
             Output::Told(Told::Granted { key: 2 }),
-            Output::Send { to: To::Each(vec![0, 1]), message: Message::Taken(Box::new(taken)) },
+            Output::Send { to: To::Others(2), message: Message::Taken(taken) },
         ]
     );
 }

@@ -173,7 +173,7 @@ impl Watched {
                 );
                 answers && *to == key
             }
-            Output::Send { to: To::Each(_), .. } | Output::Told(_) => false,
+            Output::Send { to: To::Each(_) | To::All | To::Others(_), .. } | Output::Told(_) => false,
         };
         let answers = self.bursts.outputs.iter().filter(is_answer).count();
         match known {
@@ -206,9 +206,10 @@ impl Watched {
         let mut before = None;
         while let Some(output) = self.bursts.poll_output() {
             if let Output::Send { to, message } = &output {
-                let keys = match to {
+                let keys: Vec<_> = match to {
                     To::One(key) => vec![*key],
                     To::Each(keys) => keys.clone(),
+                    To::All | To::Others(_) => self.bursts.meant(to).collect(),
                 };
                 keys.iter().for_each(|key| self.receive(*key, message));
             }
