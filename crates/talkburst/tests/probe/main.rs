@@ -9,6 +9,7 @@
 mod callee;
 mod caller;
 mod proxy;
+mod stream;
 
 mod options;
 mod ours;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::program::{Program, run};
 use crate::sipping::own_address;
-use crate::{Verdicts, callee, caller, proxy};
+use crate::{Verdicts, callee, caller, proxy, stream};
 
 /// T1 of the targets, and how long an answer is waited for: nothing here is slow.
 const QUICK: [&str; 4] = ["--t1", "50ms", "--patience", "300ms"];
@@ -128,4 +128,49 @@ fn a_target_that_is_between_fails_by_its_flaw_alone() {
 fn who_does_not_call_is_not_judged() {
     let (code, _, _) = run(&["probe", "--calls-with", "true", "--case", "C01"]);
     assert_eq!(code, Some(6));
+}
+
+/// What comes of `case` on a target that is called over TCP.
+fn called_over_tcp(flaw: stream::Flaw, case: &str) -> String {
+    let uri = format!("sip:callee@{};transport=tcp", stream::called(flaw));
+    let verdicts = Verdicts::of(&[&[uri.as_str(), "--case", case], &QUICK[..]].concat());
+    verdicts.of[case].0.clone()
+}
+
+/// What comes of `case` on a target that calls over TCP.
+fn calling_over_tcp(flaw: stream::Flaw, case: &str) -> String {
+    let at = SocketAddr::from((own_address(), 5060));
+    let (listen, patience) = (at.to_string(), format!("{}ms", caller::PATIENCE.as_millis()));
+    let own =
+        ["probe", "--by-hand", "--transport", "tcp", "--listen", &listen, "--gives-up-after", &patience];
+    let mut program = Program::start(&[&own[..], &["--case", case], &QUICK[..]].concat());
+    let said = program.said_until("call sip:");
+    assert!(said.contains(";transport=tcp"), "{said}");
+    stream::calls(flaw, at, Duration::from_secs(2));
+    Verdicts::after(program).of[case].0.clone()
+}
+
+#[test]
+fn a_target_on_connections_fails_by_its_flaw_alone() {
+    use stream::Flaw;
+    for (flaw, case) in [
+        (Flaw::AnotherConnection, "C18"),
+        (Flaw::Segments, "I14"),
+        (Flaw::TwoFinals, "R28"),
+        (Flaw::LostWithIt, "R30"),
+    ] {
+        assert_eq!(called_over_tcp(flaw, case), "fail", "{flaw:?} {case}");
+        assert_eq!(called_over_tcp(Flaw::None, case), "pass", "{case}");
+    }
+    for (flaw, case) in [(Flaw::NewConnection, "C18"), (Flaw::Repeats, "R28"), (Flaw::Deaf, "R30")] {
+        assert_eq!(calling_over_tcp(flaw, case), "fail", "{flaw:?} {case}");
+        assert_eq!(calling_over_tcp(Flaw::None, case), "pass", "{case}");
+    }
+}
+
+#[test]
+fn a_target_that_does_not_listen_for_connections_is_not_judged() {
+    let uri = format!("sip:callee@{};transport=tcp", callee::start(callee::Flaw::None));
+    let verdicts = Verdicts::of(&[&[uri.as_str(), "--case", "C49"], &QUICK[..]].concat());
+    assert_eq!(verdicts.of["C49"].0, "inconclusive");
 }

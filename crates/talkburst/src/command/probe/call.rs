@@ -7,6 +7,7 @@ use sip::auth::{Authentication, Credentials};
 use sip::identifier::Identifiers;
 use sip::message::{Method, Name};
 
+use super::ends::Way;
 use super::stage::{Stage, Step, Stop, answers, tag, text};
 
 /// The port of SIP in a URI that names none (RFC 3261 §19.1.2).
@@ -22,7 +23,7 @@ pub(super) fn fresh() -> String {
 pub(super) struct Call {
     pub(super) end: usize,
     /// Where everything goes.
-    pub(super) to: SocketAddr,
+    pub(super) to: Way,
     pub(super) call_id: String,
     pub(super) cseq: u32,
     at: SocketAddr,
@@ -39,7 +40,7 @@ pub(super) struct Call {
 
 impl Call {
     /// A call from an end of ours to `uri`; nothing is sent.
-    pub(super) fn new(stage: &Stage<'_>, end: usize, uri: &str, to: SocketAddr) -> Self {
+    pub(super) fn new(stage: &Stage<'_>, end: usize, uri: &str, to: Way) -> Self {
         let at = stage.at(end);
         let from = stage.settings.name(end).map_or_else(|| format!("sip:inviter@{at}"), str::to_owned);
         Self {
@@ -72,10 +73,11 @@ impl Call {
         let contact = if is_poc { ";+g.poc.talkburst" } else { "" };
         let Self { extra, body, .. } = self;
         format!(
-            "{}Contact: <sip:inviter@{}>{contact}\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK\r\n{}{extra}\
+            "{}Contact: <sip:inviter@{}{}>{contact}\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK\r\n{}{extra}\
              Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
             self.head("INVITE"),
             self.at,
+            self.to.transport.uri_parameter(),
             if is_poc { feature } else { "" },
             body.len(),
         )
@@ -159,15 +161,16 @@ impl Call {
         &self.branch
     }
 
-    /// Its address in Via.
+    /// Transport and address in its Via.
     pub(super) fn sent_by(&self) -> String {
-        self.at.to_string()
+        format!("{} {}", self.to.transport, self.at)
     }
 
     fn head(&self, method: &str) -> String {
-        let Self { uri, at, branch, routes, from, addressee, call_id, cseq, .. } = self;
+        let Self { uri, to, at, branch, routes, from, addressee, call_id, cseq, .. } = self;
+        let transport = to.transport;
         format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch={branch};rport\r\nMax-Forwards: 70\r\n{routes}\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {at};branch={branch};rport\r\nMax-Forwards: 70\r\n{routes}\
              From: {from}\r\nTo: {addressee}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n"
         )
     }
@@ -227,13 +230,14 @@ fn credentials_for(
 }
 
 /// Registers an end of ours with the target, as the only place of its user; or, for no time at all, takes that back.
-pub(super) fn register(stage: &mut Stage<'_>, end: usize, registrar: SocketAddr, seconds: u32) -> Step {
+pub(super) fn register(stage: &mut Stage<'_>, end: usize, registrar: Way, seconds: u32) -> Step {
     let Some(name) = stage.settings.name(end).map(str::to_owned) else { return Ok(()) };
     stage.registered(registrar);
     let domain = name.rsplit('@').next().unwrap_or_default().to_owned();
     let mut call = Call::new(stage, end, &format!("sip:{domain}"), registrar);
     call.addressee = format!("<{name}>");
-    let contact = format!("Contact: <sip:probe@{}>\r\nExpires: {seconds}\r\n", stage.at(end));
+    let own = stage.uri(end, "probe", registrar.transport);
+    let contact = format!("Contact: <{own}>\r\nExpires: {seconds}\r\n");
     let mut lines = String::new();
     for _ in 0..2 {
         let request =

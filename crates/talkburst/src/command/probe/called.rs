@@ -42,22 +42,26 @@ pub(super) const CASES: &[Case] = &[
             "RFC 3261 §17.2.2, §9.2",
         ),
         copies_of_the_cancel,
-    ),
+    )
+    .by_datagrams(),
     Case::called(
         ("I8", "a copy of the CANCEL after the ACK"),
         ("the CANCEL's own transaction answers it with 200 until timer J", "RFC 3261 §17.2.2"),
         a_copy_after_the_ack,
-    ),
+    )
+    .by_datagrams(),
     Case::called(
         ("C54", "three CANCELs in ten milliseconds"),
         ("they are absorbed, and the target serves the next call", "RFC 3261 §17.2.2"),
         three_cancels_at_once,
-    ),
+    )
+    .by_datagrams(),
     Case::called(
         ("R6", "a 487 that is not acknowledged is sent again"),
         ("timer G: after T1 the 487 is sent again, unchanged", "RFC 3261 §17.2.1"),
         the_487_is_sent_again,
-    ),
+    )
+    .by_datagrams(),
     Case::called(
         ("S9", "the ACK ends the 487"),
         ("in Confirmed nothing is sent again, and copies of the ACK are absorbed", "RFC 3261 §17.2.1"),
@@ -305,8 +309,7 @@ fn the_ack_ends_the_487(stage: &mut Stage<'_>) -> Step {
 fn invite_and_cancel_in_one_burst(stage: &mut Stage<'_>) -> Step {
     let call = call(stage)?;
     stage.began(&call);
-    stage.say(0, call.to, &call.invite())?;
-    cancel(stage, &call)?;
+    stage.say_at_once(0, call.to, &[&call.invite(), &call.cancel()])?;
     let end = terminated(stage, &call)?;
     not_refused(&end)?;
     cancel_answered(stage)?;

@@ -2,10 +2,41 @@
 
 use serde::Serialize;
 use sip::Duration;
+use sip::transport::Transport;
 
 use super::settings::Settings;
 use super::stage::{Sides, Stage, Step, Stop};
-use super::{called, calling, dialogs, matching, through};
+use super::{called, calling, connections, dialogs, matching, through};
+
+/// By what a case can be carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Carried {
+    Anyhow,
+    /// It is about what is sent again since datagrams get lost.
+    InDatagrams,
+    /// It is about connections.
+    OverConnections,
+}
+
+impl Carried {
+    /// Whether this transport carries it.
+    pub(super) const fn by(self, transport: Transport) -> bool {
+        match self {
+            Self::Anyhow => true,
+            Self::InDatagrams => !transport.has_connections(),
+            Self::OverConnections => transport.has_connections(),
+        }
+    }
+
+    /// It in a word.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anyhow => "any",
+            Self::InDatagrams => "udp",
+            Self::OverConnections => "tcp",
+        }
+    }
+}
 
 /// One rule, and the script that tries it.
 pub(super) struct Case {
@@ -19,6 +50,7 @@ pub(super) struct Case {
     pub(super) sides: Sides,
     /// It waits for 64*T1.
     pub(super) is_long: bool,
+    pub(super) carried: Carried,
     pub(super) play: Play,
 }
 
@@ -32,7 +64,19 @@ impl Case {
         (rule, source): (&'static str, &'static str),
         play: Play,
     ) -> Self {
-        Self { name, title, rule, source, sides, is_long, play }
+        Self { name, title, rule, source, sides, is_long, carried: Carried::Anyhow, play }
+    }
+
+    /// Only over a transport that loses what it carries.
+    pub(super) const fn by_datagrams(mut self) -> Self {
+        self.carried = Carried::InDatagrams;
+        self
+    }
+
+    /// Only over connections.
+    pub(super) const fn by_connections(mut self) -> Self {
+        self.carried = Carried::OverConnections;
+        self
     }
 
     /// The target is called: what it is called and is about, what the rule is and where it stands, and how it is tried.
@@ -94,13 +138,16 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         called::CASES,
         matching::CASES,
         dialogs::CASES,
+        connections::CALLED,
         calling::content::CASES,
         calling::silence::CASES,
         calling::crossing::CASES,
         calling::transactions::CASES,
+        connections::CALLING,
         through::passing::CASES,
         through::crossing::CASES,
         through::copies::CASES,
+        connections::BETWEEN,
     ]
     .into_iter()
     .flatten()

@@ -73,7 +73,8 @@ pub(super) const CASES: &[Case] = &[
             "RFC 3261 §17.2.2, §15.1.2",
         ),
         a_second_bye,
-    ),
+    )
+    .by_datagrams(),
 ];
 
 /// The target answers: the call, and the 2xx.

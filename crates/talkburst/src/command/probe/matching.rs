@@ -99,7 +99,8 @@ pub(super) const CASES: &[Case] = &[
         ("S14", "a CANCEL that is cut off"),
         ("400 or silence, the INVITE is as pending as before, and nothing breaks", "RFC 3261 §18.3, §21.4.1"),
         cut_off,
-    ),
+    )
+    .by_datagrams(),
     Case::called(
         ("C84", "a CANCEL whose CSeq has another method"),
         ("it is refused or ignored, and the INVITE is as pending as before", "RFC 3261 §8.1.1.5"),
@@ -208,7 +209,7 @@ fn a_to_tag(stage: &mut Stage<'_>) -> Step {
 
 fn another_sent_by(stage: &mut Stage<'_>) -> Step {
     let call = changed(stage, |call, text| {
-        text.replacen(&format!("UDP {}", call.sent_by()), "UDP inviter.invalid:5099", 1)
+        text.replacen(&call.sent_by(), &format!("{} inviter.invalid:5099", call.to.transport), 1)
     })?;
     must_agree(stage, &call)
 }

@@ -7,7 +7,9 @@ mod call;
 mod called;
 mod calling;
 mod case;
+mod connections;
 mod dialogs;
+mod ends;
 mod matching;
 mod report;
 mod settings;
@@ -22,12 +24,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Args;
 use sip::Duration;
 use sip::message::Uri;
+use sip::transport::Transport;
 
-use self::call::PORT;
 use self::case::{Case, Played, Verdict};
+use self::ends::Way;
 use self::settings::{Callee, Settings, User};
 use self::stage::Sides;
-use super::session::arguments::{IpPort, span};
+use super::session::arguments::{IpPort, TransportName, span};
 use super::{DONE, Failure};
 
 /// Exit code: a rule was broken.
@@ -72,6 +75,9 @@ pub(crate) struct Arguments {
     /// Where our ends are; the default is the address of this machine from which the target is reached.
     #[arg(long, value_name = "IP[:PORT]")]
     listen: Option<IpPort>,
+    /// What carries the messages; the default is UDP, or what the SIP-URI says.
+    #[arg(long)]
+    transport: Option<TransportName>,
     /// Invite to PoC Sessions, with talk burst control.
     #[arg(long)]
     poc: bool,
@@ -117,7 +123,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Sides::Both => settings.through.is_some(),
     };
     let is_wanted = |case: &&Case| !case.is_long || arguments.long || !arguments.case.is_empty();
-    let cases: Vec<_> = chosen.into_iter().filter(fits).filter(is_wanted).collect();
+    let is_carried = |case: &&Case| case.carried.by(settings.transport);
+    let cases: Vec<_> = chosen.into_iter().filter(fits).filter(is_wanted).filter(is_carried).collect();
     if cases.is_empty() {
         return Err(Failure::Usage(
             "no case to play: name a target (SIP-URI, --calls-with, --by-hand or --through)",
@@ -185,13 +192,16 @@ fn play(cases: &[&'static Case], settings: &Settings, jobs: usize) -> Result<Vec
 
 /// What was typed, as it is meant.
 fn understood(arguments: &Arguments) -> Result<Settings, Failure> {
-    let callee = |uri: &Option<String>| uri.as_ref().map(|uri| callee(uri, arguments.proxy)).transpose();
+    let transport = arguments.transport.map(Transport::from);
+    let callee =
+        |uri: &Option<String>| uri.as_ref().map(|uri| callee(uri, arguments.proxy, transport)).transpose();
     let rings = callee(&arguments.uri)?;
-    let through = arguments.through.map(|through| through.or_port(PORT));
+    let transport = transport.or(rings.as_ref().map(|rings| rings.at.transport)).unwrap_or(Transport::Udp);
+    let through = arguments.through.map(|through| Way::typed(transport, through));
     let towards = rings.as_ref().map(|callee| callee.at).or(through);
     let listen = match (arguments.listen, towards) {
         (Some(listen), _) => listen.or_port(0),
-        (None, Some(towards)) => SocketAddr::new(own_ip(towards)?, 0),
+        (None, Some(towards)) => SocketAddr::new(own_ip(towards.at)?, 0),
         (None, None) => SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     Ok(Settings {
@@ -202,17 +212,30 @@ fn understood(arguments: &Arguments) -> Result<Settings, Failure> {
         gives_up_after: arguments.gives_up_after,
         through,
         users: users(arguments)?,
+        transport,
         is_poc: arguments.poc,
         t1: arguments.t1,
         patience: arguments.patience,
     })
 }
 
-fn callee(typed: &str, proxy: Option<IpPort>) -> Result<Callee, Failure> {
+fn callee(typed: &str, proxy: Option<IpPort>, transport: Option<Transport>) -> Result<Callee, Failure> {
     let wrong = |why| Failure::Address { what: "SIP-URI", typed: typed.to_owned(), why };
     let uri =
         Uri::parse(typed.as_bytes()).map_err(|_| wrong("not a SIP URI, such as sip:ben@127.0.0.1:5060"))?;
-    let at = proxy.map(|proxy| proxy.or_port(PORT)).or_else(|| uri.socket_address());
+    // RFC 3261 §19.1.1: the parameter names what carries a request to the URI.
+    let said = uri.parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"transport"));
+    let said = match said {
+        None => Transport::Udp,
+        Some((_, Some(value))) if value.eq_ignore_ascii_case(b"udp") => Transport::Udp,
+        Some((_, Some(value))) if value.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
+        Some(_) => return Err(wrong("the probe has no other transport than udp and tcp")),
+    };
+    let transport = transport.unwrap_or(said);
+    let at = match proxy {
+        Some(proxy) => Some(Way::typed(transport, proxy)),
+        None => uri.socket_address().map(|at| Way::new(transport, at)),
+    };
     let at = at.ok_or_else(|| wrong("its host is no IP address; name one with --proxy"))?;
     Ok(Callee { uri: typed.to_owned(), at })
 }

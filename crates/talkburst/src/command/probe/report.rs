@@ -54,10 +54,11 @@ pub(super) fn list<'a>(cases: impl Iterator<Item = &'a Case>, json: bool) -> Res
         writeln!(out, "{TITLE}{:<5} {:<8} {:<52} source{TITLE:#}", "case", "target", "title")?;
     }
     for case in cases {
-        let Case { name, title, rule, source, sides, is_long, play: _ } = case;
+        let Case { name, title, rule, source, sides, is_long, carried, play: _ } = case;
         if json {
             let line = serde_json::json!({
                 "case": name, "target": role(*sides), "title": title, "rule": rule, "source": source, "long": is_long,
+                "transport": carried.as_str(),
             });
             writeln!(out, "{line}")?;
         } else {

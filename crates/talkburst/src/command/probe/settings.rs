@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use sip::Duration;
+use sip::transport::Transport;
+
+use super::ends::Way;
 
 /// A target that is called.
 #[derive(Clone, Debug)]
 pub(super) struct Callee {
     pub(super) uri: String,
-    pub(super) at: SocketAddr,
+    pub(super) at: Way,
 }
 
 /// Who an end of ours is at the target.
@@ -33,9 +36,11 @@ pub(super) struct Settings {
     /// How long after its INVITE the target gives up.
     pub(super) gives_up_after: Duration,
     /// The proxy between two ends.
-    pub(super) through: Option<SocketAddr>,
+    pub(super) through: Option<Way>,
     /// Inviter and invited as the proxy knows them.
     pub(super) users: Vec<User>,
+    /// What carries the messages; a target that is called may say so in its URI.
+    pub(super) transport: Transport,
     pub(super) is_poc: bool,
     pub(super) t1: Duration,
     /// How long one answer is waited for.

@@ -10,11 +10,10 @@ use sim::ladder::{Fate, Party, Role, Trace, label};
 use sip::message::{Method, Name};
 use sip::transport::{Path, Transmit, Transport};
 use sip::{Duration, Instant, Message};
-use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
 
 use super::call::Call;
+use super::ends::{Arrived, End, Way};
 use super::settings::Settings;
 use crate::clock::Clock;
 
@@ -23,6 +22,9 @@ const HEARD_MAX: usize = 4096;
 
 /// How long what a case leaves behind is cleared away.
 const TIDYING: Duration = Duration::from_millis(400);
+
+/// What lies between the pieces of a message.
+const PIECE: Duration = Duration::from_millis(20);
 
 /// How long a command may go on when its standard input has ended.
 const GRACE: Duration = Duration::from_millis(300);
@@ -69,19 +71,11 @@ pub(super) enum Sides {
 pub(super) struct Heard {
     pub(super) at: Instant,
     pub(super) end: usize,
-    pub(super) from: SocketAddr,
+    pub(super) from: Way,
+    /// The number of its connection at that end; 0 is none.
+    pub(super) connection: usize,
     pub(super) message: Message,
     is_taken: bool,
-}
-
-/// One end of the probe.
-struct End {
-    socket: UdpSocket,
-    at: SocketAddr,
-    /// Where speech and talk burst control would go; nobody reads there.
-    media: [std::net::UdpSocket; 2],
-    /// Its place in the ladder.
-    place: usize,
 }
 
 /// One case's sockets, messages and ladder.
@@ -102,7 +96,9 @@ pub(super) struct Stage<'a> {
     calls: Vec<Call>,
     child: Option<Child>,
     /// Where the ends are registered.
-    registrar: Option<SocketAddr>,
+    registrar: Option<Way>,
+    /// What is being read.
+    buffer: Vec<u8>,
 }
 
 impl<'a> Stage<'a> {
@@ -119,16 +115,11 @@ impl<'a> Stage<'a> {
         for (place, (name, end)) in names.iter().enumerate() {
             let (address, role) = match end {
                 Some(_) => {
-                    let socket = {
-                        let _entered = runtime.enter();
-                        let port = if sides == Sides::Invited { settings.listen.port() } else { 0 };
-                        let bound = std::net::UdpSocket::bind((settings.listen.ip(), port))?;
-                        bound.set_nonblocking(true)?;
-                        UdpSocket::from_std(bound)?
-                    };
-                    let at = socket.local_addr()?;
-                    let media = || std::net::UdpSocket::bind((settings.listen.ip(), 0));
-                    ends.push(End { socket, at, media: [media()?, media()?], place });
+                    let _entered = runtime.enter();
+                    let port = if sides == Sides::Invited { settings.listen.port() } else { 0 };
+                    let end = End::open(SocketAddr::new(settings.listen.ip(), port), place)?;
+                    let at = end.at;
+                    ends.push(end);
                     (at, Role::Server)
                 }
                 None => {
@@ -152,6 +143,7 @@ impl<'a> Stage<'a> {
             calls: Vec::new(),
             child: None,
             registrar: None,
+            buffer: Vec::new(),
         })
     }
 
@@ -201,20 +193,77 @@ impl<'a> Stage<'a> {
         answer
     }
 
-    /// Sends octets from an end.
-    pub(super) fn say(&mut self, end: usize, to: SocketAddr, text: &str) -> Step {
-        let from = self.ends[end].place;
-        self.tell(from, self.target.0, Bytes::copy_from_slice(text.as_bytes()));
-        let sending = self.ends[end].socket.send_to(text.as_bytes(), to);
-        self.runtime.block_on(sending)?;
+    /// The URI at which this end receives, as `user`.
+    pub(super) fn uri(&self, end: usize, user: &str, transport: Transport) -> String {
+        format!("sip:{user}@{}{}", self.at(end), transport.uri_parameter())
+    }
+
+    /// Sends a message from an end.
+    pub(super) fn say(&mut self, end: usize, to: Way, text: &str) -> Step {
+        self.told(end, text);
+        self.send(end, to, text)
+    }
+
+    /// Sends messages from an end with nothing between them: over a connection, in one piece.
+    pub(super) fn say_at_once(&mut self, end: usize, to: Way, texts: &[&str]) -> Step {
+        if !to.transport.has_connections() {
+            return texts.iter().try_for_each(|text| self.say(end, to, text));
+        }
+        for text in texts {
+            self.told(end, text);
+        }
+        self.send(end, to, &texts.concat())
+    }
+
+    /// Sends a message from an end in pieces of a stream, cut at these octets.
+    pub(super) fn say_in_pieces(&mut self, end: usize, to: Way, text: &str, cuts: &[usize]) -> Step {
+        self.told(end, text);
+        let mut begin = 0;
+        for cut in cuts.iter().copied().chain([text.len()]) {
+            self.send(end, to, &text[begin..cut])?;
+            self.listen(PIECE)?;
+            begin = cut;
+        }
         Ok(())
     }
 
-    /// Sends octets from a socket at which nobody listens.
-    pub(super) fn say_aside(&mut self, to: SocketAddr, text: &str) -> Step {
-        let from = self.ends[0].place;
+    /// The ladder shows what this end says.
+    fn told(&mut self, end: usize, text: &str) {
+        let from = self.ends[end].place;
         self.tell(from, self.target.0, Bytes::copy_from_slice(text.as_bytes()));
-        std::net::UdpSocket::bind((self.settings.listen.ip(), 0))?.send_to(text.as_bytes(), to)?;
+    }
+
+    fn send(&mut self, end: usize, to: Way, text: &str) -> Step {
+        let patience = self.settings.patience;
+        let end = &mut self.ends[end];
+        let sent = self
+            .runtime
+            .block_on(async { tokio::time::timeout(patience, end.say(to, text.as_bytes())).await });
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            // A connection has another side, which may refuse or lose it.
+            Ok(Err(error)) if to.transport.has_connections() => {
+                Err(Stop::Unclear(format!("no connection to {}: {error}", to.at)))
+            }
+            Ok(Err(error)) => Err(Stop::Network(error)),
+            Err(_) => Err(Stop::Unclear(format!("{} reads nothing", to.at))),
+        }
+    }
+
+    /// Closes the connections of this end.
+    pub(super) fn hang_up(&mut self, end: usize) {
+        self.note(self.ends[end].place, "closes the connection".to_owned());
+        self.ends[end].hang_up();
+    }
+
+    /// Sends octets from a socket at which nobody listens.
+    pub(super) fn say_aside(&mut self, to: Way, text: &str) -> Step {
+        self.told(0, text);
+        if to.transport.has_connections() {
+            let mut stream = std::net::TcpStream::connect_timeout(&to.at, self.settings.patience)?;
+            return Ok(io::Write::write_all(&mut stream, text.as_bytes())?);
+        }
+        std::net::UdpSocket::bind((self.settings.listen.ip(), 0))?.send_to(text.as_bytes(), to.at)?;
         Ok(())
     }
 
@@ -286,7 +335,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Remembers that our ends are registered.
-    pub(super) fn registered(&mut self, registrar: SocketAddr) {
+    pub(super) fn registered(&mut self, registrar: Way) {
         self.registrar = Some(registrar);
     }
 
@@ -368,10 +417,12 @@ impl<'a> Stage<'a> {
 
     /// Waits until somebody calls, and takes the call.
     pub(super) fn called(&mut self) -> Step<Heard> {
-        let uri = format!("sip:probe@{}", self.at(0));
+        let uri = self.uri(0, "probe", self.settings.transport);
         let within = match &self.settings.calls_with {
             Some(command) => {
-                let command = command.replace("{uri}", &uri);
+                // One word for the shell, whatever stands in it and whether or not it was quoted.
+                let command = command.replace("'{uri}'", "{uri}").replace("\"{uri}\"", "{uri}");
+                let command = command.replace("{uri}", &format!("'{uri}'"));
                 let child = Command::new("sh")
                     .args(["-c", &format!("exec {command}")])
                     .env("PROBE_URI", &uri)
@@ -398,18 +449,23 @@ impl<'a> Stage<'a> {
 
     /// Whether something has come by then.
     fn receive(&mut self, until: Instant) -> Step<bool> {
-        let mut buffer = vec![0; 65_536];
-        let ends = &self.ends;
-        let clock = self.clock;
+        let (ends, clock, buffer) = (&mut self.ends, self.clock, &mut self.buffer);
         let arrived = self.runtime.block_on(async {
             tokio::select! {
-                arrived = next(ends, &mut buffer) => Some(arrived),
+                arrived = next(ends, buffer) => Some(arrived),
                 () = clock.until(Some(until)) => None,
             }
         });
         let Some(arrived) = arrived else { return Ok(false) };
-        let (end, length, from) = arrived?;
-        let bytes = Bytes::copy_from_slice(&buffer[..length]);
+        let (end, arrived) = arrived?;
+        let (from, connection, bytes) = match arrived {
+            Arrived::Message { from, connection, bytes } => (from, connection, bytes),
+            Arrived::Broken(what) => {
+                self.note(self.target.0, what);
+                return Ok(true);
+            }
+            Arrived::Connection => return Ok(true),
+        };
         let place = self.ends[end].place;
         self.tell(self.target.0, place, bytes.clone());
         let Ok(message) = Message::parse(bytes) else { return Ok(true) };
@@ -419,8 +475,15 @@ impl<'a> Stage<'a> {
         if self.heard.len() == HEARD_MAX {
             return Err(Stop::Failed("the target does not stop sending".to_owned()));
         }
-        self.heard.push(Heard { at: self.now(), end, from, message, is_taken: false });
+        self.heard.push(Heard { at: self.now(), end, from, connection, message, is_taken: false });
         Ok(true)
+    }
+
+    /// Adds what somebody did to the ladder.
+    fn note(&mut self, place: usize, what: String) {
+        if self.is_told {
+            self.trace.note(self.now(), place, what);
+        }
     }
 
     /// Adds a message to the ladder.
@@ -459,14 +522,12 @@ impl Drop for Stage<'_> {
     }
 }
 
-/// The next datagram at any end.
-async fn next(ends: &[End], buffer: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
+/// The next thing that comes at any end.
+async fn next(ends: &mut [End], buffer: &mut Vec<u8>) -> io::Result<(usize, Arrived)> {
     std::future::poll_fn(|context| {
-        for (place, end) in ends.iter().enumerate() {
-            let mut space = ReadBuf::new(buffer);
-            if let Poll::Ready(arrived) = end.socket.poll_recv_from(context, &mut space) {
-                let length = space.filled().len();
-                return Poll::Ready(arrived.map(|from| (place, length, from)));
+        for (place, end) in ends.iter_mut().enumerate() {
+            if let Poll::Ready(arrived) = end.poll(context, buffer) {
+                return Poll::Ready(arrived.map(|arrived| (place, arrived)));
             }
         }
         Poll::Pending

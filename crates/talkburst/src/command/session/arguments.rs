@@ -110,7 +110,7 @@ pub(crate) struct Shared {
 
 /// A transport as it is typed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum TransportName {
+pub(crate) enum TransportName {
     Udp,
     Tcp,
 }

@@ -64,7 +64,8 @@ pub(in super::super) const CASES: &[Case] = &[
         ("C41", "the BYE is not answered"),
         ("timer E: it is sent again until it is", "RFC 3261 §17.1.2.2"),
         the_bye_is_sent_again,
-    ),
+    )
+    .by_datagrams(),
     Case::calling(
         ("C40", "a second fork answers too"),
         ("each 2xx is acknowledged and left, once", "RFC 3261 §13.2.2.4, I11"),
@@ -167,7 +168,7 @@ fn the_bye_is_of_the_dialog(stage: &mut Stage<'_>) -> Step {
     ring.answer_to(stage, &cancel, 200)?;
     let (ack, bye) = ring.left(stage, &ring.tag)?;
     let number = |heard: &Heard| heard.message.cseq().map(|cseq| cseq.number).unwrap_or_default();
-    let contact = format!("sip:probe@{}", stage.at(0));
+    let contact = stage.uri(0, "probe", ring.invite.from.transport);
     for (heard, what) in [(&ack, "ACK"), (&bye, "BYE")] {
         let uri = heard.message.uri_text() == contact.as_bytes();
         stage.must(uri, format!("the Request-URI of the {what} is not the Contact of the 200"));
@@ -227,9 +228,10 @@ fn bye(stage: &Stage<'_>, ring: &Ring) -> String {
         .map(|route| format!("Route: {}\r\n", String::from_utf8_lossy(route).trim()))
         .collect();
     format!(
-        "BYE {} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{};rport\r\nMax-Forwards: 70\r\n{routes}From: {};tag={}\r\n\
+        "BYE {} SIP/2.0\r\nVia: SIP/2.0/{} {};branch=z9hG4bK{};rport\r\nMax-Forwards: 70\r\n{routes}From: {};tag={}\r\n\
          To: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
         contact.unwrap_or_default(),
+        ring.invite.from.transport,
         stage.at(0),
         fresh(),
         text(invite, Name::To),

@@ -12,25 +12,25 @@ use super::call::{answer, fresh};
 use super::stage::{Heard, Stage, Step, Stop, asks, branch};
 
 /// The target's call, as the probe hears it.
-struct Ring {
-    invite: Heard,
-    tag: String,
+pub(super) struct Ring {
+    pub(super) invite: Heard,
+    pub(super) tag: String,
 }
 
 impl Ring {
     /// The target calls.
-    fn wait(stage: &mut Stage<'_>) -> Step<Self> {
+    pub(super) fn wait(stage: &mut Stage<'_>) -> Step<Self> {
         Ok(Self { invite: stage.called()?, tag: fresh() })
     }
 
     /// Answers the INVITE.
-    fn answer(&self, stage: &mut Stage<'_>, status: u16) -> Step {
+    pub(super) fn answer(&self, stage: &mut Stage<'_>, status: u16) -> Step {
         self.answer_as(stage, status, &self.tag)
     }
 
     /// The same as this fork.
     fn answer_as(&self, stage: &mut Stage<'_>, status: u16, tag: &str) -> Step {
-        let contact = format!("Contact: <sip:probe@{}>\r\n", stage.at(0));
+        let contact = format!("Contact: <{}>\r\n", stage.uri(0, "probe", self.invite.from.transport));
         let rest = match status {
             200..=299 => {
                 let body = stage.description(0, Some(self.invite.message.body()));
@@ -48,18 +48,18 @@ impl Ring {
     }
 
     /// Answers another request.
-    fn answer_to(&self, stage: &mut Stage<'_>, heard: &Heard, status: u16) -> Step {
+    pub(super) fn answer_to(&self, stage: &mut Stage<'_>, heard: &Heard, status: u16) -> Step {
         stage.say(0, heard.from, &answer(&heard.message, status, &self.tag, ""))
     }
 
     /// The CANCEL, which comes when the target gives up.
-    fn cancel(&self, stage: &mut Stage<'_>) -> Step<Heard> {
+    pub(super) fn cancel(&self, stage: &mut Stage<'_>) -> Step<Heard> {
         let within = stage.settings.gives_up_after * 2 + stage.settings.patience;
         stage.hear(0, within, asks(Method::Cancel))?.ok_or_else(|| Stop::Failed("no CANCEL".to_owned()))
     }
 
     /// 487, and the ACK of it.
-    fn terminate(&self, stage: &mut Stage<'_>) -> Step<Heard> {
+    pub(super) fn terminate(&self, stage: &mut Stage<'_>) -> Step<Heard> {
         self.answer(stage, 487)?;
         self.refused(stage)
     }
@@ -73,7 +73,7 @@ impl Ring {
     }
 
     /// ACK, then BYE, in the dialog of this tag; the BYE is answered.
-    fn left(&self, stage: &mut Stage<'_>, tag: &str) -> Step<(Heard, Heard)> {
+    pub(super) fn left(&self, stage: &mut Stage<'_>, tag: &str) -> Step<(Heard, Heard)> {
         let is_fork =
             |message: &Message| super::stage::tag(message).is_some_and(|each| each == tag.as_bytes());
         let ack =
@@ -100,7 +100,7 @@ impl Ring {
 }
 
 /// Rings, and hears the CANCEL.
-fn cancelled(stage: &mut Stage<'_>) -> Step<(Ring, Heard)> {
+pub(super) fn cancelled(stage: &mut Stage<'_>) -> Step<(Ring, Heard)> {
     let ring = Ring::wait(stage)?;
     ring.answer(stage, 180)?;
     let cancel = ring.cancel(stage)?;

@@ -24,7 +24,8 @@ pub(in super::super) const CASES: &[Case] = &[
         ("S4", "the CANCEL is not answered"),
         ("timer E: it is sent again, unchanged, until it is", "RFC 3261 §17.1.2.2"),
         the_cancel_is_sent_again,
-    ),
+    )
+    .by_datagrams(),
     Case::calling(
         ("C52", "481 to the CANCEL, then 487"),
         ("the 487 is acknowledged", "RFC 3261 §17.1.1.3, R28"),
@@ -42,7 +43,8 @@ pub(in super::super) const CASES: &[Case] = &[
             "RFC 3261 §17.1.1.2, §17.1.1.3",
         ),
         copies_of_the_487,
-    ),
+    )
+    .by_datagrams(),
     Case::calling(
         ("I6", "487 before the 200 of the CANCEL"),
         ("the order of the two does not matter to who cancels", "RFC 3261 §9.1"),
@@ -67,7 +69,8 @@ pub(in super::super) const CASES: &[Case] = &[
         ("S6", "the INVITE is not answered"),
         ("timer A: it is sent again, unchanged", "RFC 3261 §17.1.1.2"),
         the_invite_is_sent_again,
-    ),
+    )
+    .by_datagrams(),
     Case::calling(
         ("C62", "a 100 stops the copies of the INVITE"),
         ("in Proceeding the INVITE is not sent again", "RFC 3261 §17.1.1.2"),
@@ -194,8 +197,8 @@ fn a_reliable_response_behind(stage: &mut Stage<'_>) -> Step {
     let (ring, cancel) = cancelled(stage)?;
     ring.answer_to(stage, &cancel, 200)?;
     let rest = format!(
-        "Contact: <sip:probe@{}>\r\nRequire: 100rel\r\nRSeq: 7\r\nContent-Length: 0\r\n\r\n",
-        stage.at(0)
+        "Contact: <{}>\r\nRequire: 100rel\r\nRSeq: 7\r\nContent-Length: 0\r\n\r\n",
+        stage.uri(0, "probe", ring.invite.from.transport)
     );
     ring.answer_with(stage, 183, &ring.tag, &rest)?;
     if let Some(prack) = stage.hear(0, stage.settings.t1, asks(Method::Prack))? {

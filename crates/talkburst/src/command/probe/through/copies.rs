@@ -13,27 +13,32 @@ pub(in super::super) const CASES: &[Case] = &[
         ("C53", "copies of the CANCEL"),
         ("each gets the 200; one CANCEL goes on, and one 487 comes back", "RFC 3261 §17.2.2, §16.10"),
         copies_of_the_cancel,
-    ),
+    )
+    .by_datagrams(),
     Case::between(
         ("C54", "three CANCELs in ten milliseconds"),
         ("one CANCEL transaction goes on", "RFC 3261 §17.2.2, I8"),
         three_at_once,
-    ),
+    )
+    .by_datagrams(),
     Case::between(
         ("R6", "the inviter does not acknowledge the 487"),
         ("timer G: it is sent again, unchanged", "RFC 3261 §17.2.1"),
         the_487_is_sent_again,
-    ),
+    )
+    .by_datagrams(),
     Case::between(
         ("S7", "the invited side repeats the 487"),
         ("each copy is acknowledged, and none goes up", "RFC 3261 §17.1.1.2"),
         copies_of_the_487,
-    ),
+    )
+    .by_datagrams(),
     Case::between(
         ("S4", "the invited side does not answer the CANCEL"),
         ("timer E: it is sent again, unchanged", "RFC 3261 §17.1.2.2"),
         the_cancel_is_sent_again,
-    ),
+    )
+    .by_datagrams(),
     Case::between(
         ("I2", "more 1xx behind the CANCEL"),
         ("no second CANCEL to the same branch", "RFC 3261 §9.1, I2"),

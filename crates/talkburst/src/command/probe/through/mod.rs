@@ -12,9 +12,9 @@ use super::called::must_be_487;
 use super::stage::{Heard, Stage, Step, Stop, answers, asks, branch, word};
 
 /// A call that the invited side has.
-struct Bridge {
+pub(super) struct Bridge {
     call: Call,
-    invite: Heard,
+    pub(super) invite: Heard,
     tag: String,
 }
 
@@ -35,7 +35,7 @@ impl Bridge {
             register(stage, end, through, 600)?;
         }
         let uri =
-            stage.settings.name(1).map_or_else(|| format!("sip:invited@{}", stage.at(1)), str::to_owned);
+            stage.settings.name(1).map_or_else(|| stage.uri(1, "invited", through.transport), str::to_owned);
         Ok(Call::new(stage, 0, &uri, through))
     }
 
@@ -50,7 +50,7 @@ impl Bridge {
     }
 
     /// The same, and the inviter knows that the invited side rings.
-    fn ringing(stage: &mut Stage<'_>) -> Step<Self> {
+    pub(super) fn ringing(stage: &mut Stage<'_>) -> Step<Self> {
         let bridge = Self::build(stage)?;
         bridge.answer(stage, 180)?;
         bridge.rings(stage)?;
@@ -63,7 +63,7 @@ impl Bridge {
 
     /// The invited side answers the INVITE.
     fn answer(&self, stage: &mut Stage<'_>, status: u16) -> Step {
-        let contact = format!("Contact: <sip:invited@{}>\r\n", stage.at(1));
+        let contact = format!("Contact: <{}>\r\n", stage.uri(1, "invited", self.invite.from.transport));
         let rest = match status {
             200..=299 => {
                 let body = stage.description(1, Some(self.invite.message.body()));
@@ -86,12 +86,12 @@ impl Bridge {
     }
 
     /// The inviter cancels.
-    fn cancel(&self, stage: &mut Stage<'_>) -> Step {
+    pub(super) fn cancel(&self, stage: &mut Stage<'_>) -> Step {
         stage.say(0, self.call.to, &self.call.cancel())
     }
 
     /// The CANCEL at the invited side.
-    fn cancelled(&self, stage: &mut Stage<'_>) -> Step<Heard> {
+    pub(super) fn cancelled(&self, stage: &mut Stage<'_>) -> Step<Heard> {
         stage.expect(1, "the CANCEL at the invited side", asks(Method::Cancel))
     }
 
@@ -111,7 +111,7 @@ impl Bridge {
     }
 
     /// As it goes when nothing is wrong, from the CANCEL at the invited side on.
-    fn finish(&self, stage: &mut Stage<'_>, cancel: &Heard) -> Step<Heard> {
+    pub(super) fn finish(&self, stage: &mut Stage<'_>, cancel: &Heard) -> Step<Heard> {
         self.answer_to(stage, cancel, 200)?;
         self.answer(stage, 487)?;
         stage.expect(1, "the ACK of the 487", asks(Method::Ack))?;

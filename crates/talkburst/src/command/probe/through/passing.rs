@@ -211,8 +211,7 @@ fn one_burst(stage: &mut Stage<'_>) -> Step {
     let mut call = Bridge::call(stage)?;
     prepare(stage, &mut call)?;
     stage.began(&call);
-    stage.say(0, call.to, &call.invite())?;
-    stage.say(0, call.to, &call.cancel())?;
+    stage.say_at_once(0, call.to, &[&call.invite(), &call.cancel()])?;
     let okay = stage.expect(0, "a response to the CANCEL", answers(Method::Cancel, 200..=699))?;
     let said = word(&okay.message);
     stage.must(okay.message.status() == Some(200), format!("the CANCEL is answered with {said}"));
