@@ -263,13 +263,16 @@ impl Teller {
 
     fn intrude(&mut self, to: u8, bytes: Bytes) {
         let place = self.system.place(ELEMENTS[usize::from(to) % ELEMENTS.len()]);
-        let is_cancel =
-            Message::parse(bytes.clone()).is_ok_and(|message| message.bytes().starts_with(b"CANCEL "));
+        let request = Message::parse(bytes.clone());
+        let is_cancel = request.as_ref().is_ok_and(|request| request.bytes().starts_with(b"CANCEL "));
         let answer = self.system.intrude(place, Self::strange(), bytes);
         let accepted = answer.as_ref().and_then(Message::status).is_some_and(|status| status < 300);
         assert!(!(is_cancel && accepted), "a CANCEL of a stranger is accepted: {answer:?}");
-        if let Some(answer) = answer {
-            assert!(answer.value(Name::CallId).is_some());
+        if let (Some(answer), Ok(request)) = (answer, request) {
+            // RFC 3261 §8.2.6.2. What it lacks, an answer lacks too.
+            for name in [Name::CallId, Name::From, Name::CSeq] {
+                assert_eq!(answer.value(name), request.value(name), "{name:?}");
+            }
         }
     }
 

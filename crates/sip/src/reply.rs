@@ -18,7 +18,7 @@ pub struct ReplyHead {
     start: u32,
     /// Where each of them ends.
     ends: [u32; Part::COUNT],
-    /// The To of the request has a tag already: the request came within a dialog.
+    /// The To of the request has a tag already, for it came within a dialog; or there is no To that ours could be added to.
     has_tag: bool,
 }
 
@@ -98,11 +98,16 @@ impl Received {
             }
         };
         part(Part::From, &|writer| first(writer, Name::From));
+        let to = request.value(Name::To);
         part(Part::To, &|writer| {
-            writer.copied(b"To: ").copied(request.value(Name::To).unwrap_or_default());
+            if let Some(to) = to {
+                writer.copied(b"To: ").copied(to);
+            }
         });
         part(Part::Identity, &|writer| {
-            writer.copied(b"\r\n"); // of To
+            if to.is_some() {
+                writer.copied(b"\r\n");
+            }
             first(writer, Name::CallId);
             first(writer, Name::CSeq);
         });
@@ -112,7 +117,7 @@ impl Received {
         let port = if wants_port { path.remote.port() } else { via.and_then(|via| via.port).unwrap_or(5060) };
         let remote =
             if path.transport.is_reliable() { path.remote } else { SocketAddr::new(path.remote.ip(), port) };
-        let has_tag = request.to_tag().is_ok_and(|tag| tag.is_some());
+        let has_tag = to.is_none() || request.to_tag().is_ok_and(|tag| tag.is_some());
         let head = ReplyHead { lines: Bytes::copy_from_slice(lines), start: 0, ends, has_tag };
         Ok(Self { head, source: path, path: Path { remote, ..path } })
     }
@@ -245,11 +250,26 @@ mod tests {
              Via: SIP/2.0/UDP b.example;branch=z9hG4bKb\r\nf: <sip:anna@poc.example>;tag=a1\r\n\
              Record-Route: <sip:p.example;lr>\r\nTo: {to}\r\nTimestamp: 7\r\ni: c-4711\r\nCSeq: 1 INVITE\r\n\r\n"
         );
-        let request = Message::parse(Bytes::from(text)).unwrap();
+        head_of(&text)
+    }
+
+    fn head_of(request: &str) -> ReplyHead {
+        let request = Message::parse(Bytes::copy_from_slice(request.as_bytes())).unwrap();
         let (local, remote) =
             (SocketAddr::from(([127, 0, 0, 1], 5060)), SocketAddr::from(([127, 0, 0, 2], 7)));
         let path = Path { transport: Transport::Udp, local, remote, connection: None };
         Received::new(&mut Vec::new(), &Essentials::of(&request), path).unwrap().head
+    }
+
+    /// Such a request is refused; what it lacks is not made up.
+    #[test]
+    fn a_request_without_to_or_call_id_is_answered_without() {
+        let text = "INVITE sip:ben@poc.example SIP/2.0\r\nVia: SIP/2.0/UDP a.example;branch=z9hG4bKa\r\n\
+                    From: <sip:anna@poc.example>;tag=a1\r\nCSeq: 1 INVITE\r\n\r\n";
+        let answer = head_of(text).response(&mut Vec::new(), 400, b"b1", b"", &Extra::default());
+        let answer = Message::parse(answer).unwrap();
+        let names = [Name::From, Name::CSeq, Name::To, Name::CallId];
+        assert_eq!(names.map(|name| answer.value(name).is_some()), [true, true, false, false]);
     }
 
     /// Whatever was said before, a response repeats the lines of its request.
