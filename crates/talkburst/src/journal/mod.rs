@@ -16,7 +16,7 @@ use sip::hash::Keyed;
 
 pub(crate) use self::digest::{Digests, Said};
 pub(crate) use self::reader::{Damage, Reader};
-pub(crate) use self::writer::{Keeper, write};
+pub(crate) use self::writer::{Keeper, Writer, write};
 
 use crate::serve::shard;
 

@@ -40,6 +40,11 @@ impl<W: Write> Writer<W> {
         self.to.write_all(&self.check.to_le_bytes())?;
         self.to.write_all(&octets)
     }
+
+    /// All that was put is where it belongs.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// What one machine keeps.

@@ -369,6 +369,15 @@ impl Shard {
         (self.server.standing(limit, attending, all), self.server.standing_count(all))
     }
 
+    /// Its state, in words: see [`sip::Endpoint::view`].
+    pub(crate) fn view(&self) -> String {
+        let core = match &self.front {
+            Front::Core(core) => core.view(),
+            Front::Open => String::new(),
+        };
+        core + &self.server.view()
+    }
+
     /// Whether nothing remains of any transaction and any session.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {

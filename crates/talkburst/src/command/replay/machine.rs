@@ -43,6 +43,14 @@ impl Machine {
         }
     }
 
+    /// Its state, in words.
+    pub(super) fn view(&self) -> String {
+        match self {
+            Self::Client(client) => client.view(),
+            Self::Shard(shard) => shard.view(),
+        }
+    }
+
     /// Hands in what went in. False if it is for another kind of machine.
     pub(super) fn handle(&mut self, now: Instant, input: Input) -> bool {
         match (self, input) {

@@ -2,17 +2,19 @@
 
 mod ladder;
 mod machine;
+mod redact;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sip::Instant;
 
 use self::ladder::Ladder;
 use self::machine::{Machine, Output, label};
+use self::redact::{Redacted, Refusal};
 use super::{DONE, Failure};
 use crate::journal::{Damage, Digests, End, Input, Reader, Record};
 
@@ -25,6 +27,9 @@ pub(crate) struct Arguments {
     /// Show what happens as a ladder.
     #[arg(long)]
     ladder: bool,
+    /// Write the same without names, addresses, passwords, texts and speech to this file, if it replays alike.
+    #[arg(long, value_name = "OUT", conflicts_with = "ladder")]
+    redact: Option<PathBuf>,
 }
 
 /// Exit code: the machines have said something else.
@@ -35,6 +40,9 @@ const SHOWN_MAX: usize = 20;
 
 /// Replays it.
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    if let Some(out) = &arguments.redact {
+        return redact(&arguments.file, out);
+    }
     let unreadable = |damage: Damage| Failure::Journal(arguments.file.clone(), damage.to_string());
     let file = File::open(&arguments.file).map_err(|error| unreadable(Damage::Read(error)))?;
     let mut reader = Reader::new(BufReader::new(file)).map_err(unreadable)?;
@@ -86,6 +94,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let until = replay.last.since_start().as_secs_f64();
     writeln!(out, "identical: {number} records, {until:.3} s, journal of {}", replay.version)?;
     Ok(DONE)
+}
+
+/// Writes it without whatever tells of anybody.
+fn redact(file: &Path, out: &Path) -> Result<u8, Failure> {
+    match redact::redact(file, out) {
+        Ok(Redacted { records, words }) => {
+            writeln!(std::io::stdout().lock(), "redacted: {records} records, {words} words and addresses")?;
+            Ok(DONE)
+        }
+        Err(refusal @ (Refusal::Different { .. } | Refusal::Untold { .. })) => {
+            writeln!(std::io::stdout().lock(), "not redacted: {refusal}")?;
+            Ok(DIFFERENT)
+        }
+        Err(refusal) => Err(Failure::Journal(file.to_owned(), refusal.to_string())),
+    }
 }
 
 /// All machines of a journal.
