@@ -550,7 +550,10 @@ impl Client {
         if offer.is_empty() {
             return Ok((sdp::offer(capabilities, origin), None));
         }
-        let (answer, media) = sdp::answer(capabilities, origin, offer)?;
+        // User-plane digest 1, 2.1: by an answer the talk burst is granted, and that is for a server to say.
+        let mut capabilities = capabilities.clone();
+        capabilities.talk_burst.tb_granted = false;
+        let (answer, media) = sdp::answer(&capabilities, origin, offer)?;
         Ok((answer, Some(Box::new(media))))
     }
 

@@ -153,6 +153,52 @@ fn an_answer_that_grants_the_talk_burst_lets_the_inviter_speak_at_once() {
     }
 }
 
+/// User-plane digest 1, 2.1: a client has nothing to grant.
+#[test]
+fn an_answer_of_a_client_grants_nothing_whatever_was_offered() {
+    let mut pair = Pair::with(|config| config.capabilities.talk_burst.tb_granted = true);
+    let session = pair.invite();
+    let offer = pair.anna_to_ben();
+    assert!(text(offer[0].body()).contains("tb_granted=1"));
+    let told = events(&mut pair.ben);
+    let [Event::Invited { session: rings, .. }] = &told[..] else { panic!("{told:?}") };
+    pair.ben.accept(pair.now, *rings).unwrap();
+    let answers = pair.ben_to_anna();
+    let ok = answers.iter().find(|answer| answer.status() == Some(200)).unwrap();
+    assert!(text(ok.body()).contains("tb_granted=0"), "{}", text(ok.body()));
+    assert!(!pair.anna.may_talk(session));
+}
+
+/// Case 7: the grant in the 200 that crosses the CANCEL.
+#[test]
+fn a_grant_in_a_200_that_crosses_the_cancel_lets_nobody_speak() {
+    for gives_up in [false, true] {
+        let mut config = config(ANNA);
+        config.conference_factory = Some(Bytes::from(FACTORY));
+        config.capabilities.talk_burst.tb_granted = true;
+        let mut anna = Client::new(config);
+        let session = begin(&mut anna, users(&["sip:ben@home2.example"])).unwrap().unwrap();
+        let invite = sent(&mut anna).remove(0);
+        deliver(Instant::START, &mut anna, ANNA, BEN, response(&invite, "180 Ringing", "", ""));
+        if gives_up {
+            anna.cancel(Instant::START, session).unwrap();
+            assert!(sent(&mut anna).iter().any(|message| message.is(sip::message::Method::Cancel)));
+        }
+        let mut server = self::config(BEN).capabilities;
+        server.talk_burst.tb_granted = true;
+        let answer = crate::sdp::offer(&server, crate::sdp::Origin { id: 1, version: 1 });
+        let answer = response(&invite, "200 OK", "Content-Type: application/sdp\r\n", &text(&answer));
+        let focus = "<sip:leg@192.0.2.2;session=adhoc;identity=token%40home1.example>;isfocus";
+        let answer = Bytes::from(text(&answer).replace("<sip:peer@192.0.2.2>", focus));
+        deliver(Instant::START, &mut anna, ANNA, BEN, answer);
+        let left = sent(&mut anna).iter().any(|message| message.is(sip::message::Method::Bye));
+        let told = events(&mut anna);
+        let is_granted = told.iter().any(|event| matches!(event, Event::TalkBurst { .. }));
+        assert_eq!((left, is_granted, anna.may_talk(session)), (gives_up, !gives_up, !gives_up), "{told:?}");
+        assert_eq!(anna.poll_media().is_some(), !gives_up);
+    }
+}
+
 /// digest 8.5.
 #[test]
 fn who_is_invited_is_shown_the_inviter_the_group_and_the_session() {

@@ -248,6 +248,8 @@ impl Settings {
         let media = MediaSockets::open(listen.ip()).map_err(occupied)?;
         let ports = (media.port(Stream::Speech), media.port(Stream::Control));
         let mut capabilities = Capabilities::speech(advertised_ip, ports.0, ports.1);
+        // User-plane digest 9: an answer that grants the talk burst saves a way.
+        capabilities.talk_burst.tb_granted = true;
         #[cfg(feature = "opus")]
         capabilities.codecs.push(crate::voice::opus::offered());
         if !self.codecs.is_empty() {

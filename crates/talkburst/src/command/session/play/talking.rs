@@ -119,9 +119,11 @@ impl Play {
         self.voice.tell(now, &Told::TalkBurst { session: number, burst: Burst::from(told) });
         let Some(talking) = self.talking() else { return };
         match told {
+            // What the answer has granted is granted again by a message, which has the time: the user speaks already.
+            Happened::Granted { .. } if talking.is_pressed && talking.next_at.is_some() => {}
             Happened::Granted { .. } if talking.is_pressed => {
                 talking.sound.begin();
-                talking.next_at.get_or_insert(now);
+                talking.next_at = Some(now);
             }
             // The INVITE has asked for a user who says nothing.
             Happened::Granted { .. } => self.hold(Some(false)).await,
