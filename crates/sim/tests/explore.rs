@@ -33,6 +33,7 @@ scenes! {
     a_fork_keeps_every_rule "fork"
     servers_keep_every_rule "served"
     an_early_answer_keeps_every_rule "unconfirmed"
+    two_networks_keep_every_rule "apart"
     a_pre_established_session_keeps_the_rules_of_cores_and_ends "pre-established"
     a_group_keeps_every_rule "ad-hoc"
     talk_bursts_keep_every_rule "talking"

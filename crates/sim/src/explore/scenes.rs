@@ -30,7 +30,7 @@ pub struct Scene {
     pub about: &'static str,
     /// The bounds.
     pub bounds: Bounds,
-    /// Cores and servers are in one process, as they are when one program is both: nothing is under way between them.
+    /// The core and the server of a network are in one process, as they are when one program is both: nothing is under way between them.
     pub is_inside: bool,
     near: Near,
     kind: Kind,
@@ -46,7 +46,9 @@ enum Kind {
     Core { terminals: usize, invited: Invited },
     /// Two clients of a core with its server.
     Served { answer: AnswerMode, early: bool },
-    /// The same, and the invited user has a pre-established session.
+    /// The same on two networks, each with a core and a server.
+    Apart,
+    /// Two clients of one network, and the invited user has a pre-established session.
     PreEstablished,
     /// One user calls two others.
     AdHoc { invited: Invited },
@@ -157,6 +159,12 @@ impl Scene {
                 pick(bounds(0, any), bounds(1, [1, 0, 0, 0])),
             ),
             scene(
+                "apart",
+                "1-1 through the cores and servers of two networks, the invited one answering by itself",
+                Kind::Apart,
+                pick(bounds(0, any), bounds(1, [1, 0, 0, 0])),
+            ),
+            scene(
                 "pre-established",
                 "1-1 through the servers, to a user with a pre-established session",
                 Kind::PreEstablished,
@@ -246,6 +254,12 @@ impl Scene {
                 setup.early_answer = early;
                 self.whole(setup, Media::AtOnce, plain, &["ben"])
             }
+            Kind::Apart => {
+                let settings = PocSettings { answer_mode: AnswerMode::Automatic, ..PocSettings::default() };
+                let ben = Terminal { settings, ..Terminal::new("ben", 1) };
+                let setup = Setup::new(vec![Terminal::new("anna", 0), ben]);
+                self.whole(setup, Media::AtOnce, plain, &["ben"])
+            }
             Kind::PreEstablished => {
                 let ben = Terminal { has_factory: true, pre_establishes: true, ..Terminal::new("ben", 0) };
                 let setup = Setup::new(vec![Terminal::new("anna", 0), ben]);
@@ -317,8 +331,7 @@ impl Scene {
             }
         }
         system.run_until(system.now + Duration::from_secs(60));
-        let users: Vec<_> =
-            called.iter().map(|user| Bytes::from(format!("sip:{user}@home1.example"))).collect();
+        let users: Vec<_> = called.iter().map(|user| system.address_of(system.place(user))).collect();
         let to = match &users[..] {
             [one] => Addressee::User(one.clone()),
             several => Addressee::Users(several.to_vec().try_into().expect("a few")),

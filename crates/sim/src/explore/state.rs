@@ -1,5 +1,7 @@
 //! A state of a scene, and what may happen in it.
 
+mod fingerprint;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use poc::talk_burst::Priority;
 use poc::{Client, Command, Input};
-use sip::hash::Key;
 use sip::transport::{Path, Transmit, Transport};
 use sip::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::users::{Deed, Habits, Known, note_event};
 use crate::ladder::{Fate, Trace};
 use crate::monitor::system::Kind;
 use crate::system::element::{Told, media_port_of};
-use crate::system::{Element, Machine};
+use crate::system::{Element, Machine, home_at};
 
 /// How often what a network may do happens at most, on one way from the beginning of a scene to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,7 +108,7 @@ pub(super) struct State {
     flying: Vec<Flight>,
     /// What arrives in this instant: it is no part of a state between two moves.
     prompt: VecDeque<Flight>,
-    /// Cores and servers are in one process: what they say to each other arrives at once.
+    /// The core and the server of a network are in one process: what they say to each other arrives at once.
     is_inside: bool,
     /// What arrives at once besides.
     near: Near,
@@ -156,7 +157,7 @@ impl State {
         }
     }
 
-    /// Cores and servers are in one process from here on.
+    /// The core and the server of each network are in one process from here on.
     pub(super) fn put_inside(&mut self) {
         self.is_inside = true;
     }
@@ -390,75 +391,8 @@ impl State {
         }
     }
 
-    /// The fingerprint: see [`Canon`].
-    pub(super) fn fingerprint(&mut self, canon: &mut Canon) -> Key {
-        let now = self.now;
-        for place in 0..self.elements.len() {
-            self.element_view(canon, place);
-            self.judged_view(canon, place);
-        }
-        let talking = canon.view(self.judge.view_of_talking().as_bytes());
-        let known = canon.view(format!("{:#?}", self.known).as_bytes());
-        let mut flying: Vec<_> = self.flying.iter().collect();
-        flying.sort_by_key(|flight| (flight.way(), flight.step, flight.view.literal()));
-        canon.begin();
-        for view in self.views.iter().chain(&self.judged).flatten() {
-            canon.put(now, view);
-        }
-        canon.put(now, &talking);
-        canon.put(now, &known);
-        let mut last = None;
-        let mut rank = 0;
-        for flight in flying {
-            // Only the order of what goes the same way counts.
-            let (way, step) = (flight.way(), flight.step);
-            rank = match last {
-                Some((before, at)) if before == way => rank + u32::from(at != step),
-                Some(_) | None => 0,
-            };
-            last = Some((way, step));
-            canon.put_number(rank);
-            canon.put_number(self.place_of(way.1) as u32);
-            canon.put_number(u32::from(way.1.port()));
-            canon.put_number(self.place_of(way.0) as u32);
-            canon.put(now, &flight.view);
-        }
-        let Bounds { losses, copies, overtakings, delays, in_all, patience: _ } = self.left;
-        // More of one kind than of all together is as good as that.
-        let [losses, copies, overtakings, delays] =
-            [losses, copies, overtakings, delays].map(|left| left.min(in_all));
-        for number in [
-            losses,
-            copies,
-            overtakings,
-            delays,
-            in_all,
-            u32::from(self.is_patient()),
-            u32::from(self.closes.is_some()),
-        ] {
-            canon.put_number(number);
-        }
-        if self.is_patient() && !self.known.is_empty() {
-            // How long users still wait decides how it goes on.
-            canon.put_number((self.now - self.begun).as_millis() as u32);
-        }
-        canon.fingerprint()
-    }
-
     fn place_of(&self, address: SocketAddr) -> usize {
         self.elements.iter().position(|element| element.address.ip() == address.ip()).unwrap_or(usize::MAX)
-    }
-
-    fn element_view(&mut self, canon: &mut Canon, place: usize) -> Arc<View> {
-        let element = &self.elements[place];
-        self.views[place]
-            .get_or_insert_with(|| Arc::new(canon.view(element.machine.view().as_bytes())))
-            .clone()
-    }
-
-    fn judged_view(&mut self, canon: &mut Canon, place: usize) {
-        let judge = &self.judge;
-        self.judged[place].get_or_insert_with(|| Arc::new(canon.view(judge.view(place).as_bytes())));
     }
 
     fn client(&mut self, place: usize) -> &mut Client {
@@ -506,7 +440,7 @@ impl State {
         (self.views[place], self.judged[place]) = (None, None);
         let ip = self.elements[place].address.ip();
         let element = Arc::make_mut(&mut self.elements[place]);
-        let is_client = matches!(element.machine, Machine::Client(_));
+        let home = home_at(element.address);
         let mut sent = Vec::new();
         while let Some(transmit) = element.machine.poll_transmit() {
             self.judge.sent(now, place, &transmit);
@@ -540,7 +474,7 @@ impl State {
         }
         self.judge.settled(now, place, &self.elements[place].machine);
         for transmit in sent {
-            let is_prompt = self.is_inside && !is_client && !self.is_client_at(transmit.path.remote)
+            let is_prompt = self.is_inside && home.is_some() && home == home_at(transmit.path.remote)
                 || self.near == Near::Signalling
                 || self.is_near(place, &transmit);
             let view = Arc::new(canon.view(&transmit.bytes));
@@ -565,11 +499,6 @@ impl State {
     fn is_near(&self, place: usize, transmit: &Transmit) -> bool {
         let Near::Client(client) = self.near else { return false };
         place == client || self.place_of(transmit.path.remote) == client
-    }
-
-    fn is_client_at(&self, address: SocketAddr) -> bool {
-        let found = self.elements.get(self.place_of(address));
-        found.is_none_or(|element| matches!(element.machine, Machine::Client(_)))
     }
 
     fn act(&mut self, canon: &mut Canon, which: usize, deed: Deed) {

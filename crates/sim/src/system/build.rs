@@ -326,6 +326,11 @@ fn server_address(home: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 111 + home as u8], 5060))
 }
 
+/// The network whose core or PoC Server is at this address.
+pub(crate) fn home_at(address: SocketAddr) -> Option<usize> {
+    (0..DOMAINS.len()).find(|home| [core_address(*home), server_address(*home)].contains(&address))
+}
+
 fn factory_of(home: usize) -> Bytes {
     Bytes::from(format!("sip:poc-factory@{}", DOMAINS[home]))
 }
