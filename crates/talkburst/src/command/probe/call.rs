@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use poc::AnswerMode;
+use poc::body::settings::{self, Entity, Settings};
 use sip::Message;
 use sip::auth::{Authentication, Credentials};
 use sip::identifier::Identifiers;
@@ -229,33 +231,57 @@ fn credentials_for(
         .collect())
 }
 
-/// Registers an end of ours with the target, as the only place of its user; or, for no time at all, takes that back.
+/// Registers an end of ours with the target, as the only place of its user; or, for no time at all, takes that back. A PoC Client
+/// has published its settings then: it answers manually.
 pub(super) fn register(stage: &mut Stage<'_>, end: usize, registrar: Way, seconds: u32) -> Step {
     let Some(name) = stage.settings.name(end).map(str::to_owned) else { return Ok(()) };
     stage.registered(registrar);
+    let is_poc = stage.settings.is_poc;
     let domain = name.rsplit('@').next().unwrap_or_default().to_owned();
     let mut call = Call::new(stage, end, &format!("sip:{domain}"), registrar);
     call.addressee = format!("<{name}>");
-    let own = stage.uri(end, "probe", registrar.transport);
-    let contact = format!("Contact: <{own}>\r\nExpires: {seconds}\r\n");
-    let mut lines = String::new();
+    let (own, feature) =
+        (stage.uri(end, "probe", registrar.transport), if is_poc { ";+g.poc.talkburst" } else { "" });
+    let contact = format!("Contact: <{own}>{feature}\r\nExpires: {seconds}\r\n");
+    if !is_granted(stage, call, Method::Register, &contact, "")? {
+        return Err(Stop::Unclear(format!("{name} could not be registered")));
+    }
+    if !is_poc || seconds == 0 {
+        return Ok(());
+    }
+    let call = Call::new(stage, end, &name, registrar);
+    let settings = Settings { answer_mode: Some(AnswerMode::Manual), ..Settings::default() };
+    let body = settings::write(&[Entity { id: "probe".to_owned(), settings }]);
+    let lines = format!(
+        "Event: poc-settings\r\nExpires: {seconds}\r\nContent-Type: application/poc-settings+xml\r\n\
+         Accept-Contact: *;+g.poc.talkburst;require;explicit\r\n"
+    );
+    if !is_granted(stage, call, Method::Publish, &lines, &String::from_utf8_lossy(&body))? {
+        return Err(Stop::Unclear(format!("the settings of {name} could not be published")));
+    }
+    Ok(())
+}
+
+/// Whether a request outside of a dialog is answered with 2xx, once a challenge has had its answer.
+fn is_granted(stage: &mut Stage<'_>, mut call: Call, method: Method, lines: &str, body: &str) -> Step<bool> {
+    let mut credentials = String::new();
     for _ in 0..2 {
-        let request =
-            call.request("REGISTER").replace("Content-Length", &format!("{contact}{lines}Content-Length"));
-        stage.say(end, registrar, &request)?;
-        let answer = stage.hear(end, stage.settings.patience, answers(Method::Register, 200..=699))?;
+        let length = body.len();
+        let head = call.head(method.as_str());
+        let request = format!("{head}{lines}{credentials}Content-Length: {length}\r\n\r\n{body}");
+        stage.say(call.end, call.to, &request)?;
+        let answer = stage.hear(call.end, stage.settings.patience, answers(method, 200..=699))?;
         let Some(answer) = answer else { break };
         match answer.message.status() {
-            Some(200..=299) => return Ok(()),
+            Some(200..=299) => return Ok(true),
             Some(401 | 407) => {
-                let uri = call.uri.clone();
-                lines = credentials_for(stage, end, &request, &answer.message, Method::Register, &uri)?;
+                credentials = credentials_for(stage, call.end, &request, &answer.message, method, &call.uri)?;
                 call = call.again();
             }
             Some(_) | None => break,
         }
     }
-    Err(Stop::Unclear(format!("{name} could not be registered")))
+    Ok(false)
 }
 
 /// A response to `request`: with this tag in To unless it has one, and these further lines and body.

@@ -1,18 +1,21 @@
 //! What the invited side says crosses the CANCEL, or came before it.
 
-use sip::Duration;
 use sip::message::Method;
+use sip::{Duration, Message};
 
 use super::super::called::must_be_487;
 use super::super::case::Case;
-use super::super::stage::{Stage, Step, answers, asks, branch, tag, word};
+use super::super::stage::{Stage, Step, Stop, answers, asks, branch, tag, word};
 use super::{Bridge, cancelled};
 
 /// What is tried with responses that cross.
 pub(in super::super) const CASES: &[Case] = &[
     Case::between(
         ("C36", "a 200 of the invited side crosses the CANCEL"),
-        ("the 2xx is passed on; ACK and BYE go through", "RFC 3261 §16.7, §16.10"),
+        (
+            "the 2xx is passed on, and ACK and BYE go through; or who is between acknowledges and leaves it",
+            "RFC 3261 §16.7, §16.10",
+        ),
         a_200_crosses,
     ),
     Case::between(
@@ -51,8 +54,16 @@ fn a_200_crosses(stage: &mut Stage<'_>) -> Step {
     let (bridge, cancel) = cancelled(stage)?;
     bridge.answer(stage, 200)?;
     bridge.answer_to(stage, &cancel, 200)?;
-    let okay = stage.expect(0, "the 200 (INVITE)", bridge.call.answered(200..=299))?;
-    bridge.leave(stage, &okay.message, &bridge.call)
+    let end = stage.expect(0, "a final response for the inviter", bridge.call.answered(200..=699))?;
+    if end.message.status() < Some(300) {
+        return bridge.leave(stage, &end.message, &bridge.call);
+    }
+    // A user agent on either side has ended the inviter's half, and leaves the other half itself.
+    must_be_487(stage, &end);
+    stage.say(0, bridge.call.to, &bridge.call.ack(&end.message))?;
+    stage.expect(1, "the ACK of the 200", asks(Method::Ack))?;
+    let bye = stage.expect(1, "the BYE", asks(Method::Bye))?;
+    bridge.answer_to(stage, &bye, 200)
 }
 
 /// The inviter cancels, and something else than 487 comes back.
@@ -120,8 +131,17 @@ fn a_reinvite_is_cancelled(stage: &mut Stage<'_>) -> Step {
     stage.expect(1, "the ACK of the 200", asks(Method::Ack))?;
     let again = bridge.call.dialog(&okay.message);
     stage.say(0, again.to, &again.invite())?;
-    let reinvite =
-        stage.expect(1, "the re-INVITE", |message| message.is(Method::Invite) && tag(message).is_some())?;
+    let is_further = |message: &Message| message.is(Method::Invite) && tag(message).is_some();
+    let Some(reinvite) = stage.hear(1, stage.settings.patience, is_further)? else {
+        let Some(own) = stage.hear(0, Duration::ZERO, again.answered(200..=299))? else {
+            return Err(Stop::Failed("the re-INVITE does not go on and is not answered".to_owned()));
+        };
+        stage.say(0, again.to, &again.ack(&own.message))?;
+        stage.say(0, again.to, &again.bye(&own.message))?;
+        let bye = stage.expect(1, "the BYE", asks(Method::Bye))?;
+        bridge.answer_to(stage, &bye, 200)?;
+        return Err(Stop::Unclear("the target answers the re-INVITE itself".to_owned()));
+    };
     let inner = Bridge { call: again.clone(), invite: reinvite, tag: bridge.tag.clone() };
     inner.answer(stage, 180)?;
     inner.rings(stage)?;
