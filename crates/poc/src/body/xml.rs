@@ -95,7 +95,7 @@ pub(super) fn read(document: &[u8], known: &[&'static str]) -> Result<Element, B
     if document.len() > LENGTH_MAX {
         return Err(BodyError::TooLarge);
     }
-    let text = std::str::from_utf8(document).map_err(|_| BodyError::Encoding)?;
+    let text = allowed(std::str::from_utf8(document).map_err(|_| BodyError::Encoding)?)?;
     let mut reader = NsReader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
     reader.config_mut().expand_empty_elements = true;
     let mut open: Vec<Element> = Vec::new();
@@ -164,6 +164,7 @@ fn element(
         let (space, name) = resolver.resolve_attribute(attribute.key);
         let value =
             attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|_| BodyError::DocumentType)?;
+        allowed(&value)?;
         element.attributes.push((space_of(&space, known)?, text_of(name.as_ref())?, value.into_owned()));
     }
     Ok(element)
@@ -184,6 +185,15 @@ fn text_of(name: &[u8]) -> Result<String, BodyError> {
     std::str::from_utf8(name).map(str::to_owned).map_err(|_| BodyError::Encoding)
 }
 
+/// What XML can say at all (XML 1.0 §2.2), written out or by number.
+fn is_character(each: char) -> bool {
+    !matches!(each, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+fn allowed(text: &str) -> Result<&str, BodyError> {
+    if text.chars().all(is_character) { Ok(text) } else { Err(BodyError::Syntax) }
+}
+
 /// Text outside of the root is space.
 fn add(open: &mut [Element], text: &str) -> Result<(), BodyError> {
     match open.last_mut() {
@@ -197,7 +207,7 @@ fn add(open: &mut [Element], text: &str) -> Result<(), BodyError> {
 /// What `&name;` stands for: a character, or one of the five entities of XML itself.
 fn referred(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, BodyError> {
     if let Some(character) = reference.resolve_char_ref().map_err(|_| BodyError::Syntax)? {
-        return Ok(Cow::Owned(character.to_string()));
+        return Ok(Cow::Owned(allowed(&character.to_string())?.to_owned()));
     }
     let name = reference.decode().map_err(|_| BodyError::Encoding)?;
     let found = quick_xml::escape::resolve_predefined_entity(&name).ok_or(BodyError::DocumentType)?;
@@ -219,8 +229,8 @@ pub(super) fn escape(out: &mut String, text: &str) {
             '\t' | '\n' | '\r' => {
                 let _ = write!(out, "&#{};", u32::from(each));
             }
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
-            each => out.push(each),
+            each if is_character(each) => out.push(each),
+            _ => {}
         }
     }
 }

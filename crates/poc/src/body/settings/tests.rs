@@ -134,7 +134,7 @@ fn a_document_that_is_too_long_too_deep_or_too_wide_is_refused() {
 
 #[test]
 fn what_is_no_xml_in_utf_8_is_refused() {
-    let cases: [(&[u8], BodyError); 10] = [
+    let cases: [(&[u8], BodyError); 13] = [
         (b"", BodyError::Syntax),
         (b"hello", BodyError::Syntax),
         (b"<poc-settings", BodyError::Syntax),
@@ -143,6 +143,9 @@ fn what_is_no_xml_in_utf_8_is_refused() {
         (b"<a/>b", BodyError::Syntax),
         (b"<p:a/>", BodyError::Syntax),
         (b"<a b='1' b='2'/>", BodyError::Syntax),
+        (b"<a b='\x01'/>", BodyError::Syntax),
+        (b"<a b='&#1;'/>", BodyError::Syntax),
+        (b"<a>&#x1f;</a>", BodyError::Syntax),
         (b"<a>\xff</a>", BodyError::Encoding),
         (b"<?xml version='1.0' encoding='UTF-16'?><a/>", BodyError::Encoding),
     ];
