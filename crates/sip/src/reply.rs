@@ -18,8 +18,8 @@ pub struct ReplyHead {
     start: u32,
     /// Where each of them ends.
     ends: [u32; Part::COUNT],
-    /// The To of the request has a tag already, for it came within a dialog; or there is no To that ours could be added to.
-    has_tag: bool,
+    /// Our tag goes behind the To: the request has one, and came outside of a dialog.
+    needs_tag: bool,
 }
 
 /// The parts of a [`ReplyHead`], in order.
@@ -117,8 +117,8 @@ impl Received {
         let port = if wants_port { path.remote.port() } else { via.and_then(|via| via.port).unwrap_or(5060) };
         let remote =
             if path.transport.is_reliable() { path.remote } else { SocketAddr::new(path.remote.ip(), port) };
-        let has_tag = to.is_none() || request.to_tag().is_ok_and(|tag| tag.is_some());
-        let head = ReplyHead { lines: Bytes::copy_from_slice(lines), start: 0, ends, has_tag };
+        let needs_tag = to.is_some() && !request.to_tag().is_ok_and(|tag| tag.is_some());
+        let head = ReplyHead { lines: Bytes::copy_from_slice(lines), start: 0, ends, needs_tag };
         Ok(Self { head, source: path, path: Path { remote, ..path } })
     }
 }
@@ -145,7 +145,7 @@ impl ReplyHead {
             writer.copied(self.part(Part::RecordRoute)); // §12.1.1
         }
         writer.copied(self.part(Part::From)).copied(self.part(Part::To));
-        if status != 100 && !tag.is_empty() && !self.has_tag {
+        if status != 100 && !tag.is_empty() && self.needs_tag {
             writer.copied(b";tag=").copied(tag);
         }
         writer.copied(self.part(Part::Identity));
@@ -169,7 +169,7 @@ impl ReplyHead {
     /// their own. Timestamp, which only a 100 repeats, is forgotten.
     pub(crate) fn adopt(&mut self, response: &Bytes, tag: &[u8]) {
         let Some(end) = memchr::memchr(b'\n', response) else { return };
-        let added = if self.has_tag { 0 } else { b";tag=".len() + tag.len() };
+        let added = if self.needs_tag { b";tag=".len() + tag.len() } else { 0 };
         let start = end as u32 + 1;
         for (place, end) in self.ends.iter_mut().enumerate() {
             *end = *end - self.start + start;
@@ -178,7 +178,7 @@ impl ReplyHead {
             }
         }
         self.ends[Part::Timestamp as usize] = self.ends[Part::Identity as usize];
-        (self.lines, self.start, self.has_tag) = (response.clone(), start, true);
+        (self.lines, self.start, self.needs_tag) = (response.clone(), start, false);
     }
 }
 

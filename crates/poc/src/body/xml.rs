@@ -207,7 +207,9 @@ fn add(open: &mut [Element], text: &str) -> Result<(), BodyError> {
 /// What `&name;` stands for: a character, or one of the five entities of XML itself.
 fn referred(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, BodyError> {
     if let Some(character) = reference.resolve_char_ref().map_err(|_| BodyError::Syntax)? {
-        return Ok(Cow::Owned(allowed(&character.to_string())?.to_owned()));
+        let text = character.to_string();
+        allowed(&text)?;
+        return Ok(Cow::Owned(text));
     }
     let name = reference.decode().map_err(|_| BodyError::Encoding)?;
     let found = quick_xml::escape::resolve_predefined_entity(&name).ok_or(BodyError::DocumentType)?;

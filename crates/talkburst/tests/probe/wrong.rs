@@ -12,8 +12,11 @@ const QUICK: [&str; 4] = ["--t1", "50ms", "--patience", "300ms"];
 
 /// What comes of `case` on a target that is called.
 fn called(flaw: callee::Flaw, case: &str) -> (String, Option<i32>) {
-    let uri = format!("sip:callee@{}", callee::start(flaw));
-    let verdicts = Verdicts::of(&[&[uri.as_str(), "--case", case], &QUICK[..]].concat());
+    called_at(&format!("sip:callee@{}", callee::start(flaw)), case)
+}
+
+fn called_at(uri: &str, case: &str) -> (String, Option<i32>) {
+    let verdicts = Verdicts::of(&[&[uri, "--case", case], &QUICK[..]].concat());
     (verdicts.of[case].0.clone(), verdicts.code)
 }
 
@@ -63,12 +66,18 @@ fn a_target_that_does_nothing_or_something_else_is_not_judged() {
 
 /// What comes of `case` on a target that calls.
 fn calling(flaw: caller::Flaw, case: &str) -> String {
+    calling_by("udp", case, |_, at| caller::start(flaw, at, Duration::from_secs(2)))
+}
+
+/// The same over a transport; `call` is told what the probe asks for, and where it is.
+fn calling_by(transport: &str, case: &str, call: impl FnOnce(String, SocketAddr)) -> String {
     let at = SocketAddr::from((own_address(), 5060));
     let (listen, patience) = (at.to_string(), format!("{}ms", caller::PATIENCE.as_millis()));
-    let own = ["probe", "--by-hand", "--listen", &listen, "--gives-up-after", &patience, "--case", case];
-    let mut program = Program::start(&[&own, &QUICK[..]].concat());
-    program.said_until("call sip:");
-    caller::start(flaw, at, Duration::from_secs(2));
+    let own = ["probe", "--by-hand", "--transport", transport, "--listen", &listen];
+    let how = ["--gives-up-after", &patience, "--case", case];
+    let mut program = Program::start(&[&own[..], &how, &QUICK].concat());
+    let said = program.said_until("call sip:");
+    call(said, at);
     Verdicts::after(program).of[case].0.clone()
 }
 
@@ -132,22 +141,15 @@ fn who_does_not_call_is_not_judged() {
 
 /// What comes of `case` on a target that is called over TCP.
 fn called_over_tcp(flaw: stream::Flaw, case: &str) -> String {
-    let uri = format!("sip:callee@{};transport=tcp", stream::called(flaw));
-    let verdicts = Verdicts::of(&[&[uri.as_str(), "--case", case], &QUICK[..]].concat());
-    verdicts.of[case].0.clone()
+    called_at(&format!("sip:callee@{};transport=tcp", stream::called(flaw)), case).0
 }
 
 /// What comes of `case` on a target that calls over TCP.
 fn calling_over_tcp(flaw: stream::Flaw, case: &str) -> String {
-    let at = SocketAddr::from((own_address(), 5060));
-    let (listen, patience) = (at.to_string(), format!("{}ms", caller::PATIENCE.as_millis()));
-    let own =
-        ["probe", "--by-hand", "--transport", "tcp", "--listen", &listen, "--gives-up-after", &patience];
-    let mut program = Program::start(&[&own[..], &["--case", case], &QUICK[..]].concat());
-    let said = program.said_until("call sip:");
-    assert!(said.contains(";transport=tcp"), "{said}");
-    stream::calls(flaw, at, Duration::from_secs(2));
-    Verdicts::after(program).of[case].0.clone()
+    calling_by("tcp", case, |said, at| {
+        assert!(said.contains(";transport=tcp"), "{said}");
+        stream::calls(flaw, at, Duration::from_secs(2));
+    })
 }
 
 #[test]
@@ -171,6 +173,5 @@ fn a_target_on_connections_fails_by_its_flaw_alone() {
 #[test]
 fn a_target_that_does_not_listen_for_connections_is_not_judged() {
     let uri = format!("sip:callee@{};transport=tcp", callee::start(callee::Flaw::None));
-    let verdicts = Verdicts::of(&[&[uri.as_str(), "--case", "C49"], &QUICK[..]].concat());
-    assert_eq!(verdicts.of["C49"].0, "inconclusive");
+    assert_eq!(called_at(&uri, "C49").0, "inconclusive");
 }

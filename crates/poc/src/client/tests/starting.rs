@@ -127,23 +127,32 @@ fn who_begins_a_session_is_told_its_identity_by_the_focus_only() {
     }
 }
 
+/// Her offers say so of `tb_granted`.
+fn anna_who_offers(tb_granted: bool) -> Client {
+    let mut config = config(ANNA);
+    config.conference_factory = Some(Bytes::from(FACTORY));
+    config.capabilities.talk_burst.tb_granted = tb_granted;
+    Client::new(config)
+}
+
+/// The 200 of a focus, which grants the talk burst or does not.
+fn accepted_by_focus(invite: &Message, grants: bool) -> Bytes {
+    let mut server = config(BEN).capabilities;
+    server.talk_burst.tb_granted = grants;
+    let answer = crate::sdp::offer(&server, crate::sdp::Origin { id: 1, version: 1 });
+    let answer = response(invite, "200 OK", "Content-Type: application/sdp\r\n", &text(&answer));
+    let focus = "<sip:leg@192.0.2.2;session=adhoc;identity=token%40home1.example>;isfocus";
+    Bytes::from(text(&answer).replace("<sip:peer@192.0.2.2>", focus))
+}
+
 /// c02: what the answer of the focus grants, if the offer could be granted by it.
 #[test]
 fn an_answer_that_grants_the_talk_burst_lets_the_inviter_speak_at_once() {
     for (offers, grants) in [(true, true), (true, false), (false, true)] {
-        let mut config = config(ANNA);
-        config.conference_factory = Some(Bytes::from(FACTORY));
-        config.capabilities.talk_burst.tb_granted = offers;
-        let mut anna = Client::new(config);
+        let mut anna = anna_who_offers(offers);
         let session = begin(&mut anna, users(&["sip:ben@home2.example"])).unwrap().unwrap();
         let invite = sent(&mut anna).remove(0);
-        let mut server = self::config(BEN).capabilities;
-        server.talk_burst.tb_granted = grants;
-        let answer = crate::sdp::offer(&server, crate::sdp::Origin { id: 1, version: 1 });
-        let answer = response(&invite, "200 OK", "Content-Type: application/sdp\r\n", &text(&answer));
-        let focus = "<sip:leg@192.0.2.2;session=adhoc;identity=token%40home1.example>;isfocus";
-        let answer = text(&answer).replace("<sip:peer@192.0.2.2>", focus);
-        deliver(Instant::START, &mut anna, ANNA, BEN, Bytes::from(answer));
+        deliver(Instant::START, &mut anna, ANNA, BEN, accepted_by_focus(&invite, grants));
         assert_eq!(anna.may_talk(session), offers && grants, "{offers} {grants}");
         let told = events(&mut anna);
         let is_granted = |event: &Event| {
@@ -173,10 +182,7 @@ fn an_answer_of_a_client_grants_nothing_whatever_was_offered() {
 #[test]
 fn a_grant_in_a_200_that_crosses_the_cancel_lets_nobody_speak() {
     for gives_up in [false, true] {
-        let mut config = config(ANNA);
-        config.conference_factory = Some(Bytes::from(FACTORY));
-        config.capabilities.talk_burst.tb_granted = true;
-        let mut anna = Client::new(config);
+        let mut anna = anna_who_offers(true);
         let session = begin(&mut anna, users(&["sip:ben@home2.example"])).unwrap().unwrap();
         let invite = sent(&mut anna).remove(0);
         deliver(Instant::START, &mut anna, ANNA, BEN, response(&invite, "180 Ringing", "", ""));
@@ -184,13 +190,7 @@ fn a_grant_in_a_200_that_crosses_the_cancel_lets_nobody_speak() {
             anna.cancel(Instant::START, session).unwrap();
             assert!(sent(&mut anna).iter().any(|message| message.is(sip::message::Method::Cancel)));
         }
-        let mut server = self::config(BEN).capabilities;
-        server.talk_burst.tb_granted = true;
-        let answer = crate::sdp::offer(&server, crate::sdp::Origin { id: 1, version: 1 });
-        let answer = response(&invite, "200 OK", "Content-Type: application/sdp\r\n", &text(&answer));
-        let focus = "<sip:leg@192.0.2.2;session=adhoc;identity=token%40home1.example>;isfocus";
-        let answer = Bytes::from(text(&answer).replace("<sip:peer@192.0.2.2>", focus));
-        deliver(Instant::START, &mut anna, ANNA, BEN, answer);
+        deliver(Instant::START, &mut anna, ANNA, BEN, accepted_by_focus(&invite, true));
         let left = sent(&mut anna).iter().any(|message| message.is(sip::message::Method::Bye));
         let told = events(&mut anna);
         let is_granted = told.iter().any(|event| matches!(event, Event::TalkBurst { .. }));

@@ -7,10 +7,10 @@ use sip::message::{Method, ip_address};
 use sip::transport::Transport;
 
 use super::called::{cancel, cancel_answered, must_be_487, ringing, terminated};
-use super::calling::{Ring, cancelled};
+use super::calling::{Ring, cancelled, cancels};
 use super::case::Case;
 use super::ends::Way;
-use super::stage::{Stage, Step, Stop, answers, asks, branch, tag, word};
+use super::stage::{Stage, Step, Stop, answers, branch, tag, word};
 use super::through::Bridge;
 
 /// RFC 3261 §18.1.1: a request longer than this takes another transport than UDP.
@@ -198,7 +198,7 @@ fn one_connection(stage: &mut Stage<'_>, ring: &Ring) -> Step {
 fn one_cancel_on_a_stream(stage: &mut Stage<'_>) -> Step {
     let (ring, cancel) = cancelled(stage)?;
     stage.listen(stage.settings.t1 * 4)?;
-    let cancels = stage.all(0, asks(Method::Cancel)).len();
+    let cancels = cancels(stage);
     stage.must(cancels == 1, format!("{cancels} CANCELs on a stream"));
     ring.answer_to(stage, &cancel, 200)?;
     ring.terminate(stage).map(|_| ())

@@ -114,6 +114,11 @@ fn end(stage: &mut Stage<'_>, ring: &Ring, cancel: &Heard) -> Step {
 }
 
 /// All CANCELs are one transaction.
+/// How many CANCELs have come, copies among them.
+pub(super) fn cancels(stage: &Stage<'_>) -> usize {
+    stage.all(0, asks(Method::Cancel)).len()
+}
+
 fn one_cancel(stage: &mut Stage<'_>) {
     let mut cancels: Vec<_> =
         stage.all(0, asks(Method::Cancel)).iter().map(|cancel| cancel.message.bytes().clone()).collect();

@@ -6,7 +6,7 @@ use sip::message::Method;
 use super::super::call::{answer, fresh};
 use super::super::case::Case;
 use super::super::stage::{Stage, Step, asks, tag};
-use super::{CHALLENGE, Ring, cancelled, end, one_cancel};
+use super::{CHALLENGE, Ring, cancelled, cancels, end, one_cancel};
 
 /// What is tried on the two transactions.
 pub(in super::super) const CASES: &[Case] = &[
@@ -108,13 +108,12 @@ fn more_provisional_responses(stage: &mut Stage<'_>) -> Step {
     let (ring, cancel) = cancelled(stage)?;
     ring.answer_to(stage, &cancel, 200)?;
     stage.listen(Duration::from_millis(50))?;
-    let before = stage.all(0, asks(Method::Cancel)).len();
+    let before = cancels(stage);
     for status in [180, 183, 199] {
         ring.answer_as(stage, status, &fresh())?;
     }
     stage.listen(stage.settings.t1 * 2)?;
-    let after = stage.all(0, asks(Method::Cancel)).len();
-    stage.must(after == before, "a 1xx brings another CANCEL");
+    stage.must(cancels(stage) == before, "a 1xx brings another CANCEL");
     ring.terminate(stage).map(|_| ())
 }
 
@@ -125,10 +124,9 @@ fn the_cancel_is_sent_again(stage: &mut Stage<'_>) -> Step {
     let is_same = again.is_some_and(|again| again.message.bytes() == cancel.message.bytes());
     stage.must(is_same, "the CANCEL is not sent again as it was");
     stage.listen(Duration::from_millis(50))?;
-    let before = stage.all(0, asks(Method::Cancel)).len();
+    let before = cancels(stage);
     stage.listen(stage.settings.t1 * 5)?;
-    let after = stage.all(0, asks(Method::Cancel)).len();
-    stage.must(after == before, "the CANCEL is sent again though it was answered");
+    stage.must(cancels(stage) == before, "the CANCEL is sent again though it was answered");
     ring.terminate(stage).map(|_| ())
 }
 

@@ -145,7 +145,7 @@ mod tests {
     fn of_a_talk_burst_the_texts_are_found_and_the_numbers_are_left() {
         let mut taken = vec![0x82, 204, 0, 9, 0, 0, 0, 1];
         taken.extend_from_slice(b"PoC1\0\0\0\x07\x01\x0csip:anna@h.x\x02\x04Anna\x64\x02\0\x03");
-        assert_eq!(taken.len(), 40 + 2 - 2);
+        assert_eq!(taken.len(), 40);
         let text = redacted(Stream::Control, &taken);
         assert!(text.windows(14).any(|window| window == b"\x01\x0csip:xxxx@xxx"), "{text:?}");
         assert!(text.ends_with(b"\x02\x04xxxx\x64\x02\0\x03"), "{text:?}");

@@ -15,9 +15,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
+use std::net::SocketAddr;
 use std::path::{Path as FilePath, PathBuf};
 
 use bytes::Bytes;
+use poc::media::Stream as MediaStream;
 use poc::server::{MediaTransmit, Recording};
 use sip::auth::digest::{Algorithm, Input as Digested, Quality, Secret};
 use sip::message::{Message, Name};
@@ -28,7 +30,7 @@ use self::names::Names;
 use self::places::{Credentials, of_message};
 use super::machine::{Machine, Output, label};
 use crate::journal::{Config, Damage, Digests, Input, Reader, Record, Writer};
-use crate::serve::shard::{self, Event, Outgoing};
+use crate::serve::shard::{self, Outgoing};
 
 /// Keys that are tried: under another one what is ordered by name has another order.
 const KEYS: usize = 8;
@@ -241,10 +243,16 @@ impl Redaction {
     }
 
     fn path(&mut self, path: &Path) -> Path {
-        let mut renamed = *path;
-        renamed.local.set_ip(self.names.address(path.local.ip()));
-        renamed.remote.set_ip(self.names.address(path.remote.ip()));
-        renamed
+        Path { local: self.socket(path.local), remote: self.socket(path.remote), ..*path }
+    }
+
+    fn socket(&mut self, mut socket: SocketAddr) -> SocketAddr {
+        socket.set_ip(self.names.address(socket.ip()));
+        socket
+    }
+
+    fn media(&mut self, stream: MediaStream, bytes: &Bytes) -> Bytes {
+        self.names.renamed(bytes, &media::of_media(stream, bytes)).into()
     }
 
     fn input(&mut self, machine: u8, input: &Input) -> Option<Input> {
@@ -257,10 +265,8 @@ impl Redaction {
                 Input::Client(poc::Input::Stream { path: self.path(path), bytes: renamed })
             }
             Input::Client(poc::Input::Media { stream, remote, bytes }) => {
-                let renamed = self.names.renamed(bytes, &media::of_media(*stream, bytes)).into();
-                let mut remote = *remote;
-                remote.set_ip(self.names.address(remote.ip()));
-                Input::Client(poc::Input::Media { stream: *stream, remote, bytes: renamed })
+                let (remote, bytes) = (self.socket(*remote), self.media(*stream, bytes));
+                Input::Client(poc::Input::Media { stream: *stream, remote, bytes })
             }
             Input::Client(other) => Input::Client(settings::renamed(other, &mut self.names)?),
             Input::Shard(shard::Input::Message { path, bytes }) => {
@@ -271,10 +277,8 @@ impl Redaction {
                 Input::Shard(shard::Input::Hop(shard::Hop { to: hop.to, path, bytes, message: None }))
             }
             Input::Shard(shard::Input::Media { at, remote, bytes }) => {
-                let renamed = self.names.renamed(bytes, &media::of_media(at.stream, bytes)).into();
-                let mut remote = *remote;
-                remote.set_ip(self.names.address(remote.ip()));
-                Input::Shard(shard::Input::Media { at: *at, remote, bytes: renamed })
+                let (remote, bytes) = (self.socket(*remote), self.media(at.stream, bytes));
+                Input::Shard(shard::Input::Media { at: *at, remote, bytes })
             }
             Input::Shard(other) => {
                 let renamed = settings::renamed(other, &mut self.names)?;
@@ -389,18 +393,17 @@ impl Redaction {
             (Output::ClientMedia(then), Output::ClientMedia(now)) => {
                 let places = media::of_media(then.from, &then.bytes);
                 then.from == now.from
-                    && then.to.port() == now.to.port()
-                    && self.names.address(then.to.ip()) == now.to.ip()
+                    && self.socket(then.to) == now.to
                     && self.names.are_equal(&then.bytes, &now.bytes, &places)
             }
             (Output::Recording(then), Output::Recording(now)) => match (then, now) {
                 (Recording::Speech { burst, bytes }, Recording::Speech { burst: now_burst, bytes: now }) => {
-                    let places = media::of_media(poc::media::Stream::Speech, bytes);
+                    let places = media::of_media(MediaStream::Speech, bytes);
                     burst == now_burst && self.names.are_equal(bytes, now, &places)
                 }
-                (then, now) => self.names.are_equal_texts(&format!("{then:?}"), &format!("{now:?}")),
+                (then, now) => self.is_same_text(then, now),
             },
-            (Output::Event(then), Output::Event(now)) => self.is_same_event(then, now),
+            (Output::Event(then), Output::Event(now)) => self.is_same_text(then, now),
             (
                 Output::ClientEvent(poc::Event::Heard { session, speech }),
                 Output::ClientEvent(poc::Event::Heard { session: now_session, speech: now }),
@@ -411,14 +414,12 @@ impl Redaction {
                 };
                 session == now_session && silent(speech) == silent(now)
             }
-            (Output::ClientEvent(then), Output::ClientEvent(now)) => {
-                self.names.are_equal_texts(&format!("{then:?}"), &format!("{now:?}"))
-            }
+            (Output::ClientEvent(then), Output::ClientEvent(now)) => self.is_same_text(then, now),
             _ => false,
         }
     }
 
-    fn is_same_event(&mut self, then: &Event, now: &Event) -> bool {
+    fn is_same_text(&mut self, then: &impl fmt::Debug, now: &impl fmt::Debug) -> bool {
         self.names.are_equal_texts(&format!("{then:?}"), &format!("{now:?}"))
     }
 
@@ -434,7 +435,7 @@ impl Redaction {
         let mut ends = to.iter().zip(&now_to);
         from == now_from
             && to.len() == now_to.len()
-            && ends.all(|(then, now)| then.port() == now.port() && self.names.address(then.ip()) == now.ip())
+            && ends.all(|(then, now)| self.socket(*then) == *now)
             && self.names.are_equal(&bytes, &now, &media::of_media(from.stream, &bytes))
     }
 }
